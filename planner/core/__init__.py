@@ -1,0 +1,1 @@
+"""Pure decisions over frozen values: no files, clock, environment, network or processes."""

@@ -1,0 +1,128 @@
+"""What a machine is, as far as planning needs it. Filled by `probe`, by overrides or from a JSON file."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Vendor(StrEnum):
+    """Who made the device."""
+
+    NVIDIA = "nvidia"
+    AMD = "amd"
+    INTEL = "intel"
+    APPLE = "apple"
+    UNKNOWN = "unknown"
+
+
+class Backend(StrEnum):
+    """The llama.cpp backend that drives a device."""
+
+    CUDA = "cuda"
+    ROCM = "rocm"
+    VULKAN = "vulkan"
+    METAL = "metal"
+    CPU = "cpu"
+
+
+class DeviceKind(StrEnum):
+    """Discrete devices have memory of their own; unified ones share the host's."""
+
+    DISCRETE = "discrete"
+    UNIFIED = "unified"
+
+
+class Cpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The processor. `cores_usable` is bounded by affinity and cgroup quota; `isa` lists e.g. avx2, avx512f."""
+
+    name: str
+    cores_physical: int
+    cores_usable: int
+    isa: tuple[str, ...] = ()
+
+
+class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The machine around the devices. Memory in bytes, bounded by cgroup limits; bandwidth in GB/s (10^9)."""
+
+    os: str
+    cpu: Cpu
+    memory_total_bytes: int | None
+    memory_available_bytes: int | None
+    memory_bandwidth_gbps: float | None = None
+    source: dict[str, str] = {}
+
+
+class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One GPU. None means unknown, never 0.
+
+    `memory_budget_bytes` is what a program may take of it now: free memory on a discrete card, the
+    working-set limit on Apple silicon, a share of host memory on other unified parts.
+    `memory_bandwidth_range_gbps` is set when the device is only known by its memory size: the spread of
+    the cards with that size. `usable` is False for a card that was seen but cannot be driven here; `note`
+    says why. `source` names, per field, how the value was found.
+    """
+
+    id: str
+    name: str
+    slug: str
+    vendor: Vendor
+    backend: Backend
+    kind: DeviceKind
+    memory_total_bytes: int | None
+    memory_free_bytes: int | None
+    memory_budget_bytes: int | None
+    memory_bandwidth_gbps: float | None = None
+    fp32_tflops: float | None = None
+    fp16_tflops: float | None = None
+    compute_capability: str | None = None
+    gpu_cores: int | None = None
+    memory_bandwidth_range_gbps: tuple[float, float] | None = None
+    pci_id: str | None = None
+    usable: bool = True
+    note: str = ""
+    source: dict[str, str] = {}
+
+
+class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole machine: the host, its GPUs in driver order, and what could not be found out."""
+
+    host: Host
+    devices: tuple[Device, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A row of `catalog/devices.json`: a device as its data sheet describes it.
+
+    Memory in GiB (None where it depends on the machine: Apple, integrated parts), bandwidth in GB/s,
+    peaks in dense TFLOPS, `tdp_w` in watts. `aliases` are names that drivers and shops print.
+    """
+
+    slug: str
+    name: str
+    vendor: Vendor
+    kind: DeviceKind
+    memory_gib: float | None
+    memory_bandwidth_gbps: float | None
+    fp32_tflops: float | None
+    fp16_tflops: float | None
+    source: str
+    compute_capability: str | None = None
+    gpu_cores: int | None = None
+    arch: str | None = None
+    tdp_w: float | None = None
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def backend(self) -> Backend:
+        """The vendor's native llama.cpp backend."""
+        return NATIVE_BACKEND[self.vendor]
+
+
+NATIVE_BACKEND: dict[Vendor, Backend] = {
+    Vendor.NVIDIA: Backend.CUDA,
+    Vendor.AMD: Backend.ROCM,
+    Vendor.INTEL: Backend.VULKAN,
+    Vendor.APPLE: Backend.METAL,
+    Vendor.UNKNOWN: Backend.VULKAN,
+}

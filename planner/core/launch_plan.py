@@ -1,0 +1,152 @@
+"""From a recommendation to what is started: one process per model, with the settings the estimate was made for.
+
+Rules for the argument lists: docs/engines.md. Every value whose default is wrong, moving or overridable from
+outside is passed explicitly; a flag that the engine's own `--help` does not name is never passed.
+"""
+
+from collections.abc import Set as AbstractSet
+from enum import StrEnum
+
+import msgspec
+
+from planner.core.estimate import Estimate
+from planner.core.hardware import Backend
+from planner.core.model import Model, Pooling, Role, Variant
+from planner.core.recommendation import Choice, Recommendation
+from planner.core.workload import Settings
+
+
+class EngineKind(StrEnum):
+    """The programs that can serve a GGUF."""
+
+    LLAMAFILE = "llamafile"
+    LLAMA_SERVER = "llama-server"
+    EMBEDDED = "embedded"
+
+
+class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """One engine process: a model in a role. `backend` is `cpu` when no layer goes to a GPU."""
+
+    role: Role
+    model: Model
+    variant: Variant
+    settings: Settings
+    n_gpu_layers: int
+    tensor_split: tuple[float, ...] | None
+    backend: Backend
+    estimate: Estimate
+
+
+class LaunchPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything `up` starts under one name."""
+
+    name: str
+    processes: tuple[ProcessPlan, ...]
+
+
+def plan_process(choice: Choice, *, gpu_backend: Backend) -> ProcessPlan:
+    """The process for a choice; `gpu_backend` is used when the placement puts a layer on a GPU."""
+    placement = choice.estimate.placement
+    return ProcessPlan(
+        role=choice.model.role,
+        model=choice.model,
+        variant=choice.variant,
+        settings=choice.settings,
+        n_gpu_layers=placement.n_gpu_layers,
+        tensor_split=placement.tensor_split,
+        backend=gpu_backend if placement.n_gpu_layers else Backend.CPU,
+        estimate=choice.estimate,
+    )
+
+
+def launch_plan(recommendation: Recommendation, *, name: str, gpu_backend: Backend) -> LaunchPlan:
+    """What to start for a recommendation, embedder first (it loads faster and frees the screen)."""
+    processes = tuple(plan_process(choice, gpu_backend=gpu_backend) for choice in recommendation.choices)
+    return LaunchPlan(name=name, processes=processes)
+
+
+_LLAMAFILE_GPU = {
+    Backend.CUDA: "nvidia",
+    Backend.ROCM: "amd",
+    Backend.VULKAN: "vulkan",
+    Backend.METAL: "apple",
+    Backend.CPU: "disable",
+}
+
+
+def engine_argv(
+    kind: EngineKind,
+    process: ProcessPlan,
+    *,
+    binary: str,
+    model_path: str,
+    key_file: str,
+    flags: AbstractSet[str],
+    port: int = 0,
+) -> tuple[str, ...]:
+    """Argument list of an external engine.
+
+    `flags` are the long flags its `--help` names; one that is missing is left out with its value. A llamafile
+    goes through `sh`, as its format is not executable everywhere. Not for the embedded engine, which takes
+    its parameters from `embedded_parameters`.
+    """
+    settings = process.settings
+    wanted: list[tuple[str, str | None]] = [
+        ("--alias", process.role.value),
+        ("--host", "127.0.0.1"),
+        ("--port", str(port)),
+        ("--api-key-file", key_file),
+        ("--cors-origins", "localhost"),
+        ("--no-slots", None),
+        ("--no-webui", None),
+        ("--offline", None),
+        ("--fit", "off"),
+        ("--parallel", str(settings.parallel)),
+        ("--cache-ram", "0"),
+        ("--n-gpu-layers", str(process.n_gpu_layers)),
+        ("--ctx-size", str(settings.context)),
+        ("--batch-size", str(settings.batch)),
+        ("--ubatch-size", str(settings.ubatch)),
+        ("--cache-type-k", settings.kv_type_k),
+        ("--cache-type-v", settings.kv_type_v),
+        ("--flash-attn", "on" if settings.flash_attention else "off"),
+        ("--log-verbosity", "4"),
+    ]
+    if process.tensor_split and len(process.tensor_split) > 1:
+        wanted.append(("--tensor-split", ",".join(f"{share:g}" for share in process.tensor_split)))
+    match process.role:
+        case Role.EMBEDDING:
+            wanted += [("--embeddings", None), ("--pooling", (process.model.pooling or Pooling.MEAN).value)]
+        case Role.RERANKER:
+            wanted.append(("--reranking", None))
+        case Role.GENERATION:
+            wanted.append(("--jinja", None))
+    head: list[str] = [binary]
+    if kind is EngineKind.LLAMAFILE:
+        head = ["sh", binary, "--server", "--gpu", _LLAMAFILE_GPU[process.backend]]
+    argv = [*head, "-m", model_path]
+    for flag, value in wanted:
+        if flag in flags:
+            argv += [flag] if value is None else [flag, value]
+    return tuple(argv)
+
+
+def embedded_parameters(process: ProcessPlan, *, model_path: str, api_key: str) -> dict[str, object]:
+    """What the embedded engine's child process reads from its stdin, as JSON: llama.cpp's `CommonParams` names."""
+    settings = process.settings
+    return {
+        "model": model_path,
+        "alias": process.role.value,
+        "n_ctx": settings.context,
+        "n_batch": settings.batch,
+        "n_ubatch": settings.ubatch,
+        "n_parallel": settings.parallel,
+        "n_gpu_layers": process.n_gpu_layers,
+        "cache_type_k": settings.kv_type_k,
+        "cache_type_v": settings.kv_type_v,
+        "flash_attention": settings.flash_attention,
+        "embedding": process.role is Role.EMBEDDING,
+        "reranking": process.role is Role.RERANKER,
+        "pooling": process.model.pooling.value if process.model.pooling else None,
+        "api_key": api_key,
+    }

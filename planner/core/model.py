@@ -1,0 +1,179 @@
+"""What a model is: the facts that decide memory, speed, quality and whether one may use it.
+
+These types are the schema of `catalog/models/*.json`: unknown fields are refused where a file is read.
+"""
+
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+from planner.core.values import Digest, RepoId, RepoPath
+
+
+class Role(StrEnum):
+    """What a model is for."""
+
+    EMBEDDING = "embedding"
+    GENERATION = "generation"
+    RERANKER = "reranker"
+
+
+class Pooling(StrEnum):
+    """How token vectors become one vector; the words are llama.cpp's `--pooling` values."""
+
+    NONE = "none"
+    MEAN = "mean"
+    CLS = "cls"
+    LAST = "last"
+    RANK = "rank"
+
+
+class Commercial(StrEnum):
+    """May it be used commercially?"""
+
+    YES = "yes"
+    NO = "no"
+    CONDITIONAL = "conditional"
+    UNKNOWN = "unknown"
+
+
+class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Numbers from the model's config or GGUF header. Lengths are element counts.
+
+    `name` is llama.cpp's `general.architecture`. `sliding_window` (tokens) applies to all layers except
+    every `full_attention_every`-th one. `kv_lora_rank` and `rope_head_length` describe MLA, whose cache
+    holds their sum per token and layer. `expert_feed_forward_length` is per expert; in a MoE model
+    `feed_forward_length` is that of the `leading_dense_layers`.
+    `position_embeddings` is the number of rows of a learned position table (BERT), `token_types` likewise.
+    """
+
+    name: str
+    layers: int
+    embedding_length: int
+    feed_forward_length: int
+    head_count: int
+    head_count_kv: int
+    key_length: int
+    value_length: int
+    vocab_size: int
+    causal: bool = True
+    tied_embeddings: bool = False
+    gated_feed_forward: bool = True
+    sliding_window: int | None = None
+    full_attention_every: int | None = None
+    expert_count: int | None = None
+    expert_used_count: int | None = None
+    expert_feed_forward_length: int | None = None
+    leading_dense_layers: int = 0
+    kv_lora_rank: int | None = None
+    rope_head_length: int | None = None
+    position_embeddings: int = 0
+    token_types: int = 0
+
+    @property
+    def is_moe(self) -> bool:
+        """Whether only some of the feed-forward weights work on a token."""
+        return bool(self.expert_count)
+
+
+class Licence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """SPDX id (or `LicenseRef-…`) and whether commercial use is allowed."""
+
+    spdx: str
+    commercial: Commercial
+
+
+class Prompts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    r"""Texts to put before the input. `{task}` stands for an instruction the caller may give."""
+
+    query: str = ""
+    document: str = ""
+
+
+class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One published figure: `pool` or benchmark, value, date (ISO) and where it was read."""
+
+    name: str
+    value: float
+    date: str
+    source: str
+
+
+class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A file that can be fetched. What is not known is None; sizes in bytes.
+
+    `source` `hub`: file `file` of Hub repository `repo` at `revision`. `package`: member `file` of the
+    wheel of `package` at `version` (wheel hash `package_sha256`); with `convert` it is turned into a GGUF
+    by that recipe, and `bytes`/`sha256` describe the member, not the result. `file`: a local path given
+    by the user. `tensor_bytes`, where known, is the file less its header.
+    """
+
+    source: Literal["hub", "package", "file"]
+    file: RepoPath
+    repo: RepoId | None = None
+    revision: str | None = None
+    bytes: int | None = None
+    sha256: Digest | None = None
+    shards: tuple[RepoPath, ...] = ()
+    package: str | None = None
+    version: str | None = None
+    package_sha256: Digest | None = None
+    convert: Literal["bert-safetensors"] | None = None
+    provenance: str = ""
+
+
+class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One quantisation of a model. `file_bytes` is the size of all its GGUF files together.
+
+    `file_bytes_source` is `exact` (a real file's size), `rounded` (a list that rounds to 0.1 GiB) or
+    `computed` (from the recipe); `tensor_bytes` is exact when it is known (header read).
+    """
+
+    quant: str
+    artifacts: tuple[Artifact, ...]
+    file_bytes: int | None = None
+    file_bytes_source: Literal["exact", "rounded", "computed"] = "exact"
+    tensor_bytes: int | None = None
+    token_embedding_bytes: int | None = None
+
+
+class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A network and everything planning needs to know of it.
+
+    `id` is the Hub id of the original weights, `parameters` counts unique weights (a tied matrix once),
+    `context_length` is the trained context in tokens, `embedding_length` the length of the vectors it
+    returns. `sources` names, per field, where the value comes from.
+    """
+
+    id: str
+    family: str
+    role: Role
+    parameters: int
+    context_length: int
+    licence: Licence
+    architecture: Architecture | None = None
+    aliases: tuple[str, ...] = ()
+    active_parameters: int | None = None
+    embedding_length: int | None = None
+    pooling: Pooling | None = None
+    normalize: bool = True
+    prompts: Prompts = Prompts()
+    languages: tuple[str, ...] = ()
+    release_date: str | None = None
+    deployable: bool = True
+    deploy_note: str = ""
+    starter: bool = False
+    scores: tuple[Score, ...] = ()
+    variants: tuple[Variant, ...] = ()
+    sources: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The id without its owner."""
+        return self.id.rsplit("/", 1)[-1]
+
+    def variant(self, quant: str) -> Variant | None:
+        """The variant of that quant type, compared without case."""
+        return next((v for v in self.variants if v.quant.lower() == quant.lower()), None)

@@ -1,0 +1,57 @@
+"""A recommendation: a choice per role, the memory they take together, and why. Value types only."""
+
+import msgspec
+
+from planner.core.estimate import Estimate
+from planner.core.model import Model, Variant
+from planner.core.workload import Settings
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """One model of a recommendation, with the settings its estimate was made for.
+
+    `quality` holds named figures, e.g. `{"mtr_percent": 13.9, "pool": …}`.
+    """
+
+    model: Model
+    variant: Variant
+    settings: Settings
+    estimate: Estimate
+    quality: dict[str, float | str | None] = {}
+
+
+class BudgetUse(msgspec.Struct, frozen=True):
+    """Bytes of one device: what all processes take and what may be taken."""
+
+    device: str
+    total_bytes: int
+    budget_bytes: int | None
+
+
+class MemoryPlan(msgspec.Struct, frozen=True):
+    """All processes together against the budget (after the comfort margin)."""
+
+    total_bytes: int
+    budget_bytes: int
+    headroom_bytes: int
+    devices: tuple[BudgetUse, ...]
+
+
+class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
+    """One plan. `score` in 0..100 is comparable across budgets: it does not look at unused memory."""
+
+    rank: int
+    label: str
+    embedding: Choice | None
+    generation: Choice | None
+    reranker: Choice | None = None
+    memory: MemoryPlan
+    score: float
+    reasons: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """The choices there are, embedder first."""
+        return tuple(c for c in (self.embedding, self.generation, self.reranker) if c is not None)

@@ -1,0 +1,52 @@
+"""What the machine is wanted for."""
+
+from typing import Literal
+
+import msgspec
+
+from planner.core.model import Role
+
+KvType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
+Prefer = Literal["quality", "speed", "balanced"]
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How one engine process is started: llama.cpp's own settings.
+
+    `context` is the total in tokens (`parallel` slots divide it), `batch`/`ubatch` in tokens.
+    `n_gpu_layers` None = as many as fit. `embedding` reserves output rows for every token of a
+    micro-batch. `depth` tokens are in the cache when speed is asked for; `n_prompt` follow.
+    """
+
+    context: int
+    batch: int = 2048
+    ubatch: int = 512
+    parallel: int = 1
+    kv_type_k: KvType = "f16"
+    kv_type_v: KvType = "f16"
+    flash_attention: bool = True
+    n_gpu_layers: int | None = None
+    embedding: bool = False
+    depth: int = 0
+    n_prompt: int = 512
+
+
+class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The wish: which roles, how much context, what matters more.
+
+    `context` None = chosen by the planner. `chunks` retrieved pieces of `chunk_tokens` must fit into the
+    answer's context. `min_speed` in generated tokens per second.
+    """
+
+    role: Role | Literal["rag"] = "rag"
+    context: int | None = None
+    parallel: int = 1
+    kv_type: KvType = "f16"
+    prefer: Prefer = "balanced"
+    min_speed: float | None = None
+    language: str | None = None
+    licence: Literal["any", "commercial"] = "any"
+    chunks: int = 6
+    chunk_tokens: int = 512
+    answer_tokens: int = 512
+    limit: int = 5
