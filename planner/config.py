@@ -65,9 +65,7 @@ def load_config(environ: Mapping[str, str] | None = None) -> Config:
         or any(env.get(name, "").lower() in _TRUE for name in ("PLANNER_OFFLINE", "HF_HUB_OFFLINE")),
         hf_endpoint=env.get("HF_ENDPOINT", config.hf_endpoint).rstrip("/"),
         engine=env.get("PLANNER_ENGINE", config.engine),
-        engine_path=Path(env["PLANNER_ENGINE_PATH"])
-        if env.get("PLANNER_ENGINE_PATH")
-        else config.engine_path,
+        engine_path=Path(env["PLANNER_ENGINE_PATH"]) if env.get("PLANNER_ENGINE_PATH") else config.engine_path,
     )
 
 
@@ -96,7 +94,8 @@ def _from_toml(config: Config, path: Path) -> Config:
             case _:
                 raise UsageError(
                     f"{path}: “{key}” is not a setting, or its value has the wrong type.",
-                    hint="Known: offline, engine, engine_path, hf_endpoint, data_dir, cache_dir, state_dir, catalogs.",
+                    hint="Known: offline, engine, engine_path, hf_endpoint, data_dir, cache_dir, state_dir, "
+                    "catalogs.",
                     reference="config-invalid",
                 )
     return replace(config, **changes)  # type: ignore[arg-type]  # types were matched above

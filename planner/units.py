@@ -26,9 +26,7 @@ def parse_memory(text: str) -> int:
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise UsageError(
-            f"“{text}” is not a memory size.", hint="Write GiB as a number: 8, 8G, 24GiB or 512M."
-        )
+        raise UsageError(f"“{text}” is not a memory size.", hint="Write GiB as a number: 8, 8G, 24GiB or 512M.")
     prefix = match["unit"].lower().rstrip("b").rstrip("i")
     size = float(match["number"]) * (1 if match["unit"].lower() == "b" else _BINARY[prefix])
     if not 0 < size < 2**60:

@@ -69,7 +69,7 @@ class Rate(msgspec.Struct, frozen=True):
 
 
 class Throughput(msgspec.Struct, frozen=True):
-    """pp: prompt processing; tg: token generation; embed: indexing. None where it does not apply or is unknown."""
+    """pp: prompt processing; tg: token generation; embed: indexing. None: does not apply, or unknown."""
 
     pp: Rate | None = None
     tg: Rate | None = None

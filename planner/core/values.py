@@ -56,10 +56,7 @@ class RepoPath(str):
             not text
             or len(text) > 512
             or _FORBIDDEN_IN_PATH.search(text) is not None
-            or any(
-                part in {"", ".", ".."} or part[-1] in ". " or _WINDOWS_RESERVED.fullmatch(part)
-                for part in parts
-            )
+            or any(part in {"", ".", ".."} or part[-1] in ". " or _WINDOWS_RESERVED.fullmatch(part) for part in parts)
         )
         if bad:
             raise ValueError(f"not a safe relative path: {text!r:.120}")
