@@ -89,3 +89,8 @@ def format_count(count: int) -> str:
 def format_rate(tokens_per_s: float) -> str:
     """Tokens per second with no more digits than an estimate has."""
     return f"{tokens_per_s:.0f}" if tokens_per_s >= 10 else f"{tokens_per_s:.1f}"
+
+
+def printable(text: str) -> str:
+    """Text from outside made safe for a terminal: C0 and C1 controls (escape sequences) are dropped, tabs kept."""
+    return "".join(char for char in text if char in "\n\t" or not (ord(char) < 32 or 127 <= ord(char) < 160))

@@ -1,8 +1,125 @@
-"""The click tree."""
+"""The click tree: which command lives where, and what happens when one fails."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
+from planner import __version__
+from planner.cli.diagnostics import ExitCode, complain, error_body, exit_code, note
+from planner.errors import PlannerError, UsageError
 
-@click.group()
-def main() -> None:
-    """Plan, fetch and run a private RAG stack."""
+COMMANDS: dict[str, str] = {
+    "recommend": "planner.cli.commands.recommend:recommend",
+    "estimate": "planner.cli.commands.estimate:estimate",
+    "models": "planner.cli.commands.models:models",
+    "inspect": "planner.cli.commands.inspect:inspect",
+    "fetch": "planner.cli.commands.fetch:fetch",
+    "up": "planner.cli.commands.up:up",
+    "launch": "planner.cli.commands.launch:launch",
+    "status": "planner.cli.commands.status:status",
+    "logs": "planner.cli.commands.logs:logs",
+    "stop": "planner.cli.commands.stop:stop",
+    "hardware": "planner.cli.commands.hardware:hardware",
+    "catalog": "planner.cli.commands.catalog:catalog",
+}
+"""Command → `module:attribute`. Modules are imported when their command runs: start-up time is a feature."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported one by one, when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Commands in the order of the table: the main job first."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module and return the command."""
+        target = COMMANDS.get(cmd_name)
+        if target is None:
+            return None
+        module, _, attribute = target.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="planner")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Plan, fetch and run a private RAG stack on the hardware at hand.
+
+    On a terminal, `planner` alone opens the app; elsewhere it prints a short recommendation.
+
+    \b
+    Examples:
+      planner recommend --vram 8      the best pairs for an 8 GiB card
+      planner up --starter            two small models, running in a minute
+      planner status                  what runs, measured against estimated
+    """
+    if ctx.invoked_subcommand is None:
+        from planner.cli.home import home
+
+        home()
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with the contract's exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; returns the exit code. Errors are printed where they belong, never raised."""
+    as_json = "--json" in arguments or "--jsonl" in arguments
+    try:
+        result = cli.main(args=list(arguments), prog_name="planner", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        note(error.format_message())
+        return ExitCode.USAGE
+    except click.ClickException as error:
+        return _fail(_usage_error(error), as_json=as_json)
+    except PlannerError as error:
+        return _fail(error, as_json=as_json)
+    except (click.Abort, KeyboardInterrupt):
+        note("Interrupted.")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone (`planner models | head`): nothing to say, and nothing may be flushed at exit.
+        sys.stdout = None  # type: ignore[assignment]  # the interpreter skips a missing stdout at shutdown
+        return ExitCode.OK
+    except Exception as error:  # noqa: BLE001  # the last line of defence: one line, not a traceback
+        return _fail(_unexpected(error), as_json=as_json)
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def _usage_error(error: click.ClickException) -> UsageError:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f"See: {context.command_path} --help" if context is not None else ""
+    return UsageError(error.format_message(), hint=hint)
+
+
+def _unexpected(error: Exception) -> PlannerError:
+    import os
+    import traceback
+
+    if os.environ.get("PLANNER_DEBUG"):
+        traceback.print_exc()
+    return PlannerError(
+        f"This should not happen: {type(error).__name__}: {error}",
+        hint="Please report it; PLANNER_DEBUG=1 shows where it came from.",
+        reference="unexpected",
+    )
+
+
+def _fail(error: PlannerError, *, as_json: bool) -> int:
+    if as_json:
+        from planner.cli.output import write_json
+
+        write_json(error_body(error))
+    else:
+        complain(error)
+    return exit_code(error)

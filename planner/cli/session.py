@@ -1,0 +1,150 @@
+"""What every command shares: `--json`, `--offline`, `--catalog`, and the hardware overrides.
+
+`@common_options` gives a command a `Session` as its first argument; `@hardware_options` (put above it) adds
+`--vram`, `--gpu`, `--ram`, `--cpu-cores`, `--bandwidth` and `--hardware`, which `Session.hardware()` answers for.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate
+
+import click
+
+from planner.cli.diagnostics import note
+from planner.config import Config, load_config
+from planner.core.hardware import Hardware
+from planner.core.overrides import Overrides
+from planner.units import parse_memory, parse_memory_list
+
+if TYPE_CHECKING:
+    from planner.catalog.loader import Catalog
+
+
+@dataclass
+class Session:
+    """The settings of one command run, and lazy access to the catalog and the machine."""
+
+    config: Config
+    as_json: bool = False
+    overrides: Overrides = field(default_factory=Overrides)
+    hardware_file: Path | None = None
+    quiet: bool = False
+
+    @functools.cached_property
+    def catalog(self) -> "Catalog":
+        """The shipped catalog and the user's additions; what could not be loaded is said on stderr."""
+        from planner.catalog.loader import load
+
+        catalog = load(self.config.catalogs)
+        for text in catalog.notes:
+            self.note(text)
+        return catalog
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the machine was described by options rather than probed."""
+        return self.overrides.any or self.hardware_file is not None
+
+    @functools.cached_property
+    def hardware(self) -> Hardware:
+        """The machine: from the overrides or the file, else probed."""
+        from planner.core.overrides import hardware_from_json, virtual_hardware
+
+        base = None
+        if self.hardware_file is not None:
+            base = hardware_from_json(_read(self.hardware_file))
+            if not self.overrides.any:
+                return base
+        if self.overrides.any:
+            return virtual_hardware(self.overrides, self.catalog.devices, base=base)
+        from planner.probe.host import probe
+
+        return probe(self.catalog.devices)
+
+    def note(self, text: str) -> None:
+        """Narration for people, on stderr."""
+        if not self.quiet:
+            note(text)
+
+
+def _read(path: Path) -> bytes:
+    from planner.errors import UsageError
+
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}.",
+            hint="Make one with: planner hardware --json > machine.json",
+            reference="hardware-unreadable",
+        ) from error
+
+
+def common_options[**P, R](
+    function: Callable[Concatenate[Session, P], R],
+) -> Callable[..., R]:
+    """`--json`, `--offline` and `--catalog`, handed on as a `Session`."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON document (docs/json.md).")
+    @click.option("--offline", is_flag=True, help="Never open a network connection.")
+    @click.option(
+        "--catalog",
+        "catalogs",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="A file or folder with more models; may be given several times.",
+    )
+    @functools.wraps(function)
+    def wrapper(*args: Any, as_json: bool, offline: bool, catalogs: tuple[Path, ...], **kwargs: Any) -> R:
+        config = load_config()
+        config = replace(config, offline=config.offline or offline, catalogs=(*config.catalogs, *catalogs))
+        session = Session(
+            config=config,
+            as_json=as_json,
+            overrides=kwargs.pop("_overrides", None) or Overrides(),
+            hardware_file=kwargs.pop("_hardware_file", None),
+        )
+        return function(session, *args, **kwargs)
+
+    return wrapper
+
+
+def hardware_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The hardware overrides; they combine, and with any of them nothing of this machine is looked at."""
+
+    @click.option("--vram", metavar="SIZE", help="GPU memory in GiB: 8, 24GiB, 24x2 (two cards).")
+    @click.option("--gpu", metavar="NAME", help='Plan for this GPU: "RTX 4090", "2x RTX 3090".')
+    @click.option(
+        "--bandwidth", metavar="GB/S", type=click.FloatRange(min=1, max=20000), help="GPU memory bandwidth."
+    )
+    @click.option("--ram", metavar="SIZE", help="Host memory in GiB.")
+    @click.option("--cpu-cores", metavar="N", type=click.IntRange(1, 4096), help="CPU cores that may be used.")
+    @click.option(
+        "--hardware",
+        "hardware_file",
+        type=click.Path(path_type=Path),
+        help="A machine saved with `planner hardware --json`.",
+    )
+    @functools.wraps(function)
+    def wrapper(
+        *args: Any,
+        vram: str | None,
+        gpu: str | None,
+        bandwidth: float | None,
+        ram: str | None,
+        cpu_cores: int | None,
+        hardware_file: Path | None,
+        **kwargs: Any,
+    ) -> Any:
+        overrides = Overrides(
+            vram=parse_memory_list(vram) if vram is not None else (),
+            gpu=gpu,
+            bandwidth_gbps=bandwidth,
+            ram_bytes=parse_memory(ram) if ram is not None else None,
+            cpu_cores=cpu_cores,
+        )
+        return function(*args, _overrides=overrides, _hardware_file=hardware_file, **kwargs)
+
+    return wrapper
