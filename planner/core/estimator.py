@@ -1,0 +1,146 @@
+"""One question, one answer: how much memory, where the layers go, and how fast."""
+
+from planner.core.estimate import Estimate, Memory, Placement, Verdict
+from planner.core.hardware import Hardware
+from planner.core.memory import ProcessMemory, ceil_to
+from planner.core.model import Model, Pooling, Role, Variant
+from planner.core.placement import Machine, place
+from planner.core.throughput import estimate_throughput
+from planner.core.weights import WeightTable, weight_table
+from planner.core.workload import KvType, Settings, Workload
+from planner.errors import BadDataError, NoResultError
+from planner.units import format_gib
+
+_EMBED_PROMPT_TOKENS = 512
+
+
+def weights_of(model: Model, variant: Variant) -> WeightTable:
+    """The weight table of a variant. Raises NoResultError when size or architecture is unknown."""
+    if model.architecture is None:
+        raise NoResultError(
+            f"{model.id} has no architecture data, so its memory cannot be estimated.",
+            hint="It can be ranked, not planned.",
+            reference="no-architecture",
+        )
+    table = None
+    if model.parameters is not None:
+        table = weight_table(model.architecture, variant, model.parameters)
+    if table is None:
+        raise NoResultError(
+            f"The size of {model.id} as {variant.quant} is unknown.",
+            hint="Give its file size, or fetch it first.",
+            reference="size-unknown",
+        )
+    return table
+
+
+def settings_for(model: Model, workload: Workload, context: int) -> Settings:
+    """Engine settings for a role: an embedder reserves a row per token, and its micro-batch is its longest input.
+
+    Mean and CLS pooling cannot split an input over micro-batches, so ubatch = context per slot; last-token pooling
+    can, so a small one saves memory (310 against 1,241 MiB at 512 and 2,048 on a 0.6 B model).
+    """
+    context = min(context, model.context_length)
+    parallel = workload.parallel
+    if model.role is not Role.EMBEDDING:
+        return Settings(
+            context=context * parallel,
+            batch=2048,
+            ubatch=512,
+            parallel=parallel,
+            kv_type_k=workload.kv_type,
+            kv_type_v=workload.kv_type,
+            embedding=model.role is Role.RERANKER,
+        )
+    splittable = model.pooling is Pooling.LAST and model.architecture is not None and model.architecture.causal
+    longest = min(512, context) if splittable else context
+    return Settings(
+        context=context,
+        batch=longest,
+        ubatch=longest,
+        parallel=1,
+        embedding=True,
+        n_prompt=min(_EMBED_PROMPT_TOKENS, context),
+    )
+
+
+def estimate(
+    model: Model,
+    variant: Variant,
+    settings: Settings,
+    hardware: Hardware,
+    machine: Machine,
+    *,
+    process: ProcessMemory | None = None,
+) -> Estimate:
+    """Memory, placement and speed of one process on what `machine` has left.
+
+    `process` may be passed in when the same model and settings are placed repeatedly. Raises NoResultError when
+    size or architecture is unknown, BadDataError for settings that llama.cpp refuses.
+    """
+    _check(settings)
+    if process is None:
+        architecture = model.architecture
+        table = weights_of(model, variant)
+        assert architecture is not None
+        process = ProcessMemory(architecture, table, settings)
+    placement, memory = place(process, machine, settings.n_gpu_layers)
+    throughput = estimate_throughput(
+        process.arch,
+        table=process.table,
+        settings=settings,
+        hardware=hardware,
+        placement=placement,
+        memory=memory,
+        quant=variant.quant,
+    )
+    return Estimate(
+        memory=memory,
+        placement=placement,
+        throughput=throughput,
+        warnings=_warnings(model, variant, settings, placement, memory),
+    )
+
+
+def _check(settings: Settings) -> None:
+    for name in ("context", "batch", "ubatch", "parallel"):
+        if getattr(settings, name) < 1:
+            raise BadDataError(f"“{name}” must be at least 1, got {getattr(settings, name)}.")
+    if settings.kv_type_v not in {"f16", "bf16", "f32"} and not settings.flash_attention:
+        raise BadDataError(
+            f"A V cache of type {settings.kv_type_v} needs flash attention.",
+            hint="Leave flash attention on, or use f16.",
+            reference="kv-type",
+        )
+
+
+def _warnings(
+    model: Model, variant: Variant, settings: Settings, placement: Placement, memory: Memory
+) -> tuple[str, ...]:
+    found: list[str] = []
+    per_slot = settings.context // settings.parallel
+    if per_slot > model.context_length:
+        found.append(
+            f"{per_slot} tokens per slot exceed the trained context of {model.context_length}; "
+            "the engine caps it and still reserves the memory"
+        )
+    if settings.parallel > 1 and ceil_to(per_slot, 256) != per_slot:
+        found.append(f"{settings.parallel} slots get {ceil_to(per_slot, 256)} cells each: rounded up to 256")
+    if variant.file_bytes_source != "exact" and variant.tensor_bytes is None:
+        found.append(f"the size of the {variant.quant} file is {variant.file_bytes_source}, not read from a file")
+    quant = variant.quant.upper()
+    if placement.verdict is not Verdict.NO_FIT and placement.n_gpu_layers == 0 and quant.startswith(("Q4_0", "Q4_K")):
+        found.append(
+            f"on CPUs llama.cpp may repack {variant.quant} weights: up to {format_gib(memory.weights_bytes)} more "
+            "at start, of which the original is reclaimable"
+        )
+    return tuple(found)
+
+
+def default_context(model: Model) -> int:
+    """What `estimate` assumes when no context is named: the trained one, at most 8192 tokens."""
+    return min(model.context_length, 8192)
+
+
+KV_TYPES: tuple[KvType, ...] = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+"""Cache types llama.cpp accepts."""

@@ -1,0 +1,195 @@
+"""Where the layers of a process go: everything on a GPU, over several, partly on the CPU, or nowhere.
+
+Order of what gives way: one GPU before several (each costs a runtime context and a compute buffer), all layers on
+GPUs before some on the CPU, and never a setting of the user's. The answer carries its reason.
+"""
+
+import msgspec
+
+from planner.core.estimate import HOST, Memory, Placement, Verdict
+from planner.core.hardware import Backend, DeviceKind, Hardware
+from planner.core.memory import Layout, Pool, ProcessMemory
+from planner.units import GIB, format_gib
+
+_UNKNOWN_HOST_BYTES = 8 * GIB
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """A machine as containers: what is left to take of every usable GPU and of the host, in bytes.
+
+    On unified memory `gpus` holds the one pool that GPU and host share, and the host's budget bounds it too.
+    """
+
+    gpus: tuple[Pool, ...]
+    host: Pool
+    unified: bool = False
+
+    @property
+    def gpu_backend(self) -> Backend:
+        """The backend of the GPUs, `cpu` if there are none."""
+        return self.gpus[0].backend if self.gpus else Backend.CPU
+
+    def less(self, memory: Memory) -> "Machine":
+        """What is left beside a process that takes `memory`."""
+        taken = {row.device: row.total_bytes for row in memory.devices}
+
+        def reduced(pool: Pool) -> Pool:
+            used = taken.get(HOST if self.unified else pool.id, 0)
+            budget = None if pool.budget_bytes is None else pool.budget_bytes - used
+            return Pool(id=pool.id, backend=pool.backend, budget_bytes=budget)
+
+        return Machine(gpus=tuple(map(reduced, self.gpus)), host=reduced(self.host), unified=self.unified)
+
+
+def machine_of(hardware: Hardware, *, live: bool, margin: float = 0.0) -> Machine:
+    """The containers of a machine: a budget per device, less a share `margin` kept free for comfort.
+
+    `live`: what is free now; else the capacity, so that the same machine gives the same answer every time.
+    Devices that are unusable or of unknown memory take no layers. GPUs of one backend only are combined: the one
+    with the most memory decides.
+    """
+    host = hardware.host
+    host_bytes = (host.memory_available_bytes if live else None) or host.memory_total_bytes or _UNKNOWN_HOST_BYTES
+    keep = 1.0 - margin
+    candidates = [d for d in hardware.devices if d.usable and d.memory_budget_bytes]
+    unified = [d for d in candidates if d.kind is DeviceKind.UNIFIED]
+    discrete = [d for d in candidates if d.kind is DeviceKind.DISCRETE]
+    host_pool = Pool(id=HOST, backend=Backend.CPU, budget_bytes=int(host_bytes * keep))
+    if discrete:
+        leading = max(discrete, key=lambda d: d.memory_budget_bytes or 0).backend
+        pools = tuple(
+            Pool(
+                id=d.id,
+                backend=d.backend,
+                budget_bytes=int(keep * ((d.memory_budget_bytes if live else d.memory_total_bytes) or 0)),
+            )
+            for d in discrete
+            if d.backend is leading
+        )
+        return Machine(gpus=pools, host=host_pool)
+    if unified:
+        device = max(unified, key=lambda d: d.memory_budget_bytes or 0)
+        budget = int((device.memory_budget_bytes or 0) * keep)
+        if live:
+            budget = min(budget, host_pool.budget_bytes or budget)
+        return Machine(
+            gpus=(Pool(id=device.id, backend=device.backend, budget_bytes=budget),),
+            host=host_pool,
+            unified=True,
+        )
+    return Machine(gpus=(), host=host_pool)
+
+
+def place(process: ProcessMemory, machine: Machine, n_gpu_layers: int | None = None) -> tuple[Placement, Memory]:
+    """Place one process. `n_gpu_layers` fixes the units on GPUs (more than there are: all); None: as many as fit."""
+    units = process.units
+    if not machine.gpus:
+        return _judge(process, machine, Layout(units=()), fixed=False)
+    if n_gpu_layers is not None:
+        return _judge(process, machine, _spread(process, machine, min(n_gpu_layers, units)), fixed=True)
+    for layout in _full_layouts(process, machine):
+        placement, memory = _judge(process, machine, layout, fixed=False)
+        if placement.verdict is Verdict.FITS:
+            return placement, memory
+    return _largest_partial(process, machine)
+
+
+def _full_layouts(process: ProcessMemory, machine: Machine) -> list[Layout]:
+    """All units on the roomiest GPU, then on the two roomiest, and so on."""
+    order = sorted(range(len(machine.gpus)), key=lambda i: -(machine.gpus[i].budget_bytes or 0))
+    return [
+        _spread(process, machine, process.units, only=frozenset(order[:count])) for count in range(1, len(order) + 1)
+    ]
+
+
+def _spread(process: ProcessMemory, machine: Machine, units: int, only: frozenset[int] | None = None) -> Layout:
+    """Units over GPUs in proportion to their budgets, in device order; largest remainders first."""
+    budgets = [
+        max(0, pool.budget_bytes or 0) if only is None or i in only else 0 for i, pool in enumerate(machine.gpus)
+    ]
+    if only is None and process.units and any(budgets):
+        # One GPU is enough for a part that fits it: a second one would only add a context.
+        best = max(range(len(budgets)), key=lambda i: budgets[i])
+        single = Layout(units=tuple(units if i == best else 0 for i in range(len(budgets))))
+        row = next((r for r in process.at(single, machine.gpus, machine.host).devices if r.device != HOST), None)
+        if row is None or row.total_bytes <= budgets[best]:
+            return single
+    total = sum(budgets)
+    if not total:
+        return Layout(units=tuple(units if i == 0 else 0 for i in range(len(budgets))))
+    shares = [units * budget / total for budget in budgets]
+    counts = [int(share) for share in shares]
+    by_remainder = sorted(range(len(shares)), key=lambda i: (counts[i] - shares[i], i))
+    for i in by_remainder[: units - sum(counts)]:
+        counts[i] += 1
+    return Layout(units=tuple(counts))
+
+
+def _largest_partial(process: ProcessMemory, machine: Machine) -> tuple[Placement, Memory]:
+    """Bisect for the most units on GPUs that still fit; memory on the GPUs only grows with them."""
+    if machine.unified:
+        # Moving layers between GPU and CPU of one pool frees nothing.
+        on_cpu = _judge(process, machine, Layout(units=(0,)), fixed=False)
+        return (
+            on_cpu
+            if on_cpu[0].verdict is not Verdict.NO_FIT
+            else _judge(process, machine, Layout(units=(process.units,)), fixed=False)
+        )
+    low, high = 0, process.units
+    best = _judge(process, machine, _spread(process, machine, 0), fixed=False)
+    while low + 1 < high:
+        middle = (low + high) // 2
+        candidate = _judge(process, machine, _spread(process, machine, middle), fixed=False)
+        if _gpus_fit(candidate[1]):
+            low = middle
+            if candidate[0].verdict is not Verdict.NO_FIT or best[0].verdict is Verdict.NO_FIT:
+                best = candidate
+        else:
+            high = middle
+    return best
+
+
+def _gpus_fit(memory: Memory) -> bool:
+    return all(_row_fits(row.total_bytes, row.budget_bytes) for row in memory.devices if row.device != HOST)
+
+
+def _row_fits(total_bytes: int, budget_bytes: int | None) -> bool:
+    return budget_bytes is None or total_bytes <= budget_bytes
+
+
+def _judge(process: ProcessMemory, machine: Machine, layout: Layout, *, fixed: bool) -> tuple[Placement, Memory]:
+    host = machine.host
+    if machine.unified and layout.gpu_units:
+        host = Pool(id=HOST, backend=host.backend, budget_bytes=machine.gpus[0].budget_bytes)
+    memory = process.at(layout, machine.gpus, host, unified=machine.unified)
+    short = [row for row in memory.devices if not _row_fits(row.total_bytes, row.budget_bytes)]
+    on_gpu = layout.gpu_units
+    if short:
+        row = max(short, key=lambda r: r.total_bytes - (r.budget_bytes or 0))
+        verdict = Verdict.NO_FIT
+        budget = max(0, row.budget_bytes or 0)
+        reason = (
+            f"{row.device} would need {format_gib(row.total_bytes)} and has {format_gib(budget)} to give: "
+            f"{format_gib(row.total_bytes - budget)} short"
+        )
+    elif not machine.gpus:
+        verdict = Verdict.FITS
+        reason = f"runs on the CPU, {format_gib(memory.total_bytes)} of host memory"
+    elif on_gpu == process.units:
+        verdict = Verdict.FITS
+        used = sum(1 for count in layout.units if count)
+        reason = "all layers on the GPU" if used == 1 else f"all layers over {used} GPUs"
+    else:
+        verdict = Verdict.OFFLOAD
+        why = "as asked" if fixed else "the rest does not fit"
+        reason = f"{on_gpu} of {process.units} layers on the GPU, {why}"
+    return (
+        Placement(
+            verdict=verdict,
+            n_gpu_layers=on_gpu,
+            n_layers=process.units,
+            tensor_split=tuple(float(count) for count in layout.units) if len(layout.units) > 1 else None,
+            reason=reason,
+        ),
+        memory,
+    )

@@ -1,0 +1,285 @@
+"""Tokens per second from bytes and operations: a first roofline, with an 80 % interval.
+
+Generation reads every active weight and the cache once per token:
+    1/tg = Σ bytes / (e·q·bandwidth) + layers·t0 (twice for MoE) + 2·active parameters / (c·FP32 peak)
+Prompt processing does 2 operations per active parameter and token:
+    1/pp = 2·A / (e·peak) + attention
+Constants: least squares over 464 generation and 136 prompt rows of published measurements on 44 devices
+(docs/estimates.md). The intervals are those of leave-one-device-out errors.
+"""
+
+import math
+
+import msgspec
+
+from planner.core.estimate import Memory, Placement, Rate, Throughput, Verdict
+from planner.core.hardware import Backend, Device, Hardware, Vendor
+from planner.core.memory import is_sliding, micro_batch
+from planner.core.model import Architecture
+from planner.core.quants import ELEMENT_BYTES, canonical
+from planner.core.weights import WeightTable, layer_parameters
+from planner.core.workload import Settings
+
+
+class Interval(msgspec.Struct, frozen=True):
+    """Measured over predicted: the factors an 80 % interval spans."""
+
+    low: float
+    high: float
+
+    def wider(self, other: "Interval") -> "Interval":
+        """Both uncertainties together, as independent log errors."""
+        return Interval(
+            low=math.exp(-math.hypot(math.log(self.low), math.log(other.low))),
+            high=math.exp(math.hypot(math.log(self.high), math.log(other.high))),
+        )
+
+
+_TG = Interval(0.73, 1.26)
+_TG_WITHOUT_PEAK = Interval(0.66, 1.40)
+_PP = Interval(0.75, 1.40)
+_PP_MOE = Interval(0.40, 2.5)
+_EMBED_ENCODER = Interval(0.40, 2.2)
+_CPU = Interval(0.55, 1.7)
+_OFFLOAD = Interval(0.60, 1.6)
+
+# Bandwidth efficiency e by (vendor, backend); µs per layer t0 and compute share c by vendor.
+_EFFICIENCY: dict[tuple[Vendor, Backend], float] = {
+    (Vendor.NVIDIA, Backend.CUDA): 0.98,
+    (Vendor.NVIDIA, Backend.VULKAN): 1.02,
+    (Vendor.APPLE, Backend.METAL): 1.05,
+    (Vendor.AMD, Backend.ROCM): 0.85,
+    (Vendor.AMD, Backend.VULKAN): 1.0,
+    (Vendor.INTEL, Backend.VULKAN): 0.72,
+}
+_DEFAULT_EFFICIENCY = 0.75
+_LAYER_SECONDS = {Vendor.NVIDIA: 37e-6, Vendor.APPLE: 130e-6, Vendor.AMD: 85e-6}
+_DEFAULT_LAYER_SECONDS = 85e-6
+_COMPUTE_SHARE = {Vendor.NVIDIA: 0.19, Vendor.APPLE: 0.29, Vendor.AMD: 0.25}
+_DEFAULT_COMPUTE_SHARE = 0.25
+_MOE_LAYER_FACTOR = 2.0
+_PP_EFFICIENCY: dict[tuple[Vendor, Backend], float] = {
+    (Vendor.NVIDIA, Backend.CUDA): 0.40,
+    (Vendor.NVIDIA, Backend.VULKAN): 0.33,
+    (Vendor.APPLE, Backend.METAL): 0.64,
+    (Vendor.AMD, Backend.ROCM): 0.41,
+    (Vendor.AMD, Backend.VULKAN): 0.39,
+    (Vendor.INTEL, Backend.VULKAN): 0.32,
+}
+_DEFAULT_PP_EFFICIENCY = 0.30
+_ATTENTION_SHARE = 0.23
+_MOE_PP_SHARE = 0.57
+_ENCODER_SHARE = 0.6
+
+# CPUs: 18 to 20 GB/s on a two-channel laptop, 0.5 of theoretical on desktops; per core what dequantising sustains.
+_CPU_BANDWIDTH_GBPS = 40.0
+_CPU_BANDWIDTH_SHARE = 0.55
+_CPU_CORE_GBPS = 8.0
+_CPU_CORE_GFLOPS = 42.0
+_CPU_LAYER_SECONDS = 25e-6
+
+
+def _quant_share(quant: str) -> float:
+    """Share of the bandwidth that a quant class reaches, Q4 = 1 (T6 fit)."""
+    base = canonical(quant)
+    if base in {"F16", "BF16", "F32"}:
+        return 0.86
+    if base == "MXFP4":
+        return 0.87
+    return {"8": 0.95, "6": 0.94, "5": 0.94, "3": 0.80, "2": 0.80}.get(base[1:2], 1.0) if base[0] == "Q" else 1.0
+
+
+class Work(msgspec.Struct, frozen=True):
+    """What one token costs on a model: bytes and parameters by unit, cache bytes by layer at the asked depth."""
+
+    layer_bytes: tuple[float, ...]
+    output_bytes: int
+    kv_bytes: tuple[float, ...]
+    active_layer_parameters: float
+    output_parameters: int
+
+
+def work_per_token(arch: Architecture, table: WeightTable, settings: Settings) -> Work:
+    """Bytes read and parameters used by one generated token after `settings.depth` tokens."""
+    per_token = kv_bytes_per_token(arch, settings)
+    kv = []
+    for layer in range(arch.layers):
+        seen = settings.depth
+        if is_sliding(arch, layer) and arch.sliding_window:
+            seen = min(seen, arch.sliding_window)
+        kv.append(per_token * seen)
+    return Work(
+        layer_bytes=tuple(size * share for size, share in zip(table.layer_bytes, table.active_share, strict=True)),
+        output_bytes=table.output_bytes,
+        kv_bytes=tuple(kv),
+        active_layer_parameters=float(sum(layer_parameters(arch, layer)[1] for layer in range(arch.layers))),
+        output_parameters=arch.vocab_size * arch.embedding_length if arch.causal else 0,
+    )
+
+
+def kv_bytes_per_token(arch: Architecture, settings: Settings) -> float:
+    """Cache bytes of one token in one layer."""
+    if not arch.causal:
+        return 0.0
+    if arch.kv_lora_rank:
+        return (arch.kv_lora_rank + (arch.rope_head_length or 64)) * ELEMENT_BYTES[settings.kv_type_k]
+    k = arch.key_length * ELEMENT_BYTES[settings.kv_type_k]
+    return arch.head_count_kv * (k + arch.value_length * ELEMENT_BYTES[settings.kv_type_v])
+
+
+class _Run(msgspec.Struct, frozen=True):
+    """A placed process and what its tokens cost; `device` is the GPU that sets the pace."""
+
+    arch: Architecture
+    work: Work
+    settings: Settings
+    hardware: Hardware
+    placement: Placement
+    device: Device | None
+    quant: str
+
+
+def estimate_throughput(
+    arch: Architecture,
+    *,
+    table: WeightTable,
+    settings: Settings,
+    hardware: Hardware,
+    placement: Placement,
+    memory: Memory,
+    quant: str,
+) -> Throughput:
+    """Rates of a placed process; empty when it does not run or the device's bandwidth is unknown."""
+    if placement.verdict is Verdict.NO_FIT:
+        return Throughput()
+    device = _leading_device(hardware, placement, memory)
+    if placement.n_gpu_layers and (device is None or not device.memory_bandwidth_gbps):
+        return Throughput()
+    run = _Run(
+        arch=arch,
+        work=work_per_token(arch, table, settings),
+        settings=settings,
+        hardware=hardware,
+        placement=placement,
+        device=device,
+        quant=quant,
+    )
+    if settings.embedding:
+        return Throughput(embed=_prompt_rate(run))
+    return Throughput(pp=_prompt_rate(run), tg=_generation_rate(run))
+
+
+def _leading_device(hardware: Hardware, placement: Placement, memory: Memory) -> Device | None:
+    """The device that sets the pace: the slowest of those that hold layers."""
+    if not placement.n_gpu_layers:
+        return None
+    used = {row.device for row in memory.devices if row.total_bytes}
+    devices = [d for d in hardware.devices if d.usable and d.id in used]
+    if not devices:
+        # Unified memory: everything is in the host's row.
+        devices = [d for d in hardware.devices if d.usable and d.memory_budget_bytes]
+    return min(devices, key=lambda d: d.memory_bandwidth_gbps or 0.0, default=None)
+
+
+def _generation_rate(run: _Run) -> Rate:
+    arch, work, placement, device = run.arch, run.work, run.placement, run.device
+    share = _quant_share(run.quant)
+    on_gpu = placement.n_gpu_layers
+    first = placement.n_layers - on_gpu
+    seconds = 0.0
+    interval = Interval(1.0, 1.0)
+    calibrated = True
+    if on_gpu and device is not None and device.memory_bandwidth_gbps:
+        read = sum(work.layer_bytes[first:]) + sum(work.kv_bytes[first:]) + work.output_bytes
+        efficiency = _EFFICIENCY.get((device.vendor, device.backend), _DEFAULT_EFFICIENCY)
+        seconds += read / (efficiency * share * device.memory_bandwidth_gbps * 1e9)
+        moe = _MOE_LAYER_FACTOR if arch.is_moe else 1.0
+        layers = max(0, on_gpu - 1)
+        seconds += layers * moe * _LAYER_SECONDS.get(device.vendor, _DEFAULT_LAYER_SECONDS)
+        interval = _TG
+        if device.fp32_tflops:
+            compute = _COMPUTE_SHARE.get(device.vendor, _DEFAULT_COMPUTE_SHARE)
+            parameters = work.active_layer_parameters * layers / arch.layers + work.output_parameters
+            seconds += 2 * parameters / (compute * device.fp32_tflops * 1e12)
+        else:
+            interval = _TG_WITHOUT_PEAK
+        interval, calibrated = _with_device_spread(interval, device)
+    if first:
+        read = sum(work.layer_bytes[:first]) + sum(work.kv_bytes[:first])
+        if not on_gpu:
+            read += work.output_bytes
+        seconds += read / (cpu_bandwidth_gbps(run.hardware) * 1e9) + first * _CPU_LAYER_SECONDS
+        interval = interval.wider(_CPU if not on_gpu else _OFFLOAD)
+        calibrated = False
+    return _rate(1.0 / seconds, interval, calibrated=calibrated)
+
+
+def _prompt_rate(run: _Run) -> Rate | None:
+    arch, work, settings, device = run.arch, run.work, run.settings, run.device
+    layers_on_gpu = min(run.placement.n_gpu_layers, arch.layers)
+    position = settings.depth + settings.n_prompt / 2
+    flops = 2 * work.active_layer_parameters
+    attention = 4 * arch.layers * arch.head_count * arch.key_length * position
+    seconds = 0.0
+    interval = Interval(1.0, 1.0)
+    calibrated = True
+    if layers_on_gpu and device is not None:
+        peak = device.fp16_tflops or device.fp32_tflops
+        if not peak:
+            return None
+        part = layers_on_gpu / arch.layers
+        efficiency = _PP_EFFICIENCY.get((device.vendor, device.backend), _DEFAULT_PP_EFFICIENCY)
+        efficiency *= _MOE_PP_SHARE if arch.is_moe else 1.0
+        efficiency *= 1.0 if arch.causal else _ENCODER_SHARE
+        seconds += part * (
+            flops / (efficiency * peak * 1e12) + attention / (_ATTENTION_SHARE * efficiency * peak * 1e12)
+        )
+        launches = _LAYER_SECONDS.get(device.vendor, _DEFAULT_LAYER_SECONDS) * layers_on_gpu
+        seconds += launches / min(settings.n_prompt, micro_batch(settings))
+        interval = _PP_MOE if arch.is_moe else _PP if arch.causal else _EMBED_ENCODER
+        interval, calibrated = _with_device_spread(interval, device)
+        calibrated = calibrated and arch.causal and not arch.is_moe
+    if layers_on_gpu < arch.layers:
+        part = 1 - layers_on_gpu / arch.layers
+        seconds += part * (flops + attention) / (cpu_gflops(run.hardware) * 1e9)
+        interval = interval.wider(_CPU)
+        calibrated = False
+    return _rate(1.0 / seconds, interval, calibrated=calibrated)
+
+
+def _with_device_spread(interval: Interval, device: Device) -> tuple[Interval, bool]:
+    """An interval widened by what is not known about a device that has only a memory size."""
+    spread = device.memory_bandwidth_range_gbps
+    if spread is None or not device.memory_bandwidth_gbps:
+        return interval, True
+    middle = device.memory_bandwidth_gbps
+    return interval.wider(Interval(low=min(1.0, spread[0] / middle), high=max(1.0, spread[1] / middle))), False
+
+
+def cpu_bandwidth_gbps(hardware: Hardware) -> float:
+    """GB/s that generation reaches on the CPU: a share of the memory's, bounded by what the cores dequantise."""
+    memory = (hardware.host.memory_bandwidth_gbps or _CPU_BANDWIDTH_GBPS) * _CPU_BANDWIDTH_SHARE
+    return min(memory, _CPU_CORE_GBPS * max(1, hardware.host.cpu.cores_usable))
+
+
+def cpu_gflops(hardware: Hardware) -> float:
+    """GFLOP/s that prompt processing reaches on the CPU, by cores; a third without AVX2 or NEON."""
+    isa = set(hardware.host.cpu.isa)
+    factor = 1.0
+    if isa and not isa & {"avx2", "avx512f", "neon", "asimd"}:
+        factor = 0.3
+    return _CPU_CORE_GFLOPS * factor * max(1, hardware.host.cpu.cores_usable)
+
+
+def _rate(mid: float, interval: Interval, *, calibrated: bool) -> Rate:
+    return Rate(
+        low=_significant(mid * interval.low),
+        mid=_significant(mid),
+        high=_significant(mid * interval.high),
+        basis="calibrated" if calibrated else "estimated",
+    )
+
+
+def _significant(value: float) -> float:
+    """Three significant digits: an estimate has no more."""
+    return float(f"{value:.3g}")
