@@ -1,0 +1,170 @@
+"""One JSON file → one typed value, strictly: what is wrong is named with its file and position.
+
+Plain decoders take the last of two equal keys, accept NaN and ignore unknown fields; a catalog that is edited by
+hand must not.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+
+from planner.core.model import Architecture, Artifact, Licence, Model, Prompts, Score, Variant
+from planner.core.values import decode_value
+from planner.errors import CatalogError
+
+T = TypeVar("T")
+
+MAX_FILE_BYTES = 16 * 2**20
+"""Far above any family's file; a limit because a catalog may come from anywhere."""
+
+_STRUCTS: dict[str, type[msgspec.Struct]] = {
+    "models": Model,
+    "architecture": Architecture,
+    "licence": Licence,
+    "prompts": Prompts,
+    "scores": Score,
+    "variants": Variant,
+    "artifacts": Artifact,
+}
+_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<field>.*)`(?P<rest>.*)", re.DOTALL)
+_JSON_PATH = re.compile(r" - at `(?P<path>\$.*)`$", re.DOTALL)
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+
+
+def read_file(path: Path, kind: type[T]) -> T:
+    """Read and decode the file at `path`. Raises CatalogError naming the file and the position in it."""
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise CatalogError(
+            f"{path} cannot be read: {error.strerror}.", hint="Check the path and its permissions."
+        ) from error
+    return decode(raw, kind, name=str(path))
+
+
+def decode(raw: bytes, kind: type[T], *, name: str) -> T:
+    """Decode one JSON document into `kind`; `name` is what messages call it.
+
+    Raises CatalogError for bad encoding or syntax, nesting without end, duplicate keys, NaN, unknown fields
+    (naming the nearest known one), wrong types and values that cannot be.
+    """
+    if len(raw) > MAX_FILE_BYTES:
+        _refuse(name, f"it is larger than {MAX_FILE_BYTES // 2**20} MiB, which no catalog file is")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        _refuse(name, f"it is not UTF-8: byte {error.start} is 0x{raw[error.start]:02x}")
+    try:
+        tree = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        _refuse(name, f"it is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}")
+    except _DuplicateKeyError:
+        _refuse(name, _describe_duplicate(text))
+    except _ConstantError as error:
+        _refuse(name, f"{error} is not a number that JSON knows{_line_of(text, str(error))}")
+    except RecursionError:
+        _refuse(name, "it is nested too deeply")
+    except ValueError as error:
+        # Integers of more than 4,300 digits: Python refuses to convert them.
+        _refuse(name, f"it holds a number that cannot be: {error}")
+    try:
+        return msgspec.convert(tree, kind, dec_hook=decode_value)
+    except msgspec.ValidationError as error:
+        _refuse(name, _describe_mismatch(str(error), tree))
+    except (RecursionError, OverflowError) as error:
+        _refuse(name, f"it holds a value that cannot be: {error}")
+
+
+class _DuplicateKeyError(Exception):
+    pass
+
+
+class _ConstantError(Exception):
+    pass
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise _DuplicateKeyError
+    return value
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise _ConstantError(text)
+
+
+def _refuse(name: str, reason: str) -> NoReturn:
+    raise CatalogError(
+        f"{name} cannot be used: {reason}.",
+        hint="Correct the file; `planner catalog check FILE` looks at it alone.",
+    )
+
+
+def _line_of(text: str, word: str) -> str:
+    match = re.search(rf"(?<![\w\"]){re.escape(word)}(?![\w\"])", text)
+    return f" (line {text.count(chr(10), 0, match.start()) + 1})" if match else ""
+
+
+def _describe_duplicate(text: str) -> str:
+    """Both places of the first key that stands twice in one object."""
+    for key, first, second in _duplicate_keys(text):
+        return f"the key {key} stands twice in one object, at lines {first} and {second}"
+    return "a key stands twice in one object"
+
+
+def _duplicate_keys(text: str) -> Iterator[tuple[str, int, int]]:
+    """(key as written, line, line) of keys that stand twice. Slow, so only for a file known to have one."""
+    stack: list[dict[str, int]] = []
+    line, position, last = 1, 0, ""
+    last_line = 1
+    for match in _TOKEN.finditer(text):
+        line += text.count("\n", position, match.start())
+        position = match.start()
+        token = match[0]
+        if token in "{[":
+            stack.append({})
+        elif token in "}]" and stack:
+            stack.pop()
+        elif token == ":" and stack:
+            key = json.loads(last, strict=False)
+            if key in stack[-1]:
+                yield last, stack[-1][key], last_line
+            stack[-1][key] = last_line
+        last, last_line = token, line
+
+
+def _describe_mismatch(message: str, tree: object) -> str:
+    """What msgspec says, with the model's id beside its index and the nearest known field."""
+    at = _JSON_PATH.search(message)
+    path = at["path"] if at else "$"
+    reason = message[: at.start()] if at else message
+    unknown = _UNKNOWN_FIELD.fullmatch(reason)
+    if unknown:
+        reason = f"unknown field “{unknown['field']}”{_nearest_field(unknown['field'], path)}"
+    else:
+        reason = reason[:1].lower() + reason[1:]
+    return f"{reason}, at {path}{_owner(path, tree)}"
+
+
+def _nearest_field(field: str, path: str) -> str:
+    words = [word for word in re.findall(r"\w+", path) if word in _STRUCTS]
+    known = _STRUCTS[words[-1]].__struct_fields__ if words else ("schema", "family", "models")
+    near = difflib.get_close_matches(field, known, n=1, cutoff=0.5)
+    return f" (did you mean “{near[0]}”?)" if near else f" (known: {', '.join(known)})"
+
+
+def _owner(path: str, tree: object) -> str:
+    match = re.match(r"\$\.models\[(\d+)\]", path)
+    if match and isinstance(tree, dict):
+        model = tree["models"][int(match[1])]
+        identity = model.get("id") if isinstance(model, dict) else None
+        if isinstance(identity, str):
+            return f" (model {identity[:120]})"
+    return ""
