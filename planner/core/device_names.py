@@ -1,0 +1,183 @@
+"""What a device name says, whoever printed it: NVML, system_profiler, PCI ids, Vulkan, a shop or a person.
+
+Names are compared whole after normalising, never by substring: "RTX A1000" is no "A100", "M40" is no "M4".
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from planner.core.hardware import DeviceSpec
+
+_MARKS = re.compile(r"\((?:tm|r|c)\)|[™®©]")
+_DRIVER_TAIL = re.compile(r"\((?:radv|llvm|nvgpu|aco|dg2|bmg|lnl|arl|mtl|tgl|adl|rpl)\b[^)]*\)")
+_MEMORY = re.compile(r"(?<![a-z0-9.])(\d{1,4}(?:\.\d{1,3})?)\s?-?(?:gib|gb|g)\b(?!\s*/)")
+_APPLE_CHIP = re.compile(r"\bm\d{1,2}\b")
+_CORES = re.compile(r"\b(\d{1,3})\s?-?(?:cores?|c)\b(?:\s?-?gpu)?")
+_TOKEN = re.compile(r"[a-z0-9.+]+")
+
+_NOISE = frozenset({
+    "nvidia", "geforce", "corporation", "corp", "inc", "advanced", "micro", "devices", "amd", "ati", "radeon",
+    "instinct", "intel", "apple", "tesla", "graphics", "graphic", "gpu", "card", "with", "w", "design",
+    "generation", "gen", "edition", "workstation", "the", "vram", "ram", "memory", "oam", "high", "freq",
+    "nvlink", "hbm2", "hbm2e", "hbm3", "hbm3e",
+})  # fmt: skip
+_SYNONYMS = {"mobile": "laptop", "notebook": "laptop", "pcie": "pcie", "pci": "pcie", "sxm1": "sxm"}
+_QUALIFIERS = frozenset({
+    "laptop", "maxq", "pcie", "sxm", "sxm2", "sxm3", "sxm4", "sxm5", "sxm6", "nvl", "server", "sff", "dgxs",
+    "fhhl", "quadro",
+})  # fmt: skip
+_LOOSE = _QUALIFIERS - {"laptop", "maxq", "sff"}
+_LOOSE_TAILS = ("blackwell", "ada")
+_BRANDS = ("rtx", "gtx", "rx", "arc")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A name taken apart. `base` is what is left of it, run together; memory in GiB; `cores` on Apple only."""
+
+    base: str
+    qualifiers: frozenset[str]
+    memory_gib: float | None
+    cores: int | None
+    last_number: int | None = None
+
+    @property
+    def key(self) -> tuple[str, frozenset[str]]:
+        """The name without memory and core count."""
+        return self.base, self.qualifiers
+
+    @property
+    def family(self) -> tuple[str, frozenset[str]]:
+        """The key without form factor and chip generation, for people who leave them out."""
+        base = self.base
+        for tail in _LOOSE_TAILS:
+            if len(base) > len(tail) and base.endswith(tail):
+                base = base.removesuffix(tail)
+        return base, self.qualifiers - _LOOSE
+
+    @property
+    def short(self) -> tuple[str, frozenset[str]]:
+        """The family without RTX, GTX, RX or Arc in front."""
+        base, qualifiers = self.family
+        for brand in _BRANDS:
+            if base.startswith(brand) and len(base) > len(brand):
+                return base.removeprefix(brand), qualifiers
+        return base, qualifiers
+
+
+@lru_cache(maxsize=4096)
+def read_name(text: str) -> Reading:
+    """Take a name apart. Never fails: nonsense becomes a reading nothing matches."""
+    name = _MARKS.sub(" ", text[:200].lower().replace("_", " "))
+    name = _DRIVER_TAIL.sub(" ", name)
+    name = re.sub(r"\bmax[\s-]?q\b", "maxq", name)
+    name = re.sub(r"\bpci[\s-]?(?:e|express)\b", "pcie", name)
+    cores = None
+    if _APPLE_CHIP.search(name) and (found := _CORES.search(name)):
+        cores = int(found[1])
+        name = name.replace(found[0], " ", 1)
+    memory = None
+    if matches := list(_MEMORY.finditer(name)):
+        memory = float(matches[-1][1]) or None
+        name = name[: matches[-1].start()] + " " + name[matches[-1].end() :]
+    base: list[str] = []
+    qualifiers: set[str] = set()
+    for raw in _TOKEN.findall(name):
+        token = _SYNONYMS.get(raw, raw)
+        if token in _QUALIFIERS:
+            qualifiers.add(token)
+        elif token not in _NOISE:
+            base.append(token)
+    last = base[-1] if base else ""
+    number = int(last) if len(base) > 1 and last.isascii() and last.isdigit() and len(last) <= 3 else None
+    return Reading("".join(base), frozenset(qualifiers), memory, cores, number)
+
+
+def trailing_number_readings(reading: Reading) -> tuple[Reading, ...]:
+    """`m2 ultra 76`, `a100 80`: the same reading with its last bare number taken as cores, then as memory."""
+    if reading.last_number is None:
+        return ()
+    bare = replace(reading, base=reading.base.removesuffix(str(reading.last_number)), last_number=None)
+    readings = []
+    if reading.cores is None:
+        readings.append(replace(bare, cores=reading.last_number))
+    if reading.memory_gib is None:
+        readings.append(replace(bare, memory_gib=float(reading.last_number)))
+    return tuple(readings)
+
+
+def same_memory(left_gib: float, right_gib: float, tolerance: float) -> bool:
+    """Whether two sizes are the same card: labels, firmware reserves and ECC differ by a few percent."""
+    return abs(left_gib - right_gib) <= tolerance * max(left_gib, right_gib)
+
+
+class NameIndex:
+    """Every spelling of every device of a list, by how much of the name is given."""
+
+    def __init__(self, specs: Iterable[DeviceSpec]) -> None:
+        self.specs = tuple(specs)
+        self.spellings: dict[str, DeviceSpec] = {}
+        self._levels: tuple[dict[tuple[str, frozenset[str]], list[tuple[Reading, DeviceSpec]]], ...] = ({}, {}, {})
+        for spec in self.specs:
+            for name in (spec.name, spec.slug.replace("-", " "), *spec.aliases):
+                self.spellings.setdefault(" ".join(name.lower().split()), spec)
+                reading = read_name(name)
+                for level, key in zip(self._levels, (reading.key, reading.family, reading.short), strict=True):
+                    if key[0]:
+                        level.setdefault(key, []).append((reading, spec))
+
+    def candidates(self, reading: Reading, *, loose: bool) -> tuple[DeviceSpec, ...]:
+        """Devices of that name, by the strictest reading that finds any; more than one means ambiguous.
+
+        A reading with memory or cores keeps only devices that have them. Where several are left, the one that
+        is spelled exactly so is preferred. `loose` allows for names people shorten ("4090").
+        """
+        levels = self._levels if loose else self._levels[:2]
+        for tolerance in (0.004, 0.06):
+            for level in levels:
+                entries = [(r, s) for r, s in level.get(reading.key, ()) if _agrees(reading, r, s, tolerance)]
+                found = _distinct(s for _, s in entries)
+                owners = _distinct(
+                    s for r, s in entries if (r.memory_gib, r.cores) == (reading.memory_gib, reading.cores)
+                )
+                plain = _distinct(s for r, s in entries if r.memory_gib is None and r.cores is None)
+                for choice in (found, owners, plain):
+                    if len(choice) == 1:
+                        return choice
+                if found:
+                    return self.siblings(reading)
+        return ()
+
+    def siblings(self, reading: Reading, *, loose: bool = True) -> tuple[DeviceSpec, ...]:
+        """Every device of that name whatever its memory, cores and (where the name leaves it out) form factor."""
+        levels = self._levels if loose else self._levels[:2]
+        return _distinct(s for level in levels for _, s in level.get(reading.key, ()))
+
+    def named(self, reading: Reading) -> tuple[DeviceSpec, ...]:
+        """Like `siblings`, but only of the strictest reading that finds any: what a driver's full name can mean."""
+        for level in self._levels[:2]:
+            if found := _distinct(s for _, s in level.get(reading.key, ())):
+                return found
+        return ()
+
+
+def _agrees(asked: Reading, spelled: Reading, spec: DeviceSpec, tolerance: float) -> bool:
+    """Whether a spelling does not contradict the memory or cores asked for."""
+    if asked.cores is not None and asked.cores != spec.gpu_cores:
+        return False
+    if asked.memory_gib is None or spec.memory_gib is None or asked.memory_gib == spelled.memory_gib:
+        return True
+    return same_memory(asked.memory_gib, spec.memory_gib, tolerance)
+
+
+def _distinct(specs: Iterable[DeviceSpec]) -> tuple[DeviceSpec, ...]:
+    """In order, each once."""
+    return tuple({spec.slug: spec for spec in specs}.values())
+
+
+@lru_cache(maxsize=4)
+def index_of(specs: tuple[DeviceSpec, ...]) -> NameIndex:
+    """The index of a device list; made once per list."""
+    return NameIndex(specs)

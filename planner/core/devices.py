@@ -1,0 +1,325 @@
+"""Devices by name or by memory size: data-sheet rows to `Device` values. Pure; the rows come from the catalog."""
+
+import difflib
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+from planner.core.device_names import index_of, read_name, same_memory, trailing_number_readings
+from planner.core.hardware import Backend, Device, DeviceKind, DeviceSpec, Vendor
+from planner.errors import UsageError
+from planner.units import GIB, format_gib
+
+DRIVER_MEMORY_TOLERANCE = 0.12
+"""Drivers show up to 7 % less than the label (ECC, firmware: T4 15.0 of 16 GiB, A40 45.0 of 48)."""
+
+_SIZE_WINDOW = 0.12
+_OLDEST_TYPICAL = 6.0
+"""Compute capability of the oldest cards that count as typical (Pascal, 2016)."""
+
+
+def resolve_device(text: str, specs: Sequence[DeviceSpec], *, memory_gib: float | None = None) -> DeviceSpec:
+    """The data-sheet row of a device as people, shops and drivers write its name.
+
+    `memory_gib` (from elsewhere, e.g. `--vram`) decides between sizes the name leaves open; a size inside the
+    text must match. Raises UsageError: `unknown-gpu` with the nearest names, or `ambiguous-gpu` with the
+    candidates.
+    """
+    index = index_of(tuple(specs))
+    reading = read_name(text)
+    found: tuple[DeviceSpec, ...] = ()
+    for attempt in (reading, *trailing_number_readings(reading)):
+        if not attempt.base:
+            continue
+        if memory_gib is not None and attempt.memory_gib is None:
+            found = index.candidates(replace(attempt, memory_gib=memory_gib), loose=True)
+        found = found or index.candidates(attempt, loose=True)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            break
+    if found:
+        names = ", ".join(spec.name for spec in found)
+        raise UsageError(
+            f"“{_shown(text)}” names more than one device: {names}.",
+            hint="Give one of these names, or add the memory size.",
+            reference="ambiguous-gpu",
+        )
+    siblings = index.siblings(reading)
+    if siblings and reading.memory_gib is not None:
+        sizes = ", ".join(spec.name + _size_of(spec) for spec in siblings)
+        raise UsageError(
+            f"No “{_shown(text)}” is known; there is {sizes}.",
+            hint="For a modified card name it without its size and give the memory with --vram.",
+            reference="unknown-gpu",
+        )
+    near = nearest_names(text, specs)
+    raise UsageError(
+        f"No device named “{_shown(text)}” is known."
+        + (f" The nearest names are {', '.join(near)}." if near else ""),
+        hint="Check the name, or describe the card by its memory alone: --vram 8.",
+        reference="unknown-gpu",
+    )
+
+
+def nearest_names(text: str, specs: Sequence[DeviceSpec], *, count: int = 5) -> tuple[str, ...]:
+    """Names of devices most like `text`, best first."""
+    spellings = index_of(tuple(specs)).spellings
+    shorts = {name.split(" ", 1)[-1]: spec for name, spec in spellings.items()}
+    table = {**shorts, **spellings}
+    wanted = " ".join(text[:200].lower().split())
+    matches = difflib.get_close_matches(wanted, table, n=count * 4, cutoff=0.5)
+    return tuple(dict.fromkeys(table[match].name for match in matches))[:count]
+
+
+def match_driver_name(
+    name: str,
+    specs: Sequence[DeviceSpec],
+    memory_bytes: int | None = None,
+    compute_capability: str | None = None,
+    *,
+    gpu_cores: int | None = None,
+) -> DeviceSpec | None:
+    """The row of the device a driver names, or None: an unknown device stays unknown, it is never guessed.
+
+    The memory in bytes (12 % tolerance), the compute capability and Apple's core count decide between rows of
+    the same name; rows that still tie count as found only if their bandwidth is the same to 3 %.
+    """
+    reading = read_name(name)
+    if not reading.base:
+        return None
+    index = index_of(tuple(specs))
+    found = index.named(reading)
+    if reading.memory_gib is not None:
+        found = index.candidates(reading, loose=False) or found
+    if compute_capability is not None:
+        found = tuple(s for s in found if s.compute_capability in (None, compute_capability))
+    cores = reading.cores or gpu_cores
+    if cores is not None and any(s.vendor is Vendor.APPLE for s in found):
+        found = tuple(s for s in found if s.gpu_cores == cores)
+    if len(found) > 1 and memory_bytes:
+        found = _of_size(found, memory_bytes / GIB)
+    if len(found) > 1:
+        bandwidths = [s.memory_bandwidth_gbps for s in found]
+        known = [b for b in bandwidths if b is not None]
+        if len(known) < len(bandwidths) or max(known) > 1.03 * min(known):
+            return None
+    return found[0] if found else None
+
+
+def _of_size(specs: Sequence[DeviceSpec], memory_gib: float) -> tuple[DeviceSpec, ...]:
+    """The rows whose memory is nearest to that size, none if all are further off than drivers' reserves explain."""
+    near = [
+        (abs(s.memory_gib - memory_gib), s)
+        for s in specs
+        if s.memory_gib is not None and same_memory(s.memory_gib, memory_gib, DRIVER_MEMORY_TOLERANCE)
+    ]
+    best = min((distance for distance, _ in near), default=0.0)
+    return tuple(s for distance, s in near if distance == best)
+
+
+def unified_budget(vendor: Vendor, host_memory_bytes: int) -> tuple[int, str]:
+    """What a GPU that shares the host's memory may take of it, in bytes, and the rule in words.
+
+    Estimates, used where the driver does not say. Apple: Metal's working-set limit was logged as 66.7 % of an
+    8 GB and 75 % of a 64 GB machine, so two thirds up to 36 GiB and three quarters above. AMD: the amdgpu driver's
+    default GTT size, half of memory. Intel: Mesa's heap, half up to 4 GiB, else three quarters. NVIDIA (GB10,
+    Jetson): all but a tenth, at least 2 GiB, for the system.
+    """
+    total = host_memory_bytes
+    if vendor is Vendor.APPLE:
+        small = total <= 36 * GIB
+        share = total * 2 // 3 if small else total * 3 // 4
+        return share, f"estimated: {'2/3' if small else '3/4'} of memory, Metal's usual working-set limit"
+    if vendor is Vendor.NVIDIA:
+        return max(
+            0, total - max(2 * GIB, total // 10)
+        ), "estimated: memory less 10 % (at least 2 GiB) for the system"
+    if vendor is Vendor.INTEL and total > 4 * GIB:
+        return total * 3 // 4, "estimated: 3/4 of memory, the Vulkan driver's usual heap"
+    return total // 2, "estimated: half of memory, the driver's usual share for graphics"
+
+
+def device_from_spec(
+    spec: DeviceSpec,
+    *,
+    index: int,
+    host_memory_bytes: int | None,
+    memory_bytes: int | None = None,
+    memory_source: str = "",
+) -> Device:
+    """A device as its data sheet has it, all memory free. `memory_bytes` overrides the memory of the row.
+
+    Discrete: total = free = budget. Unified: total and free are the host's memory, the budget is a share of it
+    (`unified_budget`). `memory_source` says where an overriding size comes from.
+    """
+    data_sheet = f"devices.json ({spec.slug})"
+    source = {
+        field: data_sheet
+        for field in ("memory_bandwidth_gbps", "fp32_tflops", "fp16_tflops", "compute_capability", "gpu_cores")
+        if getattr(spec, field) is not None
+    }
+    if spec.kind is DeviceKind.DISCRETE:
+        total = memory_bytes if memory_bytes is not None else _gib_bytes(spec.memory_gib)
+        free = budget = total
+        source["memory_total_bytes"] = memory_source if memory_bytes is not None else data_sheet
+        source["memory_budget_bytes"] = "all of it: nothing else is assumed to use the card"
+    else:
+        total = memory_bytes or host_memory_bytes or _gib_bytes(spec.memory_gib)
+        free = total
+        budget, rule = unified_budget(spec.vendor, total) if total is not None else (None, "unknown")
+        source["memory_total_bytes"] = memory_source if memory_bytes is not None else "the host's memory"
+        source["memory_budget_bytes"] = rule
+    return Device(
+        id=f"{spec.backend.value}:{index}",
+        name=spec.name,
+        slug=spec.slug,
+        vendor=spec.vendor,
+        backend=spec.backend,
+        kind=spec.kind,
+        memory_total_bytes=total,
+        memory_free_bytes=free,
+        memory_budget_bytes=budget,
+        memory_bandwidth_gbps=spec.memory_bandwidth_gbps,
+        fp32_tflops=spec.fp32_tflops,
+        fp16_tflops=spec.fp16_tflops,
+        compute_capability=spec.compute_capability,
+        gpu_cores=spec.gpu_cores,
+        source=source,
+    )
+
+
+def anonymous_device(memory_bytes: int, specs: Sequence[DeviceSpec], index: int) -> Device:
+    """A card known only by its memory (`--vram 8`): what cards of that size are like.
+
+    NVIDIA with CUDA is assumed. Bandwidth (GB/s) and peaks (TFLOPS) are medians over the NVIDIA cards within
+    12 % of each size on the market, smoothed so that more memory is never slower (isotonic regression), then
+    interpolated; `memory_bandwidth_range_gbps` holds their 10th and 90th percentiles.
+    """
+    gib = memory_bytes / GIB
+    typical = _typical(tuple(specs))
+    count = sum(1 for s in _comparable(tuple(specs)) if s.memory_gib and same_memory(s.memory_gib, gib, _SIZE_WINDOW))
+    size = format_gib(memory_bytes)
+    how = (
+        f"median of {count} NVIDIA cards with about {size}"
+        if count
+        else f"between the NVIDIA card sizes around {size}"
+    ) + "; name yours with --gpu"
+    low, high = typical.at("low", gib), typical.at("high", gib)
+    return Device(
+        id=f"cuda:{index}",
+        name=f"{gib:.3g} GiB GPU",
+        slug=f"gpu-{gib:.3g}gib".replace(".", "-"),
+        vendor=Vendor.NVIDIA,
+        backend=Backend.CUDA,
+        kind=DeviceKind.DISCRETE,
+        memory_total_bytes=memory_bytes,
+        memory_free_bytes=memory_bytes,
+        memory_budget_bytes=memory_bytes,
+        memory_bandwidth_gbps=typical.at("bandwidth", gib),
+        fp32_tflops=typical.at("fp32", gib),
+        fp16_tflops=typical.at("fp16", gib),
+        memory_bandwidth_range_gbps=(low, high) if low is not None and high is not None else None,
+        source={
+            "memory_total_bytes": "--vram",
+            "vendor": "assumed: NVIDIA with CUDA",
+            "memory_bandwidth_gbps": how,
+            "fp32_tflops": how,
+            "fp16_tflops": how,
+        },
+    )
+
+
+class _Typical:
+    """Smoothed curves over memory size in GiB: `sizes` ascending, one non-decreasing list per figure."""
+
+    def __init__(self, cards: Sequence[DeviceSpec]) -> None:
+        self.sizes = sorted({s.memory_gib for s in cards if s.memory_gib})
+        self.curves: dict[str, list[float]] = {}
+        picks: dict[str, tuple[Callable[[DeviceSpec], float | None], float]] = {
+            "bandwidth": (lambda s: s.memory_bandwidth_gbps, 0.5),
+            "low": (lambda s: s.memory_bandwidth_gbps, 0.1),
+            "high": (lambda s: s.memory_bandwidth_gbps, 0.9),
+            "fp32": (lambda s: s.fp32_tflops, 0.5),
+            "fp16": (lambda s: s.fp16_tflops, 0.5),
+        }
+        for figure, (pick, share) in picks.items():
+            points = []
+            for size in self.sizes:
+                near = [s for s in cards if s.memory_gib and same_memory(s.memory_gib, size, _SIZE_WINDOW)]
+                points.append((_percentile([pick(s) for s in near], share), len(near)))
+            self.curves[figure] = _isotonic(points)
+
+    def at(self, figure: str, gib: float) -> float | None:
+        """The figure for that size, linear between sizes, constant beyond the ends; None without any card."""
+        curve = self.curves[figure]
+        if not curve:
+            return None
+        after = next((i for i, size in enumerate(self.sizes) if size >= gib), None)
+        if after is None or after == 0:
+            return round(curve[-1 if after is None else 0], 2)
+        left, right = self.sizes[after - 1], self.sizes[after]
+        share = (gib - left) / (right - left)
+        return round(curve[after - 1] + share * (curve[after] - curve[after - 1]), 2)
+
+
+@lru_cache(maxsize=4)
+def _typical(specs: tuple[DeviceSpec, ...]) -> _Typical:
+    """The curves of a device list; made once per list."""
+    return _Typical(_comparable(specs))
+
+
+def _comparable(specs: tuple[DeviceSpec, ...]) -> list[DeviceSpec]:
+    """The discrete NVIDIA cards that are complete and not too old for today's CUDA builds."""
+    return [
+        s
+        for s in specs
+        if s.vendor is Vendor.NVIDIA
+        and s.kind is DeviceKind.DISCRETE
+        and s.memory_gib
+        and s.memory_bandwidth_gbps
+        and s.fp32_tflops
+        and s.fp16_tflops
+        and float(s.compute_capability or 0) >= _OLDEST_TYPICAL
+    ]
+
+
+def _percentile(values: Sequence[float | None], share: float) -> float:
+    """Linear between the neighbours; None values are left out."""
+    known = sorted(v for v in values if v is not None)
+    if share == 0.5:
+        return statistics.median(known)
+    place = share * (len(known) - 1)
+    low = math.floor(place)
+    high = min(low + 1, len(known) - 1)
+    return known[low] + (place - low) * (known[high] - known[low])
+
+
+def _isotonic(points: Sequence[tuple[float, int]]) -> list[float]:
+    """Non-decreasing weighted least squares through (value, weight): pool adjacent violators."""
+    blocks: list[tuple[float, int, int]] = []
+    for value, weight in points:
+        block = (value, weight, 1)
+        while blocks and blocks[-1][0] > block[0]:
+            before = blocks.pop()
+            total = before[1] + block[1]
+            block = ((before[0] * before[1] + block[0] * block[1]) / total, total, before[2] + block[2])
+        blocks.append(block)
+    return [value for value, _, length in blocks for _ in range(length)]
+
+
+def _gib_bytes(gib: float | None) -> int | None:
+    """Whole bytes of a size in GiB."""
+    return None if gib is None else round(gib * GIB)
+
+
+def _size_of(spec: DeviceSpec) -> str:
+    """` (24 GiB)`, empty where the size depends on the machine."""
+    return "" if spec.memory_gib is None else f" ({spec.memory_gib:g} GiB)"
+
+
+def _shown(text: str) -> str:
+    """User text fit for a message: one line, no control characters, not endless."""
+    return "".join(c if c.isprintable() else " " for c in text[:80]).strip()
