@@ -127,17 +127,17 @@ def _duplicate_keys(text: str) -> Iterator[tuple[str, int, int]]:
     for match in _TOKEN.finditer(text):
         line += text.count("\n", position, match.start())
         position = match.start()
-        token = match[0]
-        if token in "{[":
+        piece = match[0]
+        if piece in "{[":
             stack.append({})
-        elif token in "}]" and stack:
+        elif piece in "}]" and stack:
             stack.pop()
-        elif token == ":" and stack:
+        elif piece == ":" and stack:
             key = json.loads(last, strict=False)
             if key in stack[-1]:
                 yield last, stack[-1][key], last_line
             stack[-1][key] = last_line
-        last, last_line = token, line
+        last, last_line = piece, line
 
 
 def _describe_mismatch(message: str, tree: object) -> str:

