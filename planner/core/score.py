@@ -1,0 +1,79 @@
+"""The objective of a recommendation: named terms in 0..1 (speed may fall below 0), weighted by what is preferred.
+
+Nothing here looks at unused memory, so a plan scores the same on a larger machine, and more memory never lowers
+the best score. Speed counts against what people use it for: answers faster than reading gain nothing more.
+"""
+
+import math
+
+import msgspec
+
+from planner.core.estimate import Rate
+from planner.core.workload import Prefer
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """Retrieval and answer quality, speed of answers and of indexing, room for context."""
+
+    retrieval: float
+    answers: float
+    generation_speed: float
+    indexing_speed: float
+    context: float
+
+
+WEIGHTS: dict[Prefer, Terms] = {
+    "balanced": Terms(retrieval=0.25, answers=0.35, generation_speed=0.20, indexing_speed=0.10, context=0.10),
+    "quality": Terms(retrieval=0.33, answers=0.50, generation_speed=0.05, indexing_speed=0.02, context=0.10),
+    "speed": Terms(retrieval=0.15, answers=0.20, generation_speed=0.45, indexing_speed=0.15, context=0.05),
+}
+
+READING_TOKENS_PER_S = 5.0
+"""Slow reading; below it, waiting is felt and the term turns negative."""
+COMFORT_TOKENS_PER_S = 40.0
+"""Faster than anyone reads."""
+_INDEX_SLOW = 300.0
+_INDEX_FAST = 5_000.0
+
+
+def speed_term(rate: Rate | None, slow: float, fast: float) -> float:
+    """Logarithmic between `slow` (0) and `fast` (1), down to -1 below; an unknown rate counts as slow."""
+    if rate is None or rate.mid <= 0:
+        return 0.0
+    return max(-1.0, min(1.0, math.log(rate.mid / slow) / math.log(fast / slow)))
+
+
+def generation_speed_term(rate: Rate | None, prefer: Prefer) -> float:
+    """Answers against reading speed; someone who prefers speed gains up to four times comfort."""
+    fast = COMFORT_TOKENS_PER_S * (4 if prefer == "speed" else 1)
+    return speed_term(rate, READING_TOKENS_PER_S, fast)
+
+
+def indexing_speed_term(rate: Rate | None) -> float:
+    """Tokens per second of the embedder."""
+    return speed_term(rate, _INDEX_SLOW, _INDEX_FAST)
+
+
+def context_term(context: int, needed: int) -> float:
+    """1 from four times the need on, 0.6 at the need itself, falling to 0 at a quarter of it."""
+    ratio = math.log2(max(context, 1) / max(needed, 1))
+    if ratio >= 0:
+        return min(1.0, 0.6 + 0.2 * ratio)
+    return max(0.0, 0.6 + 0.3 * ratio)
+
+
+def weighted(terms: Terms, prefer: Prefer) -> float:
+    """The weighted sum of terms; sums of parts are the sum of the whole."""
+    weights = WEIGHTS[prefer]
+    return (
+        weights.retrieval * terms.retrieval
+        + weights.answers * terms.answers
+        + weights.generation_speed * terms.generation_speed
+        + weights.indexing_speed * terms.indexing_speed
+        + weights.context * terms.context
+    )
+
+
+def combine(terms: Terms, prefer: Prefer) -> float:
+    """The score in 0..100."""
+    return round(100.0 * max(0.0, weighted(terms, prefer)), 2)
