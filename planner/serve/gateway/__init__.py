@@ -1,0 +1,1 @@
+"""One OpenAI-compatible address in front of the engines. Start at `app.create_app`."""

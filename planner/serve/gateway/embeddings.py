@@ -1,0 +1,183 @@
+"""`/v1/embeddings`: prompts added, input checked before it is sent, vectors checked before they are returned."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from planner.core.model import Prompts, Role
+from planner.serve.gateway.context import Gateway, gateway_of
+from planner.serve.gateway.engine import EngineTalk
+from planner.serve.gateway.errors import ApiError, json_response, too_long, wrong
+from planner.serve.gateway.fields import integer, model_name, one_of, text
+from planner.serve.gateway.limits import read_object, unless_gone
+from planner.serve.gateway.tokens import count_tokens, input_limit
+from planner.serve.gateway.vectors import (
+    BadVectorsError,
+    check_dimensions,
+    encode_vector,
+    read_vectors,
+    shorten,
+)
+from planner.serve.upstream import Upstream
+
+DEFAULT_TASK = "Given a web search query, retrieve relevant passages that answer the query"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EmbeddingRequest:
+    """A checked request. `texts` are still without prompts; `single` if the client sent one text, not a list."""
+
+    texts: list[str]
+    single: bool
+    input_type: str | None = None
+    task: str = DEFAULT_TASK
+    dimensions: int | None = None
+    as_base64: bool = False
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Vectors in the order of the texts, each already JSON, and the tokens they took."""
+
+    vectors: list[Any]
+    tokens: int
+
+
+async def embeddings(request: Request) -> Response:
+    """OpenAI's embeddings; `input_type` (`query`, `document`) and `task` add the prompt the model knows."""
+    gateway = gateway_of(request)
+    body = await read_object(request, gateway.config)
+    wanted = parse(body, "input", max_inputs=gateway.config.max_inputs)
+    upstream = gateway.upstream(Role.EMBEDDING, model_name(body))
+    embedded = await unless_gone(request, embed(gateway, upstream, wanted, param="input"))
+    data = [
+        {"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(embedded.vectors)
+    ]
+    usage = {"prompt_tokens": embedded.tokens, "total_tokens": embedded.tokens}
+    return json_response({"object": "list", "model": upstream.model.id, "data": data, "usage": usage})
+
+
+def parse(body: Mapping[str, Any], field: str, *, max_inputs: int) -> EmbeddingRequest:
+    """Check the fields of an embedding request whose texts stand in `field`. Raises ApiError 400."""
+    value = body.get(field)
+    if value is None:
+        raise ApiError(400, f"'{field}' is missing.", code="missing_field", param=field)
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not texts:
+        raise wrong(field, "must be a text or a list of at least one text")
+    if any(isinstance(item, int | list) for item in texts):
+        raise ApiError(
+            400,
+            f"'{field}' holds token ids. They come from another model's tokenizer and would be embedded wrongly "
+            "without notice, so send texts; with LangChain's OpenAIEmbeddings set check_embedding_ctx_length=False.",
+            code="token_ids_not_supported",
+            param=field,
+        )
+    if len(texts) > max_inputs:
+        raise wrong(field, f"holds {len(texts)} texts; send at most {max_inputs} at a time")
+    for index, item in enumerate(texts):
+        place = field if isinstance(value, str) else f"{field}[{index}]"
+        if not isinstance(item, str):
+            raise wrong(place, "must be a text")
+        if not item.strip():
+            raise _empty(place)
+    options = {name: check(name, body[name]) for name, check in _OPTIONS.items() if body.get(name) is not None}
+    return EmbeddingRequest(
+        texts=texts,
+        single=isinstance(value, str),
+        input_type=options.get("input_type"),
+        task=options.get("task", DEFAULT_TASK),
+        dimensions=options.get("dimensions"),
+        as_base64=options.get("encoding_format") == "base64",
+    )
+
+
+_OPTIONS = {
+    "input_type": one_of("query", "document"),
+    "task": text,
+    "dimensions": integer(1, 2**20),
+    "encoding_format": one_of("float", "base64"),
+}
+
+
+def _empty(place: str) -> ApiError:
+    return ApiError(
+        400,
+        f"'{place}' is empty. A model answers empty text with a vector that means nothing, so leave it out.",
+        code="empty_input",
+        param=place,
+    )
+
+
+def with_prompt(prompts: Prompts, wanted: EmbeddingRequest) -> list[str]:
+    """The texts as the model was trained to see them. `{task}` is filled by replacement, so texts may hold braces."""
+    before = {"query": prompts.query, "document": prompts.document}.get(wanted.input_type or "", "")
+    before = before.replace("{task}", wanted.task)
+    return [before + item for item in wanted.texts]
+
+
+async def embed(gateway: Gateway, upstream: Upstream, wanted: EmbeddingRequest, *, param: str) -> Embedded:
+    """Embed in batches; all or nothing.
+
+    Raises ApiError: 400 for input that is too long or has no tokens, 502 for vectors that must not be stored.
+    """
+    talk = EngineTalk(gateway, upstream, param=param)
+    length = upstream.model.embedding_length
+    _check_dimensions(wanted, upstream, length)
+    texts = with_prompt(upstream.model.prompts, wanted)
+    places = [param] if wanted.single else [f"{param}[{index}]" for index in range(len(texts))]
+    await _check_lengths(talk, texts, places)
+    vectors: list[Any] = []
+    tokens = 0
+    for start in range(0, len(texts), gateway.config.batch_texts):
+        batch = texts[start : start + gateway.config.batch_texts]
+        raw = await talk.post("/v1/embeddings", {"input": batch, "encoding_format": "float"})
+        try:
+            checked, used = read_vectors(raw, count=len(batch), length=length)
+            length = len(checked[0])
+            _check_dimensions(wanted, upstream, length)
+            if wanted.dimensions is not None and wanted.dimensions != length:
+                checked = [shorten(vector, wanted.dimensions) for vector in checked]
+        except BadVectorsError as error:
+            raise _report(gateway, upstream, str(error)) from error
+        vectors += [encode_vector(vector, as_base64=wanted.as_base64) for vector in checked]
+        tokens += used
+        gateway.metrics.tokens(Role.EMBEDDING, prompt=used)
+    return Embedded(vectors=vectors, tokens=tokens)
+
+
+async def _check_lengths(talk: EngineTalk, texts: list[str], places: list[str]) -> None:
+    counts = await count_tokens(talk, texts)
+    if counts is None:
+        return
+    limit = input_limit(talk.upstream)
+    for place, count in zip(places, counts, strict=True):
+        if count == 0:
+            raise _empty(place)
+        if count > limit:
+            raise too_long(tokens=count, limit=limit, what=f"'{place}'", param=place)
+
+
+def _check_dimensions(wanted: EmbeddingRequest, upstream: Upstream, length: int | None) -> None:
+    """`length` may be unknown until the engine has answered once."""
+    model = upstream.model
+    if wanted.dimensions is not None and length is not None:
+        check_dimensions(wanted.dimensions, length=length, matryoshka=model.matryoshka, model_id=model.id)
+
+
+def _report(gateway: Gateway, upstream: Upstream, reason: str) -> ApiError:
+    """Tell whoever supervises the engine, and make the client's answer."""
+    gateway.metrics.bad_vectors()
+    _log.warning("embedding engine returned unusable vectors: %s", reason)
+    tell = gateway.config.on_bad_vectors or gateway.config.upstreams.request_restart
+    tell(upstream.role, reason)
+    return ApiError(
+        502,
+        f"The embedding engine's answer cannot be used: {reason}. It is being restarted; try again in a moment.",
+        code="bad_vectors",
+    )

@@ -1,0 +1,101 @@
+"""Reading a request: bounded in bytes and time, JSON only. And noticing that the client has gone."""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
+
+from planner.serve.gateway.context import GatewayConfig
+from planner.serve.gateway.errors import ApiError
+
+T = TypeVar("T")
+
+
+class ClientGoneError(Exception):
+    """The client closed its connection before the answer began; nobody is left to be told."""
+
+
+async def read_object(request: Request, config: GatewayConfig) -> dict[str, Any]:
+    """The body as a JSON object.
+
+    Raises ApiError: 413 above `max_body_bytes`, 408 when it does not arrive in time, 415 when it is compressed,
+    400 when it is not a JSON object. Raises ClientGoneError.
+    """
+    try:
+        async with asyncio.timeout(config.body_timeout_s):
+            raw = await _read_bytes(request, config.max_body_bytes)
+    except TimeoutError:
+        waited = f"{config.body_timeout_s:g} s"
+        raise ApiError(408, f"The request's body did not arrive within {waited}.", code="request_timeout") from None
+    except ClientDisconnect:
+        raise ClientGoneError from None
+    try:
+        body = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        message = "The request's body is empty; send JSON." if not raw.strip() else f"The body is not JSON: {error}."
+        raise ApiError(400, message, code="invalid_json") from None
+    except RecursionError:
+        raise ApiError(400, "The JSON is nested too deeply.", code="invalid_json") from None
+    if not isinstance(body, dict):
+        raise ApiError(400, "The request's body must be a JSON object.", code="invalid_json")
+    return body
+
+
+async def _read_bytes(request: Request, max_bytes: int) -> bytes:
+    too_large = ApiError(
+        413,
+        f"The request's body is larger than {max_bytes} bytes. Send fewer or shorter texts at a time.",
+        code="request_too_large",
+    )
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"", "identity"}:
+        raise ApiError(415, "Compressed bodies are not read; send plain JSON.", code="unsupported_encoding")
+    declared = request.headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit() and int(declared[:20]) > max_bytes:
+        raise too_large
+    received = bytearray()
+    async for chunk in request.stream():
+        received += chunk
+        if len(received) > max_bytes:
+            raise too_large
+    return bytes(received)
+
+
+async def gone(receive: Receive) -> None:
+    """Return when the client has closed its connection. Only after the body has been read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`; it is cancelled, and with it the request to the engine, when the client goes away.
+
+    Raises what `work` raises, or ClientGoneError.
+    """
+    return await first_of(work, gone(request.receive))
+
+
+async def first_of(work: Coroutine[Any, Any, T], end: Coroutine[Any, Any, None]) -> T:
+    """Run `work` until it is done, or until `end` returns: then ClientGoneError. Neither outlives the call."""
+    working = asyncio.ensure_future(work)
+    ending = asyncio.ensure_future(end)
+    try:
+        await asyncio.wait({working, ending}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ClientGoneError
+    finally:
+        for task in (working, ending):
+            task.cancel()
+        await asyncio.gather(working, ending, return_exceptions=True)
+
+
+def encode(body: Mapping[str, Any]) -> bytes:
+    """JSON for the engine. Raises ApiError 400 for values JSON cannot carry (nesting, integers beyond 64 bits)."""
+    try:
+        return msgspec.json.encode(body)
+    except (OverflowError, RecursionError, ValueError, TypeError, msgspec.MsgspecError) as error:
+        raise ApiError(400, "The request holds a value that cannot be passed on.", code="invalid_json") from error

@@ -1,0 +1,88 @@
+"""Counting tokens with the engine's own tokenizer: other tokenizers are off by up to a factor of two."""
+
+from typing import Any
+
+from planner.core.model import Pooling
+from planner.serve.gateway.engine import EngineTalk, decode_object
+from planner.serve.gateway.errors import ApiError
+from planner.serve.upstream import Upstream
+
+_BETWEEN = -1
+_TEXTS_PER_CALL = 64
+
+
+def input_limit(upstream: Upstream) -> int:
+    """The longest input in tokens, special ones included, that the upstream's model can embed as one text.
+
+    It is bounded by the slot's context, the trained context, and by one micro-batch (`batch`) unless the input can be
+    split over several, which takes a causal model that pools the last token.
+    """
+    model = upstream.model
+    causal = model.architecture is not None and model.architecture.causal
+    limit = min(upstream.context, model.context_length)
+    splittable = model.pooling is Pooling.LAST and causal
+    return limit if splittable else min(limit, upstream.batch)
+
+
+async def count_tokens(talk: EngineTalk, texts: list[str]) -> list[int] | None:
+    """Tokens of each text as the model sees it, special ones included; None if the engine cannot say.
+
+    0 stands for a text that has no tokens of its own (invisible characters, say), whatever is put around it.
+    """
+    counts: list[int] = []
+    for start in range(0, len(texts), _TEXTS_PER_CALL):
+        part = texts[start : start + _TEXTS_PER_CALL]
+        try:
+            counted = await _count_together(talk, part)
+            counts += counted if counted is not None else [await _count_one(talk, text) for text in part]
+        except _CannotCountError:
+            return None
+    return counts
+
+
+async def _count_one(talk: EngineTalk, text: str) -> int:
+    tokens = await _tokenize(talk, text)
+    if tokens is None:
+        raise _CannotCountError
+    return len(tokens)
+
+
+async def _count_together(talk: EngineTalk, texts: list[str]) -> list[int] | None:
+    """All in one call: `/tokenize` takes a list of texts and ids, and passes ids on as they are.
+
+    Special tokens are added to the first text only, so an empty one stands there; the id -1, which no tokenizer
+    yields, marks where a text ends. None if the engine does not answer in this form.
+    """
+    content: list[str | int] = [""]
+    for text in texts:
+        content += [_BETWEEN, text]
+    try:
+        tokens = await _tokenize(talk, content)
+    except ApiError:
+        return None
+    if tokens is None or tokens.count(_BETWEEN) != len(texts):
+        return None
+    lengths = [0]
+    for token in tokens:
+        if token == _BETWEEN:
+            lengths.append(0)
+        else:
+            lengths[-1] += 1
+    return [lengths[0] + length if length else 0 for length in lengths[1:]]
+
+
+async def _tokenize(talk: EngineTalk, content: str | list[str | int]) -> list[int] | None:
+    try:
+        raw = await talk.post("/tokenize", {"content": content, "add_special": True})
+    except ApiError as error:
+        if error.status == 501:
+            return None
+        raise
+    tokens: Any = (decode_object(raw) or {}).get("tokens")
+    if not isinstance(tokens, list) or not all(isinstance(token, int) for token in tokens):
+        return None
+    return tokens
+
+
+class _CannotCountError(Exception):
+    """The engine has no usable `/tokenize`; it will refuse over-long input itself."""
