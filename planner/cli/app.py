@@ -50,7 +50,7 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="planner")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """Plan, fetch and run a private RAG stack on the hardware at hand.
+    r"""Plan, fetch and run a private RAG stack on the hardware at hand.
 
     On a terminal, `planner` alone opens the app; elsewhere it prints a short recommendation.
 
@@ -77,19 +77,14 @@ def run(arguments: Sequence[str]) -> int:
     as_json = "--json" in arguments or "--jsonl" in arguments
     try:
         result = cli.main(args=list(arguments), prog_name="planner", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        note(error.format_message())
-        return ExitCode.USAGE
-    except click.ClickException as error:
-        return _fail(_usage_error(error), as_json=as_json)
-    except PlannerError as error:
-        return _fail(error, as_json=as_json)
+    except (click.ClickException, PlannerError) as error:
+        return _fail(error if isinstance(error, PlannerError) else _usage_error(error), as_json=as_json)
     except (click.Abort, KeyboardInterrupt):
         note("Interrupted.")
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         # The reader has gone (`planner models | head`): nothing to say, and nothing may be flushed at exit.
-        sys.stdout = None  # type: ignore[assignment]  # the interpreter skips a missing stdout at shutdown
+        sys.stdout = None
         return ExitCode.OK
     except Exception as error:  # noqa: BLE001  # the last line of defence: one line, not a traceback
         return _fail(_unexpected(error), as_json=as_json)

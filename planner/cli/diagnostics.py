@@ -42,7 +42,8 @@ def error_body(error: PlannerError) -> dict[str, object]:
 
 def note(text: str = "") -> None:
     """One line of narration."""
-    print(printable(text), file=sys.stderr, flush=True)
+    sys.stderr.write(printable(text) + "\n")
+    sys.stderr.flush()
 
 
 def complain(error: PlannerError) -> None:

@@ -8,7 +8,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
@@ -20,6 +20,10 @@ from planner.units import parse_memory, parse_memory_list
 
 if TYPE_CHECKING:
     from planner.catalog.loader import Catalog
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass
@@ -82,9 +86,7 @@ def _read(path: Path) -> bytes:
         ) from error
 
 
-def common_options[**P, R](
-    function: Callable[Concatenate[Session, P], R],
-) -> Callable[..., R]:
+def common_options(function: Callable[Concatenate[Session, P], R]) -> Callable[..., R]:
     """`--json`, `--offline` and `--catalog`, handed on as a `Session`."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON document (docs/json.md).")

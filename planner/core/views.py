@@ -1,6 +1,12 @@
 """The JSON contract's form of core values, where it is not the value itself (docs/json.md)."""
 
+import msgspec
+
+from planner.core.estimate import Estimate, Rate
+from planner.core.hardware import Hardware
 from planner.core.model import Artifact, Model, Variant
+from planner.core.recommendation import Choice, Recommendation
+from planner.core.workload import Workload
 
 
 def artifact_view(variant: Variant, artifact: Artifact) -> dict[str, object]:
@@ -39,5 +45,105 @@ def model_view(model: Model) -> dict[str, object]:
         "context_length": model.context_length,
         "embedding_length": model.embedding_length,
         "licence": {"spdx": model.licence.spdx, "commercial": model.licence.commercial.value},
-        "artifacts": [artifact_view(variant, artifact) for variant in model.variants for artifact in variant.artifacts],
+        "artifacts": [
+            artifact_view(variant, artifact) for variant in model.variants for artifact in variant.artifacts
+        ],
     }
+
+
+def estimate_view(estimate: Estimate) -> dict[str, object]:
+    """An estimate in the contract's form."""
+    memory = estimate.memory
+    parts = ("weights_bytes", "kv_cache_bytes", "compute_bytes", "overhead_bytes", "total_bytes")
+    return {
+        "memory": {
+            **{name: getattr(memory, name) for name in parts},
+            "devices": [
+                {
+                    "device": row.device,
+                    **{name: getattr(row, name) for name in parts},
+                    "budget_bytes": row.budget_bytes,
+                }
+                for row in memory.devices
+            ],
+        },
+        "placement": {
+            "verdict": estimate.placement.verdict.value,
+            "n_gpu_layers": estimate.placement.n_gpu_layers,
+            "n_layers": estimate.placement.n_layers,
+            "tensor_split": None
+            if estimate.placement.tensor_split is None
+            else list(estimate.placement.tensor_split),
+            "reason": estimate.placement.reason,
+        },
+        "throughput": {
+            "pp": _rate_view(estimate.throughput.pp),
+            "tg": _rate_view(estimate.throughput.tg),
+            "embed": _rate_view(estimate.throughput.embed),
+        },
+        "warnings": list(estimate.warnings),
+    }
+
+
+def _rate_view(rate: Rate | None) -> dict[str, object] | None:
+    if rate is None:
+        return None
+    return {"low": rate.low, "mid": rate.mid, "high": rate.high, "unit": rate.unit, "basis": rate.basis}
+
+
+def choice_view(choice: Choice | None) -> dict[str, object] | None:
+    """A model of a recommendation in the contract's form; `settings` are what its engine is started with."""
+    if choice is None:
+        return None
+    settings = choice.settings
+    return {
+        "model": choice.model.id,
+        "variant": choice.variant.quant,
+        "artifacts": [artifact_view(choice.variant, artifact) for artifact in choice.variant.artifacts],
+        "context": settings.context // settings.parallel,
+        "settings": {
+            "parallel": settings.parallel,
+            "batch": settings.batch,
+            "ubatch": settings.ubatch,
+            "kv_type_k": settings.kv_type_k,
+            "kv_type_v": settings.kv_type_v,
+        },
+        "estimate": estimate_view(choice.estimate),
+        "quality": dict(choice.quality),
+        "licence": {"spdx": choice.model.licence.spdx, "commercial": choice.model.licence.commercial.value},
+    }
+
+
+def recommendation_view(recommendation: Recommendation) -> dict[str, object]:
+    """A plan in the contract's form."""
+    memory = recommendation.memory
+    return {
+        "rank": recommendation.rank,
+        "label": recommendation.label,
+        "embedding": choice_view(recommendation.embedding),
+        "generation": choice_view(recommendation.generation),
+        "reranker": choice_view(recommendation.reranker),
+        "memory": {
+            "total_bytes": memory.total_bytes,
+            "budget_bytes": memory.budget_bytes,
+            "headroom_bytes": memory.headroom_bytes,
+            "devices": [
+                {"device": row.device, "total_bytes": row.total_bytes, "budget_bytes": row.budget_bytes}
+                for row in memory.devices
+            ],
+        },
+        "score": recommendation.score,
+        "reasons": list(recommendation.reasons),
+        "warnings": list(recommendation.warnings),
+        "command": list(recommendation.command),
+    }
+
+
+def workload_view(workload: Workload) -> dict[str, object]:
+    """The question as it was understood, defaults included."""
+    return {name: getattr(workload, name) for name in Workload.__struct_fields__}
+
+
+def hardware_view(hardware: Hardware) -> dict[str, object]:
+    """A machine in the contract's form; `planner.core.overrides.hardware_from_json` reads it back."""
+    return {"schema": 1, **msgspec.to_builtins(hardware)}

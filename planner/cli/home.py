@@ -1,0 +1,25 @@
+"""`planner` alone: the app on a terminal, a short recommendation anywhere else."""
+
+import os
+import sys
+
+from planner.cli.diagnostics import note
+from planner.cli.session import Session
+from planner.config import load_config
+
+
+def home() -> None:
+    """Open the app, or print what it would open with."""
+    if sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        from planner.tui.app import run
+
+        sys.exit(run())
+    from planner.cli.commands.recommend import machine_lines, recommendation_lines
+    from planner.cli.output import write_lines
+    from planner.cli.planning import plan, stable_hardware
+    from planner.core.workload import Workload
+
+    session = Session(config=load_config())
+    best = plan(session, Workload(limit=1))[0]
+    write_lines([*machine_lines(stable_hardware(session.hardware)), "", *recommendation_lines(best)])
+    note("More: planner recommend, planner models, planner --help. On a terminal, planner opens the app.")

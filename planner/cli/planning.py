@@ -1,0 +1,102 @@
+"""From the options of a command to a recommendation: shared by `recommend`, `up`, `launch` and the app."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from planner.cli.session import Session
+from planner.core.hardware import Device, Hardware
+from planner.core.launch_plan import LaunchPlan, launch_plan
+from planner.core.model import Role
+from planner.core.pair import Pin, recommend
+from planner.core.placement import machine_of
+from planner.core.recommendation import Recommendation
+from planner.core.workload import Workload
+from planner.errors import CatalogError, UsageError
+
+KV_TYPES = ("f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl", "f32")
+
+
+def workload_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What the machine is wanted for; the command gets a `Workload` as `workload`."""
+
+    @click.option(
+        "--prefer", type=click.Choice(["quality", "speed", "balanced"]), default="balanced", show_default=True
+    )
+    @click.option("--context", type=click.IntRange(256, 2**24), metavar="TOKENS", help="Context of the generator.")
+    @click.option("--min-speed", type=click.FloatRange(min=0), metavar="TOK/S", help="Generated tokens per second.")
+    @click.option("--licence", type=click.Choice(["any", "commercial"]), default="any", show_default=True)
+    @click.option("--language", metavar="CODE", help="A language the embedder must know, e.g. en, de.")
+    @click.option("--kv-type", type=click.Choice(KV_TYPES), default="f16", show_default=True, help="KV cache type.")
+    @click.option("--parallel", type=click.IntRange(1, 64), default=1, show_default=True, help="Concurrent answers.")
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        names = ("prefer", "context", "min_speed", "licence", "language", "kv_type", "parallel")
+        workload = Workload(**{name: kwargs.pop(name) for name in names})
+        return function(*args, workload=workload, **kwargs)
+
+    return wrapper
+
+
+def pins_for(session: Session, references: Sequence[str], *, starter: bool = False) -> tuple[Pin, ...]:
+    """The models named on the command line, `MODEL` or `MODEL:QUANT`; or the starter pair.
+
+    Raises UsageError for unknown names, for two models of one role and for models that cannot be deployed.
+    """
+    if starter:
+        pins = tuple(Pin(model) for model in session.catalog.models if model.starter)
+        if {pin.model.role for pin in pins} != {Role.EMBEDDING, Role.GENERATION}:
+            raise CatalogError(
+                "The catalog has no starter pair, or its file could not be loaded.",
+                hint="See the notes above; reinstalling planner restores the shipped catalog.",
+                reference="no-starter",
+            )
+        return pins
+    pins = tuple(Pin(*session.catalog.parse_model_ref(reference)) for reference in references)
+    roles = [pin.model.role for pin in pins]
+    for pin in pins:
+        if roles.count(pin.model.role) > 1:
+            raise UsageError(
+                f"Two {pin.model.role} models were named; a plan has one of each role.",
+                hint="Name an embedding model and a generation model.",
+                reference="two-of-a-role",
+            )
+        if not pin.model.deployable:
+            raise UsageError(
+                f"{pin.model.id} cannot be run here: {pin.model.deploy_note}.",
+                hint="planner models lists what can be run.",
+                reference="not-deployable",
+            )
+    return pins
+
+
+def plan(
+    session: Session, workload: Workload, *, pins: Sequence[Pin] = (), live: bool = False
+) -> tuple[Recommendation, ...]:
+    """The recommendations for this session's machine. `live` plans with the memory that is free now."""
+    return recommend(
+        session.catalog.models, session.hardware, workload, pins=pins, live=live and not session.simulated
+    )
+
+
+def make_launch_plan(session: Session, recommendation: Recommendation, *, name: str) -> LaunchPlan:
+    """What to start for a recommendation on this session's machine."""
+    machine = machine_of(session.hardware, live=False)
+    return launch_plan(recommendation, name=name, gpu_backend=machine.gpu_backend)
+
+
+def stable_hardware(hardware: Hardware) -> Hardware:
+    """The machine without what changes from one minute to the next: free memory and notes about it."""
+    from msgspec.structs import replace
+
+    def stable(device: Device) -> Device:
+        budget = device.memory_budget_bytes if device.kind == "unified" else device.memory_total_bytes
+        return replace(device, memory_free_bytes=None, memory_budget_bytes=budget)
+
+    return replace(
+        hardware,
+        host=replace(hardware.host, memory_available_bytes=None),
+        devices=tuple(map(stable, hardware.devices)),
+    )
