@@ -39,8 +39,9 @@ class Metrics:
 
     def tokens(self, role: Role, *, prompt: int = 0, completion: int = 0) -> None:
         """Tokens that an engine reports to have processed."""
-        self._tokens[role, "prompt"] += prompt
-        self._tokens[role, "completion"] += completion
+        for kind, count in (("prompt", prompt), ("completion", completion)):
+            if count:
+                self._tokens[role, kind] += count
 
     def broken_stream(self, role: Role) -> None:
         """An engine's stream ended before its end."""

@@ -1,0 +1,172 @@
+"""Which engine to use, and why: asked for, found, or the one that needs nothing but a package index."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from planner.core.launch_plan import EngineKind
+from planner.errors import EngineError, PlannerError, UsageError
+from planner.serve.capabilities import Capabilities, probe_binary
+from planner.serve.engines import Engine, embedded_devices, embedded_engine, embedded_version, external_engine
+
+AUTO = "auto"
+_LLAMAFILE_MAGIC = (b"MZqFpD='", b"jartsr='")
+_NO_ENGINE_HINT = (
+    'pip install "planner[embedded]" gets one from the package index; or install llama.cpp so that llama-server is '
+    "on PATH, or give a llamafile or llama-server with --engine-path."
+)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where engines may come from; everything is a seam.
+
+    `cached_llamafile` returns a verified binary that is already here; `fetch_llamafile` downloads one (None when
+    that is not possible: offline, or not wanted).
+    """
+
+    cache_dir: Path
+    cached_llamafile: Callable[[], Path | None] = lambda: None
+    fetch_llamafile: Callable[[], Path] | None = None
+    which: Callable[[str], str | None] = shutil.which
+    embedded: Callable[[], str | None] = embedded_version
+    embedded_devices: Callable[[], tuple[str, ...] | None] = embedded_devices
+    probe: Callable[..., Capabilities] = probe_binary
+
+
+def choose_engine(
+    wanted: str, sources: Sources, *, path: Path | None = None, starter: bool = False, needs_gpu: bool = False
+) -> Engine:
+    """The engine to use; its `reason` says why. Raises EngineError when there is none, UsageError for a bad wish.
+
+    `auto` prefers a llamafile, then llama-server on PATH, then the embedded wheel. `starter` prefers the wheel: it
+    is installed with the package, and a 368 MB engine for a pair of 125 MB makes no sense. With `needs_gpu` an
+    engine that says it sees no GPU is passed over.
+    """
+    if wanted not in (AUTO, *EngineKind):
+        raise UsageError(
+            f"There is no engine “{wanted}”.",
+            hint=f"Known: {AUTO}, {', '.join(EngineKind)}.",
+            reference="engine-unknown",
+        )
+    if path is not None:
+        return _from_path(wanted, path, sources)
+    if wanted != AUTO:
+        return _named(EngineKind(wanted), sources)
+    return _automatic(sources, starter=starter, needs_gpu=needs_gpu)
+
+
+def _from_path(wanted: str, path: Path, sources: Sources) -> Engine:
+    if wanted == EngineKind.EMBEDDED:
+        raise UsageError("--engine embedded has no path: it is the xllamacpp package.", hint="Drop --engine-path.")
+    path = path.expanduser().absolute()
+    kind = (
+        EngineKind(wanted)
+        if wanted != AUTO
+        else (EngineKind.LLAMAFILE if _is_llamafile(path) else EngineKind.LLAMA_SERVER)
+    )
+    return _external(kind, path, sources, reason="its path was given")
+
+
+def _named(kind: EngineKind, sources: Sources) -> Engine:
+    reason = "it was asked for"
+    match kind:
+        case EngineKind.EMBEDDED:
+            version = sources.embedded()
+            if version is None:
+                raise EngineError(
+                    "The embedded engine (the xllamacpp package) is not installed.",
+                    hint='pip install "planner[embedded]"',
+                    reference="engine-missing",
+                )
+            return embedded_engine(version, reason=reason)
+        case EngineKind.LLAMA_SERVER:
+            found = sources.which("llama-server")
+            if found is None:
+                raise EngineError(
+                    "There is no llama-server on PATH.",
+                    hint="Install llama.cpp, give its path with --engine-path, or use --engine embedded.",
+                    reference="engine-missing",
+                )
+            return _external(kind, Path(found).absolute(), sources, reason=reason)
+        case EngineKind.LLAMAFILE:
+            binary = sources.cached_llamafile()
+            if binary is None and sources.fetch_llamafile is not None:
+                binary = sources.fetch_llamafile()
+            if binary is None:
+                raise EngineError(
+                    "There is no llamafile here, and it cannot be downloaded now.",
+                    hint="Go online once, give its path with --engine-path, or use --engine embedded.",
+                    reference="engine-missing",
+                )
+            return _external(kind, binary, sources, reason=reason)
+
+
+def _automatic(sources: Sources, *, starter: bool, needs_gpu: bool) -> Engine:
+    """Try in order of preference; what is passed over is said in the notes of what is taken."""
+    finders: tuple[Callable[[Sources], Engine | None], ...] = (_cached, _fetched, _on_path, _embedded)
+    if starter:
+        finders = (_embedded, _cached, _on_path, _fetched)
+    passed: list[str] = []
+    for find in finders:
+        try:
+            engine = find(sources)
+        except PlannerError as error:
+            passed.append(error.message)
+            continue
+        if engine is not None and needs_gpu and _sees_no_gpu(engine, sources):
+            passed.append(f"{engine.label} sees no GPU, and the plan uses one.")
+        elif engine is not None:
+            notes = (*engine.notes, *(f"Passed over: {text}" for text in passed))
+            return msgspec.structs.replace(engine, notes=notes)
+    raise EngineError(
+        " ".join(["There is no engine to run a model with.", *passed]),
+        hint=_NO_ENGINE_HINT,
+        reference="engine-missing",
+    )
+
+
+def _embedded(sources: Sources) -> Engine | None:
+    version = sources.embedded()
+    return None if version is None else embedded_engine(version, reason="it is installed and needs nothing more")
+
+
+def _cached(sources: Sources) -> Engine | None:
+    binary = sources.cached_llamafile()
+    if binary is None:
+        return None
+    return _external(EngineKind.LLAMAFILE, binary, sources, reason="it was downloaded before")
+
+
+def _fetched(sources: Sources) -> Engine | None:
+    if sources.fetch_llamafile is None:
+        return None
+    return _external(EngineKind.LLAMAFILE, sources.fetch_llamafile(), sources, reason="it could be downloaded")
+
+
+def _on_path(sources: Sources) -> Engine | None:
+    found = sources.which("llama-server")
+    if found is None:
+        return None
+    return _external(EngineKind.LLAMA_SERVER, Path(found).absolute(), sources, reason="it is on PATH")
+
+
+def _sees_no_gpu(engine: Engine, sources: Sources) -> bool:
+    devices = sources.embedded_devices() if engine.kind is EngineKind.EMBEDDED else engine.devices
+    return devices == ()
+
+
+def _external(kind: EngineKind, binary: Path, sources: Sources, *, reason: str) -> Engine:
+    capabilities = sources.probe(kind, binary, cache_dir=sources.cache_dir)
+    return external_engine(kind, binary, capabilities, reason=reason)
+
+
+def _is_llamafile(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(8) in _LLAMAFILE_MAGIC
+    except OSError:
+        return False

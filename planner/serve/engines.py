@@ -1,0 +1,198 @@
+"""Three engines behind one interface: an `Engine` says how to start a process for a plan, and nothing else.
+
+llamafile and llama-server are programs, started with arguments gated by their own `--help`; the embedded engine is
+the `xllamacpp` wheel in a child process of ours. Rules and measurements: docs/engines.md.
+"""
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from planner.core.launch_plan import EngineKind, ProcessPlan, embedded_parameters, engine_argv
+from planner.core.model import Role
+from planner.serve.capabilities import FLOOR_BUILD, Capabilities
+from planner.serve.environment import engine_environment
+
+_UNIX_SHIM = """
+import os, sys
+if sys.platform == "linux":
+    import ctypes
+    ctypes.CDLL(None).prctl(1, 9)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit(1)
+try:
+    os.execvp(sys.argv[2], sys.argv[2:])
+except OSError as error:
+    sys.stderr.write(f"planner: {sys.argv[2]}: {error.strerror}\\n")
+    sys.exit(127 if isinstance(error, FileNotFoundError) else 126)
+"""
+"""Becomes the engine after asking the kernel to end it with its parent.
+
+A program of its own instead of `preexec_fn`, which is not safe beside threads. The signal survives `exec`.
+"""
+
+
+_CPU_DEVICE = 0
+"""llama.cpp's device type of the processor."""
+
+
+class Engine(msgspec.Struct, frozen=True, kw_only=True):
+    """An engine that was found: what it is, and why it was chosen.
+
+    `binary` is empty for the embedded engine. `notes` are for people: age, missing features.
+    """
+
+    kind: EngineKind
+    version: str
+    binary: str = ""
+    flags: frozenset[str] = frozenset()
+    devices: tuple[str, ...] | None = None
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Name and version for people: `llama-server 11434`."""
+        return f"{self.kind.value} {self.version}".strip()
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to start: arguments, environment, and what to write to its stdin (which then stays open)."""
+
+    argv: tuple[str, ...]
+    environ: Mapping[str, str]
+    stdin: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where one process finds and leaves things. All absolute; `home` is the deployment's folder (0700)."""
+
+    home: Path
+    model: Path
+    key: Path
+    config_home: Path
+    temp: Path
+
+
+def make_command(
+    engine: Engine, process: ProcessPlan, *, files: Files, api_key: str, token: str, environ: Mapping[str, str]
+) -> Command:
+    """The command that serves `process` with `engine`. The key is never an argument.
+
+    `token` marks the embedded child as ours in the process list; external engines are known by `files.key`.
+    """
+    if engine.kind is EngineKind.EMBEDDED:
+        parameters = embedded_parameters(process, model_path=str(files.model), api_key=api_key)
+        return Command(
+            # -P: a folder the user happens to stand in must not provide modules.
+            argv=(sys.executable, "-P", "-m", "planner.serve.embedded_child", f"{token}-{process.role.value}"),
+            environ=engine_environment(environ, config_home=files.config_home, python=True),
+            stdin=json.dumps(parameters).encode() + b"\n",
+        )
+    argv = engine_argv(
+        engine.kind,
+        process,
+        binary=engine.binary,
+        model_path=str(files.model),
+        key_file=str(files.key),
+        flags=engine.flags,
+    )
+    temp = files.temp if engine.kind is EngineKind.LLAMAFILE else None
+    return Command(
+        argv=argv if os.name == "nt" else (sys.executable, "-I", "-S", "-c", _UNIX_SHIM, str(os.getpid()), *argv),
+        environ=engine_environment(environ, config_home=files.config_home, temp_dir=temp),
+    )
+
+
+def external_engine(kind: EngineKind, binary: Path, capabilities: Capabilities, *, reason: str) -> Engine:
+    """An engine from a probed binary, with a note when it is below the least safe build or does not tell."""
+    notes: list[str] = []
+    if kind is EngineKind.LLAMAFILE:
+        # Its releases do not name their llama.cpp build; by its date 0.10.6 is older than the fix.
+        notes.append(
+            f"llamafile {capabilities.version} is built from a llama.cpp older than b{FLOOR_BUILD}, as far as is "
+            "known. It is reachable only through the gateway, which forwards no field of that fault "
+            "(CVE-2026-107183)."
+        )
+    elif capabilities.below_floor:
+        notes.append(
+            f"{binary} is llama.cpp b{capabilities.build}; below b{FLOOR_BUILD} a remote fault is known "
+            "(CVE-2026-107183): update it. It is reachable only through the gateway."
+        )
+    elif capabilities.below_floor is None:
+        notes.append(f"{binary} does not tell its llama.cpp build; b{FLOOR_BUILD} or newer is needed to be safe.")
+    return Engine(
+        kind=kind,
+        version=str(capabilities.build or capabilities.version),
+        binary=str(binary),
+        flags=capabilities.flags,
+        devices=capabilities.devices,
+        reason=reason,
+        notes=tuple(notes),
+    )
+
+
+def embedded_version() -> str | None:
+    """The version of the installed `xllamacpp` wheel; None when there is none. Does not load it."""
+    if importlib.util.find_spec("xllamacpp") is None:
+        return None
+    try:
+        return importlib.metadata.version("xllamacpp")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def embedded_devices() -> tuple[str, ...] | None:
+    """The GPUs the installed wheel was built for and sees; None when it cannot be asked. Loads it in a process."""
+    code = (
+        "import json, xllamacpp as x; devices = [(d['name'], int(d['type'])) for d in x.get_device_info()]; "
+        "print('\\n' + json.dumps(devices))"
+    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=30, check=True
+        )
+        listed = json.loads(done.stdout.strip().splitlines()[-1])
+        return tuple(str(name) for name, kind in listed if kind != _CPU_DEVICE)
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError, TypeError):
+        return None
+
+
+def embedded_engine(version: str, *, reason: str) -> Engine:
+    """The engine of the installed wheel. The third part of its version is llama.cpp's build."""
+    build = version.rpartition(".")[2]
+    notes: tuple[str, ...] = ()
+    if build.isdigit() and int(build) < FLOOR_BUILD:
+        notes = (f"xllamacpp {version} is below llama.cpp b{FLOOR_BUILD}: pip install --upgrade xllamacpp.",)
+    return Engine(kind=EngineKind.EMBEDDED, version=version, reason=reason, notes=notes)
+
+
+def required_context(process: ProcessPlan) -> int:
+    """Tokens per slot: the context is divided by the slots, and an encoder never exceeds its trained length."""
+    context = process.settings.context // max(1, process.settings.parallel)
+    return min(context, process.model.context_length)
+
+
+def longest_input(process: ProcessPlan) -> int:
+    """The longest embedding input in tokens that one pass takes.
+
+    A causal model with `last` pooling is split over micro-batches, so the slot is the limit; any other needs the
+    whole input in one (docs/engines.md).
+    """
+    context = required_context(process)
+    causal = process.model.architecture is not None and process.model.architecture.causal
+    if process.role is Role.GENERATION or (
+        causal and process.model.pooling is not None and process.model.pooling == "last"
+    ):
+        return context
+    return min(context, process.settings.ubatch)

@@ -1,0 +1,52 @@
+"""What an engine sees of the environment: an allow-list.
+
+`LLAMA_API_KEY` or an `api-key` in a config file would be accepted beside our key, `LLAMA_ARG_*` changes every
+setting we do not name, and `HF_TOKEN` is none of an engine's business (docs/engines.md).
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+_ALLOWED = frozenset(
+    {
+        "PATH",
+        "HOME",
+        "TMPDIR",
+        "LANG",
+        "CUDA_VISIBLE_DEVICES",
+        "HIP_VISIBLE_DEVICES",
+        "ROCR_VISIBLE_DEVICES",
+        "GGML_VK_VISIBLE_DEVICES",
+        "HSA_OVERRIDE_GFX_VERSION",
+        "LD_LIBRARY_PATH",
+        # Windows cannot start a program without these.
+        "SYSTEMROOT",
+        "TEMP",
+        "TMP",
+    }
+)
+_ALLOWED_FOR_PYTHON = frozenset({"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"})
+
+
+def engine_environment(
+    environ: Mapping[str, str], *, config_home: Path, python: bool = False, temp_dir: Path | None = None
+) -> dict[str, str]:
+    """The environment of an engine. `config_home` is an empty folder of ours; `python` adds what our child needs.
+
+    `temp_dir` replaces `TMPDIR`: a llamafile unpacks its loader there, and a noexec folder would break it.
+    """
+    names = _ALLOWED | _ALLOWED_FOR_PYTHON if python else _ALLOWED
+    kept = {name: value for name, value in environ.items() if name in names or name.startswith("LC_")}
+    kept["XDG_CONFIG_HOME"] = str(config_home)
+    if temp_dir is not None:
+        kept["TMPDIR"] = str(temp_dir)
+    return kept
+
+
+def system_config_file(platform: str = sys.platform, root: Path = Path("/")) -> Path | None:
+    """The system-wide llama.cpp settings, if they exist: external engines read them and no flag turns that off."""
+    if platform == "win32":
+        return None
+    path = root / "etc/llama.cpp/config.ini"
+    return path if path.is_file() else None

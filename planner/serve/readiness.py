@@ -1,0 +1,74 @@
+"""Does an engine do its job? Its health, and one real request of the kind it is for."""
+
+from collections.abc import Awaitable, Callable
+
+import httpx2
+
+from planner.core.model import Role
+from planner.serve.failure import LaunchError
+
+_HEALTH_TIMEOUT_S = 2.0
+_PROBE_TIMEOUT_S = 300.0
+_PROBE_TEXT = "The quick brown fox jumps over the lazy dog."
+
+
+def role_probe(
+    role: Role, api_key: str, *, embedding_length: int | None, timeout_s: float = _PROBE_TIMEOUT_S
+) -> Callable[[str], Awaitable[None]]:
+    """One real request for the role; the returned function raises LaunchError when the answer is not right."""
+
+    async def probe(url: str) -> None:
+        path, body = _PROBES[role]
+        async with loopback_client(api_key, timeout_s=timeout_s) as client:
+            try:
+                response = await client.post(url + path, json=body)
+                answer = response.json()
+            except (httpx2.HTTPError, ValueError) as error:
+                raise _unfit(role, f"{type(error).__name__}: {error}") from error
+        if response.status_code != httpx2.codes.OK:
+            raise _unfit(role, f"HTTP {response.status_code}: {response.text[:300]}")
+        if role is Role.EMBEDDING:
+            length = _vector_length(answer)
+            if length is None or (embedding_length is not None and length != embedding_length):
+                raise _unfit(role, f"a vector of {length} numbers instead of {embedding_length}")
+
+    return probe
+
+
+_PROBES: dict[Role, tuple[str, dict[str, object]]] = {
+    Role.EMBEDDING: ("/v1/embeddings", {"input": _PROBE_TEXT}),
+    Role.GENERATION: (
+        "/v1/chat/completions",
+        {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1, "temperature": 0},
+    ),
+    Role.RERANKER: ("/v1/rerank", {"query": "fox", "documents": [_PROBE_TEXT]}),
+}
+
+
+def _vector_length(answer: object) -> int | None:
+    match answer:
+        case {"data": [{"embedding": [*vector]}, *_]}:
+            return len(vector)
+        case _:
+            return None
+
+
+def _unfit(role: Role, what: str) -> LaunchError:
+    return LaunchError(
+        f"The {role.value} engine started, but does not do its job: it answered {what}.",
+        hint="The model file may not be what the catalog says: planner inspect FILE; planner logs.",
+        reference="engine-unfit",
+    )
+
+
+def loopback_client(api_key: str, *, timeout_s: float = _HEALTH_TIMEOUT_S) -> httpx2.AsyncClient:
+    """A client for one engine. No proxy of the environment may stand between two processes of this machine."""
+    return httpx2.AsyncClient(trust_env=False, timeout=timeout_s, headers={"Authorization": f"Bearer {api_key}"})
+
+
+async def health(client: httpx2.AsyncClient, url: str) -> int | None:
+    """The status of `/health`, None when nothing answers."""
+    try:
+        return (await client.get(url + "/health")).status_code
+    except httpx2.HTTPError:
+        return None
