@@ -1,0 +1,181 @@
+"""This machine, from all sources at once, under one deadline. Any subset of answers is a usable result."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from planner.core.hardware import NATIVE_BACKEND, Cpu, Device, DeviceKind, DeviceSpec, Hardware, Host
+from planner.probe.amd import probe_amd
+from planner.probe.apple import probe_apple, read_sysctl
+from planner.probe.cgroup import read_limits
+from planner.probe.cpu import Counters, apple_cpu, read_host, system_counters
+from planner.probe.intel import probe_intel
+from planner.probe.nvidia import probe_nvidia
+from planner.probe.surroundings import Finding, Surroundings
+
+SOURCE_DEADLINE_S = 3.0
+
+_OS = {"darwin": "macos", "win32": "windows", "cygwin": "windows"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a source is asked with."""
+
+    here: Surroundings
+    specs: tuple[DeviceSpec, ...]
+    host_memory_bytes: int | None
+    timeout_s: float
+
+
+Source = Callable[[Question], Finding]
+
+SOURCES: Mapping[str, Source] = {
+    "NVIDIA": lambda q: probe_nvidia(q.here, q.specs, host_memory_bytes=q.host_memory_bytes, timeout_s=q.timeout_s),
+    "AMD": lambda q: probe_amd(q.here, q.specs),
+    "Intel": lambda q: probe_intel(q.here, q.specs, host_memory_bytes=q.host_memory_bytes),
+    "Apple": lambda q: probe_apple(q.here, q.specs, host_memory_bytes=q.host_memory_bytes, timeout_s=q.timeout_s),
+}
+
+
+def probe(
+    specs: Sequence[DeviceSpec],
+    *,
+    deadline_s: float = 5.0,
+    here: Surroundings | None = None,
+    counters: Counters | None = None,
+    sources: Mapping[str, Source] | None = None,
+) -> Hardware:
+    """The machine: processor, memory and GPUs, and what could not be found out.
+
+    Returns within `deadline_s` seconds. A source that fails, hangs or crashes costs its own answer only and
+    becomes a note. `specs` are the rows of `catalog/devices.json`.
+    """
+    here = here or Surroundings()
+    started = time.monotonic()
+    facts = read_host(here, counters or system_counters(), read_limits(here))
+    asked = SOURCES if sources is None else sources
+    question = Question(here, tuple(specs), facts.memory_total_bytes, min(SOURCE_DEADLINE_S, 0.8 * deadline_s))
+    answers = _ask_all(asked, question, until=started + deadline_s)
+    notes = [*facts.notes, *_platform_notes(here)]
+    devices: list[Device] = []
+    for name in asked:
+        answer = answers.get(name)
+        if answer is None:
+            waited = time.monotonic() - started
+            notes.append(f"{name}: no answer after {waited:.1f} s; gone on without this source.")
+        else:
+            devices.extend(answer.devices)
+            notes.extend(answer.notes)
+    devices = _settle(merge_by_pci(devices), facts.memory_available_bytes)
+    shared = next((d for d in devices if d.kind is DeviceKind.UNIFIED and d.memory_bandwidth_gbps), None)
+    source = dict(facts.source)
+    if shared is not None:
+        source["memory_bandwidth_gbps"] = f"shared with {shared.name}"
+    host = Host(
+        os=_OS.get(here.platform, here.platform),
+        cpu=_host_cpu(here, facts.cpu),
+        memory_total_bytes=facts.memory_total_bytes,
+        memory_available_bytes=facts.memory_available_bytes,
+        memory_bandwidth_gbps=shared.memory_bandwidth_gbps if shared is not None else None,
+        source=source,
+    )
+    return Hardware(host=host, devices=tuple(devices), notes=tuple(dict.fromkeys(notes)))
+
+
+def _ask_all(sources: Mapping[str, Source], question: Question, *, until: float) -> dict[str, Finding]:
+    """Ask every source in a thread of its own; those not done by `until` (monotonic seconds) are left out.
+
+    The threads are daemons: one stuck in the kernel neither delays the answer nor the end of the program.
+    """
+    inbox: queue.SimpleQueue[tuple[str, Finding]] = queue.SimpleQueue()
+
+    def ask(name: str, source: Source) -> None:
+        try:
+            inbox.put((name, source(question)))
+        except Exception as error:  # noqa: BLE001  # a source that fails is a note, never a crash
+            text = f"{name}: this source failed ({type(error).__name__}: {error}); gone on without it."
+            inbox.put((name, Finding(notes=(text,))))
+
+    for name, source in sources.items():
+        threading.Thread(target=ask, args=(name, source), daemon=True, name=f"probe {name}").start()
+    answers: dict[str, Finding] = {}
+    while len(answers) < len(sources):
+        try:
+            name, finding = inbox.get(timeout=max(0.001, until - time.monotonic()))
+        except queue.Empty:
+            break
+        answers[name] = finding
+    return answers
+
+
+def merge_by_pci(devices: Iterable[Device]) -> list[Device]:
+    """One device per PCI address, in order: the usable one, else the one with the vendor's native backend."""
+    kept: dict[str, Device] = {}
+    for position, device in enumerate(devices):
+        key = device.pci_id or f"no address {position}"
+        rival = kept.get(key)
+        if rival is None or _rank(device) > _rank(rival):
+            kept[key] = device
+    return list(kept.values())
+
+
+def _rank(device: Device) -> tuple[bool, bool, bool]:
+    """Which of two reports of one card tells more."""
+    native = device.backend is NATIVE_BACKEND[device.vendor]
+    return device.usable, native, device.memory_total_bytes is not None
+
+
+def _settle(devices: Iterable[Device], available_bytes: int | None) -> list[Device]:
+    """Bound what shares the host's memory by what the host has left; leave integrated parts out beside a card."""
+    devices = list(devices)
+    card = next((d for d in devices if d.usable and d.kind is DeviceKind.DISCRETE), None)
+    settled = []
+    for device in devices:
+        if device.kind is DeviceKind.DISCRETE or not device.usable:
+            settled.append(device)
+            continue
+        if card is not None:
+            note = f"integrated graphics, not used beside the {card.name}"
+            settled.append(msgspec.structs.replace(device, usable=False, note=note))
+            continue
+        settled.append(_bounded(device, available_bytes))
+    return settled
+
+
+def _bounded(device: Device, available_bytes: int | None) -> Device:
+    """A unified device whose budget is no more than the host can give now."""
+    if available_bytes is None:
+        return device
+    source = dict(device.source)
+    free = device.memory_free_bytes
+    if free is None:
+        free = (
+            available_bytes if device.memory_total_bytes is None else min(available_bytes, device.memory_total_bytes)
+        )
+        source["memory_free_bytes"] = "free host memory, at the time of asking"
+    budget = device.memory_budget_bytes
+    if budget is not None and budget > available_bytes:
+        budget = available_bytes
+        source["memory_budget_bytes"] = "free host memory, less than " + source.get(
+            "memory_budget_bytes", "its share"
+        )
+    return msgspec.structs.replace(device, memory_free_bytes=free, memory_budget_bytes=budget, source=source)
+
+
+def _host_cpu(here: Surroundings, cpu: Cpu) -> Cpu:
+    """The processor; where there is no `/proc/cpuinfo` (macOS) the kernel values say more."""
+    return apple_cpu(cpu, read_sysctl(here)) if here.platform == "darwin" else cpu
+
+
+def _platform_notes(here: Surroundings) -> list[str]:
+    """What to know about the system itself."""
+    if "microsoft" in (here.read("/proc/version") or "").lower():
+        return ["This is WSL: memory and processors are the virtual machine's, set in .wslconfig."]
+    if here.platform in {"win32", "cygwin"}:
+        return ["On Windows only NVIDIA cards are found by themselves; name another with --gpu."]
+    return []
