@@ -8,7 +8,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from planner.catalog.loader import Catalog
 
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 
@@ -86,7 +85,7 @@ def _read(path: Path) -> bytes:
         ) from error
 
 
-def common_options(function: Callable[Concatenate[Session, P], R]) -> Callable[..., R]:
+def common_options(function: Callable[..., R]) -> Callable[..., R]:
     """`--json`, `--offline` and `--catalog`, handed on as a `Session`."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON document (docs/json.md).")

@@ -7,7 +7,7 @@ from planner.core.model import Model, Pooling, Role, Variant
 from planner.core.placement import Machine, place
 from planner.core.throughput import estimate_throughput
 from planner.core.weights import WeightTable, weight_table
-from planner.core.workload import KvType, Settings, Workload
+from planner.core.workload import Settings, Workload
 from planner.errors import BadDataError, NoResultError
 from planner.units import format_gib
 
@@ -72,19 +72,21 @@ def estimate(
     machine: Machine,
     *,
     process: ProcessMemory | None = None,
+    table: WeightTable | None = None,
+    all_gpus: bool = False,
 ) -> Estimate:
     """Memory, placement and speed of one process on what `machine` has left.
 
-    `process` may be passed in when the same model and settings are placed repeatedly. Raises NoResultError when
-    size or architecture is unknown, BadDataError for settings that llama.cpp refuses.
+    `process` may be passed in when the same model and settings are placed repeatedly, `table` when the bytes of
+    every layer were read from a header; `all_gpus` spreads over every GPU. Raises NoResultError when size or
+    architecture is unknown, BadDataError for settings that llama.cpp refuses.
     """
     _check(settings)
     if process is None:
-        architecture = model.architecture
-        table = weights_of(model, variant)
-        assert architecture is not None
-        process = ProcessMemory(architecture, table, settings)
-    placement, memory = place(process, machine, settings.n_gpu_layers)
+        table = table or weights_of(model, variant)
+        assert model.architecture is not None, "weights_of refuses a model without one"
+        process = ProcessMemory(model.architecture, table, settings)
+    placement, memory = place(process, machine, settings.n_gpu_layers, all_gpus=all_gpus)
     throughput = estimate_throughput(
         process.arch,
         table=process.table,
@@ -140,7 +142,3 @@ def _warnings(
 def default_context(model: Model) -> int:
     """What `estimate` assumes when no context is named: the trained one, at most 8192 tokens."""
     return min(model.context_length, 8192)
-
-
-KV_TYPES: tuple[KvType, ...] = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
-"""Cache types llama.cpp accepts."""

@@ -80,40 +80,33 @@ def machine_of(hardware: Hardware, *, live: bool, margin: float = 0.0) -> Machin
     return Machine(gpus=(), host=host_pool)
 
 
-def place(process: ProcessMemory, machine: Machine, n_gpu_layers: int | None = None) -> tuple[Placement, Memory]:
-    """Place one process. `n_gpu_layers` fixes the units on GPUs (more than there are: all); None: as many as fit."""
+def place(
+    process: ProcessMemory, machine: Machine, n_gpu_layers: int | None = None, *, all_gpus: bool = False
+) -> tuple[Placement, Memory]:
+    """Place one process. `n_gpu_layers` fixes the units on GPUs (more than there are: all); None: as many as fit.
+
+    `all_gpus` spreads the layers over every GPU, as llama.cpp does by itself, also where fewer would do.
+    """
     units = process.units
-    if not machine.gpus:
+    count = len(machine.gpus)
+    if not count:
         return _judge(process, machine, Layout(units=()), fixed=False)
+    least = count if all_gpus else 1
+    wanted = units if n_gpu_layers is None else min(n_gpu_layers, units)
+    for used in range(least, count + 1):
+        found = _judge(process, machine, _spread(machine, wanted, used), fixed=n_gpu_layers is not None)
+        if _gpus_fit(found[1]) and (n_gpu_layers is not None or found[0].verdict is Verdict.FITS):
+            return found
     if n_gpu_layers is not None:
-        return _judge(process, machine, _spread(process, machine, min(n_gpu_layers, units)), fixed=True)
-    for layout in _full_layouts(process, machine):
-        placement, memory = _judge(process, machine, layout, fixed=False)
-        if placement.verdict is Verdict.FITS:
-            return placement, memory
+        return found
     return _largest_partial(process, machine)
 
 
-def _full_layouts(process: ProcessMemory, machine: Machine) -> list[Layout]:
-    """All units on the roomiest GPU, then on the two roomiest, and so on."""
+def _spread(machine: Machine, units: int, used: int) -> Layout:
+    """Units over the `used` roomiest GPUs, in device order and in proportion to their budgets."""
     order = sorted(range(len(machine.gpus)), key=lambda i: -(machine.gpus[i].budget_bytes or 0))
-    return [
-        _spread(process, machine, process.units, only=frozenset(order[:count])) for count in range(1, len(order) + 1)
-    ]
-
-
-def _spread(process: ProcessMemory, machine: Machine, units: int, only: frozenset[int] | None = None) -> Layout:
-    """Units over GPUs in proportion to their budgets, in device order; largest remainders first."""
-    budgets = [
-        max(0, pool.budget_bytes or 0) if only is None or i in only else 0 for i, pool in enumerate(machine.gpus)
-    ]
-    if only is None and process.units and any(budgets):
-        # One GPU is enough for a part that fits it: a second one would only add a context.
-        best = max(range(len(budgets)), key=lambda i: budgets[i])
-        single = Layout(units=tuple(units if i == best else 0 for i in range(len(budgets))))
-        row = next((r for r in process.at(single, machine.gpus, machine.host).devices if r.device != HOST), None)
-        if row is None or row.total_bytes <= budgets[best]:
-            return single
+    chosen = frozenset(order[:used])
+    budgets = [max(0, pool.budget_bytes or 0) if i in chosen else 0 for i, pool in enumerate(machine.gpus)]
     total = sum(budgets)
     if not total:
         return Layout(units=tuple(units if i == 0 else 0 for i in range(len(budgets))))
@@ -128,22 +121,18 @@ def _spread(process: ProcessMemory, machine: Machine, units: int, only: frozense
 def _largest_partial(process: ProcessMemory, machine: Machine) -> tuple[Placement, Memory]:
     """Bisect for the most units on GPUs that still fit; memory on the GPUs only grows with them."""
     if machine.unified:
-        # Moving layers between GPU and CPU of one pool frees nothing.
+        # Moving layers between GPU and CPU of one pool frees nothing, but the CPU may use more of the pool.
         on_cpu = _judge(process, machine, Layout(units=(0,)), fixed=False)
-        return (
-            on_cpu
-            if on_cpu[0].verdict is not Verdict.NO_FIT
-            else _judge(process, machine, Layout(units=(process.units,)), fixed=False)
-        )
-    low, high = 0, process.units
-    best = _judge(process, machine, _spread(process, machine, 0), fixed=False)
+        on_gpu = _judge(process, machine, Layout(units=(process.units,)), fixed=False)
+        return on_gpu if on_cpu[0].verdict is Verdict.NO_FIT else on_cpu
+    gpus = len(machine.gpus)
+    low, high = 0, process.units + 1
+    best = _judge(process, machine, _spread(machine, 0, gpus), fixed=False)
     while low + 1 < high:
         middle = (low + high) // 2
-        candidate = _judge(process, machine, _spread(process, machine, middle), fixed=False)
+        candidate = _judge(process, machine, _spread(machine, middle, gpus), fixed=False)
         if _gpus_fit(candidate[1]):
-            low = middle
-            if candidate[0].verdict is not Verdict.NO_FIT or best[0].verdict is Verdict.NO_FIT:
-                best = candidate
+            low, best = middle, candidate
         else:
             high = middle
     return best

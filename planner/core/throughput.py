@@ -16,8 +16,9 @@ from planner.core.estimate import Memory, Placement, Rate, Throughput, Verdict
 from planner.core.hardware import Backend, Device, Hardware, Vendor
 from planner.core.memory import is_sliding, micro_batch
 from planner.core.model import Architecture
+from planner.core.parameters import parameter_table
 from planner.core.quants import ELEMENT_BYTES, canonical
-from planner.core.weights import WeightTable, layer_parameters
+from planner.core.weights import WeightTable
 from planner.core.workload import Settings
 
 
@@ -112,7 +113,7 @@ def work_per_token(arch: Architecture, table: WeightTable, settings: Settings) -
         layer_bytes=tuple(size * share for size, share in zip(table.layer_bytes, table.active_share, strict=True)),
         output_bytes=table.output_bytes,
         kv_bytes=tuple(kv),
-        active_layer_parameters=float(sum(layer_parameters(arch, layer)[1] for layer in range(arch.layers))),
+        active_layer_parameters=float(sum(layer.active for layer in parameter_table(arch).layers)),
         output_parameters=arch.vocab_size * arch.embedding_length if arch.causal else 0,
     )
 

@@ -7,6 +7,7 @@ layer, `layers + 1` units that `n_gpu_layers` counts from the end.
 import msgspec
 
 from planner.core.model import Architecture, Variant
+from planner.core.parameters import parameter_table
 from planner.core.quants import bits_per_weight, table_element_bytes
 
 
@@ -28,28 +29,6 @@ class WeightTable(msgspec.Struct, frozen=True):
     def tensor_bytes(self) -> int:
         """All tensors of the file."""
         return self.input_bytes + sum(self.layer_bytes) + (0 if self.tied else self.output_bytes)
-
-
-def layer_parameters(arch: Architecture, layer: int) -> tuple[int, int]:
-    """Parameters of a layer as (all, used per token). Norms and biases are left out: they are below 0.1 %."""
-    width = arch.embedding_length
-    if arch.kv_lora_rank:
-        rope = arch.rope_head_length or 64
-        attention = width * arch.head_count * arch.key_length
-        attention += width * (arch.kv_lora_rank + rope)
-        attention += arch.kv_lora_rank * arch.head_count * (arch.key_length - rope + arch.value_length)
-        attention += arch.head_count * arch.value_length * width
-    else:
-        attention = width * (arch.head_count * arch.key_length + arch.head_count_kv * arch.key_length)
-        attention += width * arch.head_count_kv * arch.value_length + arch.head_count * arch.value_length * width
-    matrices = 3 if arch.gated_feed_forward else 2
-    if not arch.expert_count or layer < arch.leading_dense_layers:
-        total = attention + matrices * width * arch.feed_forward_length
-        return total, total
-    expert = matrices * width * (arch.expert_feed_forward_length or arch.feed_forward_length)
-    router = width * arch.expert_count
-    used = arch.expert_used_count or arch.expert_count
-    return attention + router + expert * arch.expert_count, attention + router + expert * used
 
 
 def predicted_header_bytes(arch: Architecture) -> int:
@@ -91,13 +70,13 @@ def weight_table(arch: Architecture, variant: Variant, parameters: int) -> Weigh
     position = 4 * (arch.position_embeddings + arch.token_types) * arch.embedding_length
     inputs = min(token_table + position, tensor_bytes)
     rest = max(0, tensor_bytes - inputs - (0 if arch.tied_embeddings else output))
-    sizes = [layer_parameters(arch, layer) for layer in range(arch.layers)]
-    whole = sum(total for total, _ in sizes) or 1
+    layers = parameter_table(arch).layers
+    whole = sum(layer.total for layer in layers) or 1
     return WeightTable(
         input_bytes=inputs,
-        layer_bytes=tuple(round(rest * total / whole) for total, _ in sizes),
+        layer_bytes=tuple(round(rest * layer.total / whole) for layer in layers),
         output_bytes=output,
         tied=arch.tied_embeddings,
-        active_share=tuple(active / total for total, active in sizes),
+        active_share=tuple(layer.active / layer.total for layer in layers),
         exact=variant.tensor_bytes is not None,
     )

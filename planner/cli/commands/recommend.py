@@ -8,7 +8,7 @@ import msgspec
 from planner.cli.output import table, write_json, write_lines
 from planner.cli.planning import plan, stable_hardware, workload_options
 from planner.cli.session import Session, common_options, hardware_options
-from planner.core.estimate import Memory, Rate
+from planner.core.estimate import DeviceMemory, Memory, Rate
 from planner.core.hardware import Hardware
 from planner.core.reasons import rate_text
 from planner.core.recommendation import Choice, Recommendation
@@ -113,7 +113,7 @@ def recommendation_lines(item: Recommendation) -> Iterator[str]:
     yield f"   run: {' '.join(item.command)}"
 
 
-def memory_cells(memory: Memory) -> tuple[str, ...]:
+def memory_cells(memory: Memory | DeviceMemory) -> tuple[str, ...]:
     """Weights, KV cache, compute, overhead and total as text."""
     return tuple(
         format_gib(size)

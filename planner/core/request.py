@@ -1,0 +1,132 @@
+"""A line of `planner estimate --jsonl`: one question with everything it may name, and its settings."""
+
+from typing import Any
+
+import msgspec
+
+from planner.core.estimator import default_context
+from planner.core.hardware import Backend
+from planner.core.model import Model, Role, Variant
+from planner.core.quants import bits_per_weight
+from planner.core.values import decode_value
+from planner.core.workload import KvType, Settings
+from planner.errors import BadDataError, UsageError
+
+
+class EstimateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The fields of a request (docs/json.md). One of `model`, `spec`, `gguf` names the model.
+
+    `spec` is a catalog model object, `gguf` a path; `device` a device as `planner hardware --json` prints it.
+    """
+
+    id: str | int | None = None
+    model: str | None = None
+    spec: Model | None = None
+    gguf: str | None = None
+    quant: str | None = None
+    file_bytes: int | None = None
+    gpu: str | None = None
+    device: dict[str, Any] | None = None
+    ram_bytes: int | None = None
+    n_gpus: int = 1
+    backend: Backend | None = None
+    context: int | None = None
+    depth: int = 0
+    n_prompt: int = 512
+    batch: int = 2048
+    ubatch: int = 512
+    parallel: int = 1
+    kv_type: KvType = "f16"
+    kv_type_k: KvType | None = None
+    kv_type_v: KvType | None = None
+    flash_attention: bool = True
+    n_gpu_layers: int | None = None
+    embedding: bool | None = None
+
+    def settings(self, model: Model) -> Settings:
+        """The engine settings asked for; what is not said follows the model."""
+        context = default_context(model) if self.context is None else self.context
+        embedding = model.role is not Role.GENERATION if self.embedding is None else self.embedding
+        # An embedder's logical batch is lowered to its micro-batch by the server.
+        batch = min(self.batch, self.ubatch) if embedding else self.batch
+        return Settings(
+            context=context,
+            batch=batch,
+            ubatch=self.ubatch,
+            parallel=self.parallel,
+            kv_type_k=self.kv_type_k or self.kv_type,
+            kv_type_v=self.kv_type_v or self.kv_type,
+            flash_attention=self.flash_attention,
+            n_gpu_layers=self.n_gpu_layers,
+            embedding=embedding,
+            depth=self.depth,
+            n_prompt=self.n_prompt,
+        )
+
+    def variant(self, model: Model, named: Variant | None) -> Variant:
+        """The variant meant: that of `quant` if the catalog has it, else one made of `quant` and `file_bytes`.
+
+        Raises UsageError when neither says how large the file is.
+        """
+        chosen = named
+        if self.quant is not None:
+            chosen = model.variant(self.quant)
+            if chosen is None and self.file_bytes is None and bits_per_weight(self.quant) is None:
+                raise UsageError(
+                    f"“{self.quant}” is not a quant type whose size is known.",
+                    hint="Give file_bytes, or a type such as Q4_K_M, Q8_0 or F16.",
+                    reference="unknown-quant",
+                )
+            if chosen is None:
+                chosen = Variant(quant=self.quant, artifacts=(), file_bytes_source="computed")
+        if chosen is None:
+            chosen = default_variant(model) if self.file_bytes is None else Variant(quant="unknown", artifacts=())
+        if self.file_bytes is not None:
+            chosen = msgspec.structs.replace(
+                chosen,
+                file_bytes=self.file_bytes,
+                file_bytes_source="exact",
+                tensor_bytes=None,
+                token_embedding_bytes=None,
+            )
+        return chosen
+
+
+def parse_request(line: bytes | str) -> EstimateRequest:
+    """A request from one line of JSON. Raises BadDataError naming the field."""
+    try:
+        request = msgspec.json.decode(line, type=EstimateRequest, dec_hook=decode_value)
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise BadDataError(f"This request cannot be read: {error}.", reference="bad-request") from error
+    if sum(value is not None for value in (request.model, request.spec, request.gguf)) != 1:
+        raise BadDataError("A request names exactly one of model, spec or gguf.", reference="bad-request")
+    if request.gpu is not None and request.device is not None:
+        raise BadDataError("A request names a gpu or a device, not both.", reference="bad-request")
+    for name in ("file_bytes", "ram_bytes", "n_gpus", "n_prompt"):
+        value = getattr(request, name)
+        if value is not None and value < 1:
+            raise BadDataError(f"“{name}” must be at least 1, got {value}.", reference="bad-request")
+    if request.depth < 0 or (request.n_gpu_layers or 0) < 0:
+        raise BadDataError("“depth” and “n_gpu_layers” cannot be negative.", reference="bad-request")
+    if request.n_gpus > 64:
+        raise BadDataError("“n_gpus” is at most 64.", reference="bad-request")
+    return request
+
+
+def default_variant(model: Model) -> Variant:
+    """The quant to take when none is named: Q4_K_M for generators, the most exact one up to Q8_0 for the others.
+
+    Raises UsageError when the catalog knows no file of the model.
+    """
+    order = ("Q4_K_M", "Q4_K_S", "Q5_K_M", "MXFP4", "Q8_0") if model.role is Role.GENERATION else ("Q8_0", "F16")
+    for quant in order:
+        variant = model.variant(quant)
+        if variant is not None:
+            return variant
+    if model.variants:
+        return model.variants[0]
+    raise UsageError(
+        f"The catalog knows no file of {model.id}.",
+        hint=model.deploy_note or "Name a quant type, or give file_bytes.",
+        reference="no-variant",
+    )
