@@ -25,7 +25,10 @@ class EngineKind(StrEnum):
 
 
 class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """One engine process: a model in a role. `backend` is `cpu` when no layer goes to a GPU."""
+    """One engine process: a model in a role. `backend` is `cpu` when no layer goes to a GPU.
+
+    `threads` bounds the CPU threads; None leaves it to the engine, which does not know cgroup quotas.
+    """
 
     role: Role
     model: Model
@@ -35,6 +38,7 @@ class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
     tensor_split: tuple[float, ...] | None
     backend: Backend
     estimate: Estimate
+    threads: int | None = None
 
 
 class LaunchPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +48,7 @@ class LaunchPlan(msgspec.Struct, frozen=True, kw_only=True):
     processes: tuple[ProcessPlan, ...]
 
 
-def plan_process(choice: Choice, *, gpu_backend: Backend) -> ProcessPlan:
+def plan_process(choice: Choice, *, gpu_backend: Backend, threads: int | None = None) -> ProcessPlan:
     """The process for a choice; `gpu_backend` is used when the placement puts a layer on a GPU."""
     placement = choice.estimate.placement
     return ProcessPlan(
@@ -56,12 +60,17 @@ def plan_process(choice: Choice, *, gpu_backend: Backend) -> ProcessPlan:
         tensor_split=placement.tensor_split,
         backend=gpu_backend if placement.n_gpu_layers else Backend.CPU,
         estimate=choice.estimate,
+        threads=threads,
     )
 
 
-def launch_plan(recommendation: Recommendation, *, name: str, gpu_backend: Backend) -> LaunchPlan:
-    """What to start for a recommendation, embedder first (it loads faster and frees the screen)."""
-    processes = tuple(plan_process(choice, gpu_backend=gpu_backend) for choice in recommendation.choices)
+def launch_plan(
+    recommendation: Recommendation, *, name: str, gpu_backend: Backend, threads: int | None = None
+) -> LaunchPlan:
+    """What to start for a recommendation, embedder first: it loads faster."""
+    processes = tuple(
+        plan_process(choice, gpu_backend=gpu_backend, threads=threads) for choice in recommendation.choices
+    )
     return LaunchPlan(name=name, processes=processes)
 
 
@@ -112,6 +121,11 @@ def engine_argv(
         ("--flash-attn", "on" if settings.flash_attention else "off"),
         ("--log-verbosity", "4"),
     ]
+    if process.threads:
+        wanted.append(("--threads", str(process.threads)))
+    if process.backend is Backend.CPU:
+        # Zero layers alone would still let a GPU build take memory of the card for its work buffers.
+        wanted.append(("--device", "none"))
     if process.tensor_split and len(process.tensor_split) > 1:
         wanted.append(("--tensor-split", ",".join(f"{share:g}" for share in process.tensor_split)))
     match process.role:
@@ -142,6 +156,8 @@ def embedded_parameters(process: ProcessPlan, *, model_path: str, api_key: str) 
         "n_ubatch": settings.ubatch,
         "n_parallel": settings.parallel,
         "n_gpu_layers": process.n_gpu_layers,
+        "tensor_split": process.tensor_split,
+        "threads": process.threads,
         "cache_type_k": settings.kv_type_k,
         "cache_type_v": settings.kv_type_v,
         "flash_attention": settings.flash_attention,

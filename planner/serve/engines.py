@@ -75,9 +75,8 @@ class Command:
 
 @dataclass(frozen=True)
 class Files:
-    """Where one process finds and leaves things. All absolute; `home` is the deployment's folder (0700)."""
+    """Where one process finds and leaves things, as absolute paths."""
 
-    home: Path
     model: Path
     key: Path
     config_home: Path

@@ -1,0 +1,158 @@
+"""The engine processes of one deployment: starting one with all its precautions, checking on them, ending them."""
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+
+from planner.core.hardware import Backend
+from planner.core.launch_plan import EngineKind, ProcessPlan
+from planner.core.model import Role
+from planner.serve.engines import Engine, Files, longest_input, make_command, required_context
+from planner.serve.failure import LaunchError
+from planner.serve.memory_report import MemoryReport, read_memory_report
+from planner.serve.process import EngineProcess, Ready, start
+from planner.serve.readiness import role_probe
+from planner.serve.state import DeploymentSpec, Home, ProcessSpec
+from planner.serve.upstream import Upstream
+
+_ESSENTIAL_FLAGS = frozenset({"--host", "--port", "--api-key-file", "--cors-origins", "--ctx-size"})
+"""Never dropped, whatever an engine says about them."""
+
+
+class Crew:
+    """Owns the processes; every one it started is ended by `end` or `end_all`.
+
+    `on_started(role, process)` is told of a process before it is ready; `on_note` gets lines for people.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        spec: DeploymentSpec,
+        *,
+        stall_s: float,
+        on_started: Callable[[Role, EngineProcess], None],
+        on_note: Callable[[str], None],
+    ) -> None:
+        self._home = home
+        self._token = spec.supervisor_token
+        self._engine = spec.engine
+        self._specs = {process.plan.role: process for process in spec.processes}
+        self._stall_s = stall_s
+        self._on_started = on_started
+        self._on_note = on_note
+        self._key = home.read_key(home.engine_key)
+        self._processes: dict[Role, EngineProcess] = {}
+        self._unwanted: set[Role] = set()
+
+    def running(self) -> Iterable[tuple[Role, EngineProcess]]:
+        """The processes that were started and not yet ended."""
+        return tuple(self._processes.items())
+
+    def process(self, role: Role) -> EngineProcess | None:
+        """The process of a role, if there is one."""
+        return self._processes.get(role)
+
+    async def launch(self, role: Role) -> tuple[EngineProcess, Ready, MemoryReport | None]:
+        """Start an engine and wait until it answers. Raises LaunchError; the caller then calls `end`."""
+        self._unwanted.discard(role)
+        try:
+            return await self._launch(role)
+        except LaunchError as error:
+            if error.flag not in self._engine.flags - _ESSENTIAL_FLAGS:
+                raise
+            # It names the flag in its help and refuses it all the same: once more without.
+            await self.end(role, again=True)
+            self._engine = msgspec.structs.replace(self._engine, flags=self._engine.flags - {error.flag})
+            self._on_note(f"{self._engine.label} refuses {error.flag}, which its own help names: started without it.")
+            return await self._launch(role)
+
+    async def end(self, role: Role, *, again: bool = False) -> None:
+        """End the process of a role, also one that is just being started; `again`: the role is still wanted."""
+        if not again:
+            self._unwanted.add(role)
+        process = self._processes.get(role)
+        if process is not None:
+            await process.stop()
+            if self._processes.get(role) is process:
+                del self._processes[role]
+
+    async def end_all(self) -> None:
+        """End every process."""
+        for role in self._specs:
+            await self.end(role)
+
+    def upstream(self, role: Role, ready: Ready) -> Upstream:
+        """What the gateway needs to know of an engine that is ready."""
+        plan = self._specs[role].plan
+        return Upstream(
+            role=role,
+            url=ready.url,
+            api_key=self._key,
+            model=plan.model,
+            quant=plan.variant.quant,
+            context=required_context(plan),
+            batch=longest_input(plan),
+            engine=self._engine.kind.value,
+            engine_version=self._engine.version,
+        )
+
+    async def _launch(self, role: Role) -> tuple[EngineProcess, Ready, MemoryReport | None]:
+        spec = self._specs[role]
+        self._stop_if_unwanted(role)
+        process = await start(
+            make_command(
+                self._engine,
+                spec.plan,
+                files=self._files(spec),
+                api_key=self._key,
+                token=self._token,
+                environ=os.environ,
+            ),
+            name=f"The {role.value} engine ({self._engine.kind.value})",
+            log=self._home.log(role.value),
+            cwd=self._home.path,
+            api_key=self._key,
+        )
+        self._processes[role] = process
+        self._stop_if_unwanted(role)
+        self._on_started(role, process)
+        probe = role_probe(role, self._key, embedding_length=spec.plan.model.embedding_length)
+        ready = await process.wait_ready(probe, stall_s=self._stall_s)
+        report = read_memory_report(process.lines)
+        check_gpu_use(spec.plan, report, self._engine)
+        return process, ready, report
+
+    def _stop_if_unwanted(self, role: Role) -> None:
+        if role in self._unwanted:
+            raise LaunchError("It was ended before it was ready.", reference="stopped")
+
+    def _files(self, spec: ProcessSpec) -> Files:
+        return Files(
+            model=Path(spec.model_path),
+            key=self._home.engine_key,
+            config_home=self._home.path / "config",
+            temp=self._home.path / "tmp",
+        )
+
+
+def check_gpu_use(plan: ProcessPlan, report: MemoryReport | None, engine: Engine) -> None:
+    """A plan for the GPU must not silently run on the CPU. Raises LaunchError `gpu-not-used`.
+
+    The wheel ignores GPU layers on a CPU build without a line, and llama-server warns only (measured).
+    """
+    if plan.backend is Backend.CPU or not plan.n_gpu_layers or report is None:
+        return
+    layers = report.offloaded[0] if report.offloaded is not None else 0
+    if report.gpu_bytes and (report.offloaded is None or layers >= min(plan.n_gpu_layers, report.offloaded[1])):
+        return
+    what = f"put {layers} of {plan.n_gpu_layers} planned layers on the GPU" if layers else "does not use the GPU"
+    other = "--engine llama-server" if engine.kind is EngineKind.EMBEDDED else "--engine-path"
+    raise LaunchError(
+        f"{engine.label} {what}: it was built without support for it, or its driver is missing.",
+        hint=f"Use an engine built for this GPU ({other}), or plan for the processor alone with --ram SIZE.",
+        reference="gpu-not-used",
+        permanent=True,
+    )

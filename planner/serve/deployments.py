@@ -1,0 +1,284 @@
+"""Starting, finding and ending deployments from another process: what `up`, `status` and `stop` (and the app) use."""
+
+import contextlib
+import hashlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import filelock
+import msgspec
+import psutil
+
+from planner.core.launch_plan import LaunchPlan, ProcessPlan
+from planner.core.supervise import DeploymentState, Phase
+from planner.errors import EngineError, NoResultError
+from planner.serve.engines import Engine
+from planner.serve.log_file import open_log
+from planner.serve.state import (
+    DeploymentRecord,
+    DeploymentSpec,
+    ErrorRecord,
+    Home,
+    ProcessRecord,
+    ProcessSpec,
+    observed,
+    process_matches,
+    supervisor_alive,
+)
+
+_POLL_S = 0.05
+_STOP_DEADLINE_S = 30.0
+_LOCK_DEADLINE_S = 30.0
+
+OnChange = Callable[[DeploymentRecord], None]
+
+
+def fingerprint(plan: LaunchPlan) -> str:
+    """Equal for plans that serve the same models to the same clients in the same way.
+
+    Where the layers lie and what was estimated is left out: it moves with the memory that happens to be free.
+    """
+    facts = [
+        (p.role.value, p.model.id, p.variant.quant, p.settings.context, p.settings.parallel, p.settings.kv_type_k)
+        for p in plan.processes
+    ]
+    return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()
+
+
+def make_spec(
+    plan: LaunchPlan,
+    *,
+    paths: Sequence[Path],
+    engine: Engine,
+    request: str,
+    port: int,
+    port_wanted: bool,
+    tied: bool,
+    known_models: Sequence[str] = (),
+) -> DeploymentSpec:
+    """What a supervisor needs to know; `paths` are the verified model files in the plan's order."""
+    return DeploymentSpec(
+        name=plan.name,
+        supervisor_token=secrets.token_hex(16),
+        request=request,
+        fingerprint=fingerprint(plan),
+        engine=engine,
+        processes=tuple(
+            ProcessSpec(plan=process, model_path=str(path.absolute()))
+            for process, path in zip(plan.processes, paths, strict=True)
+        ),
+        port=port,
+        port_wanted=port_wanted,
+        tied=tied,
+        known_models=tuple(known_models),
+    )
+
+
+def list_deployments(deployments_dir: Path) -> tuple[DeploymentRecord, ...]:
+    """Every deployment that was not stopped, as it is now; one whose supervisor died says `failed`."""
+    records = (Home(deployments_dir, name).read_state() for name in _names(deployments_dir))
+    current = (observed(record) for record in records if record is not None)
+    return tuple(record for record in current if record.state is not DeploymentState.STOPPED)
+
+
+def find_running(home: Home, *, request: str = "", plan: str = "", port: int = 0) -> DeploymentRecord | None:
+    """The deployment that already runs under this name, if it is the one asked for; None if the name is free.
+
+    It is the same when the request or the plan is (`request`, `plan`: either may be unknown), on the same port if one
+    is asked for. Raises EngineError `name-taken` when another one has the name.
+    """
+    record = home.read_state()
+    if record is None or not supervisor_alive(record) or record.state in _ENDED:
+        return None
+    same_plan = (bool(request) and record.request == request) or (bool(plan) and record.fingerprint == plan)
+    same_port = not port or (record.gateway_url or "").endswith(f":{port}")
+    if same_plan and same_port:
+        return record
+    if not plan and not same_plan:
+        return None  # not known yet: ask again once it is planned
+    models = " + ".join(process.model for process in record.processes)
+    difference = f"on {record.gateway_url}" if same_plan else f"with other models or settings ({models})"
+    raise EngineError(
+        f"A deployment named “{home.name}” is already running {difference}.",
+        hint=f"Stop it first: planner stop {home.name}. Or run both: --name OTHER.",
+        reference="name-taken",
+    )
+
+
+@contextlib.contextmanager
+def locked(home: Home) -> Iterator[None]:
+    """Nobody else starts or stops this deployment meanwhile. Raises EngineError when somebody does for too long."""
+    home.lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = filelock.FileLock(home.lock, mode=0o600)
+    try:
+        lock.acquire(timeout=_LOCK_DEADLINE_S)
+    except filelock.Timeout as error:
+        raise EngineError(
+            f"Another planner has been starting or stopping “{home.name}” for more than {_LOCK_DEADLINE_S:.0f} s.",
+            hint="Wait for it, or choose another --name.",
+            reference="deployment-busy",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def start_supervisor(home: Home, spec: DeploymentSpec, *, stall_s: float | None = None) -> subprocess.Popen[bytes]:
+    """Start the deployment's supervisor in a session of its own; call under `locked`, then `wait_started`.
+
+    A tied one ends when the returned process' stdin is closed. What an earlier one left behind is ended first.
+    """
+    if (old := home.read_state()) is not None:
+        _end_leftovers(home, old)
+    home.make()
+    home.state.unlink(missing_ok=True)
+    home.write_plan(spec)
+    extra = [] if stall_s is None else [str(stall_s)]
+    log = open_log(home.log("supervisor"))
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "planner.serve.supervisor", str(home.path), spec.supervisor_token, *extra],
+            stdin=subprocess.PIPE if spec.tied else subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=home.path,
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
+
+
+def wait_started(home: Home, supervisor: subprocess.Popen[bytes], *, on_change: OnChange) -> DeploymentRecord:
+    """Wait until the deployment runs, telling every change on the way. Raises EngineError when it does not start.
+
+    There is no deadline here: the supervisor has one for everything it waits for, and its death is seen.
+    """
+    last: DeploymentRecord | None = None
+    while True:
+        exited = supervisor.poll() is not None
+        record = home.read_state()
+        if record is not None and record != last:
+            last = record
+            on_change(record)
+        if record is not None and record.state in (DeploymentState.RUNNING, DeploymentState.DEGRADED):
+            return record
+        if exited:
+            raise failure_of(home, record)
+        time.sleep(_POLL_S)
+
+
+def failure_of(home: Home, record: DeploymentRecord | None) -> EngineError:
+    """Why a deployment is no longer there, as an error."""
+    error = record.error if record is not None else None
+    if error is not None:
+        return EngineError(error.message, hint=error.hint, reference=error.reference)
+    if record is not None and record.state is DeploymentState.STOPPED:
+        return EngineError(f"“{home.name}” was stopped from elsewhere.", reference="stopped")
+    return EngineError(
+        f"The supervisor of “{home.name}” ended without a word.",
+        hint=f"Its log: {home.log('supervisor')}",
+        reference="supervisor-died",
+    )
+
+
+def stop_deployment(home: Home) -> DeploymentRecord:
+    """End a deployment and everything it started; waits until nothing is left. Raises NoResultError."""
+    record = home.read_state()
+    if record is None or record.state is DeploymentState.STOPPED:
+        raise NoResultError(
+            f"There is no deployment named “{home.name}”.",
+            hint="planner status lists what runs.",
+            reference="no-such-deployment",
+        )
+    if supervisor_alive(record) and record.supervisor_pid is not None:
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(record.supervisor_pid)
+            process.send_signal(signal.SIGTERM)
+            # A supervisor that started us (tests do) stays a zombie until its parent looks.
+            _wait_gone(record, _STOP_DEADLINE_S)
+            if supervisor_alive(record):
+                process.kill()
+                _wait_gone(record, _STOP_DEADLINE_S)
+        record = home.read_state() or record
+    _end_leftovers(home, record)
+    stopped = msgspec.structs.replace(
+        record,
+        state=DeploymentState.STOPPED,
+        processes=tuple(
+            msgspec.structs.replace(p, state=Phase.STOPPED, pid=None, url=None) for p in record.processes
+        ),
+    )
+    home.write_state(stopped)
+    return stopped
+
+
+def stop_supervisor(supervisor: subprocess.Popen[bytes]) -> None:
+    """End a supervisor this process started, and wait for it; its engines end with it."""
+    if supervisor.stdin is not None:
+        with contextlib.suppress(OSError):
+            supervisor.stdin.close()
+    if supervisor.poll() is None:
+        supervisor.terminate()
+    try:
+        supervisor.wait(_STOP_DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        supervisor.kill()
+        supervisor.wait()
+
+
+def remember_failure(home: Home, record: DeploymentRecord, error: EngineError) -> None:
+    """Write down why a deployment failed when its supervisor no longer can."""
+    reason = ErrorRecord(error.reference, error.message, error.hint)
+    home.write_state(msgspec.structs.replace(record, state=DeploymentState.FAILED, error=reason))
+
+
+def describe_process(plan: ProcessPlan) -> str:
+    """`embedding: all-MiniLM-L6-v2 F16` for people."""
+    return f"{plan.role.value}: {plan.model.name} {plan.variant.quant}"
+
+
+_ENDED = (DeploymentState.STOPPED, DeploymentState.FAILED)
+
+
+def _names(deployments_dir: Path) -> list[str]:
+    try:
+        return sorted(p.parent.name for p in deployments_dir.glob("*/state.json"))
+    except OSError:
+        return []
+
+
+def _wait_gone(record: DeploymentRecord, deadline_s: float) -> None:
+    deadline = time.monotonic() + deadline_s
+    while supervisor_alive(record) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+
+
+def _end_leftovers(home: Home, record: DeploymentRecord) -> None:
+    """End engines whose supervisor is gone (where the system did not end them with it)."""
+    left = [member for process in record.processes for member in _leftover(home, record, process)]
+    for member in left:
+        with contextlib.suppress(psutil.Error):
+            member.terminate()
+    _, alive = psutil.wait_procs(left, timeout=5)
+    for member in alive:
+        with contextlib.suppress(psutil.Error):
+            member.kill()
+    psutil.wait_procs(alive, timeout=5)
+
+
+def _leftover(home: Home, record: DeploymentRecord, process: ProcessRecord) -> list[psutil.Process]:
+    """An engine of a dead supervisor with its children; never a process that merely got its number."""
+    markers = (f"{record.supervisor_token}-{process.role}", str(home.engine_key))
+    if not any(process_matches(process.pid, create_time=process.create_time, marker=marker) for marker in markers):
+        return []
+    with contextlib.suppress(psutil.Error):
+        leader = psutil.Process(process.pid)
+        return [*leader.children(recursive=True), leader]
+    return []

@@ -1,0 +1,113 @@
+"""The gateway's listening socket and its web server, inside the supervisor's event loop."""
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Iterator
+
+import psutil
+import uvicorn
+from starlette.types import ASGIApp
+
+from planner.errors import EngineError
+
+LOOPBACK = "127.0.0.1"
+DEFAULT_PORT = 8484
+_GRACE_S = 2
+
+
+def bind_gateway(port: int, *, wanted: bool) -> socket.socket:
+    """A bound loopback socket. A port nobody insisted on gives way to a free one when it is taken.
+
+    Raises EngineError (`port-taken`, naming the holder where the system tells; `port-refused`).
+    """
+    try:
+        return _bind(port)
+    except OSError as error:
+        taken = error.errno in (errno.EADDRINUSE, getattr(errno, "WSAEADDRINUSE", None))
+        if taken and not wanted:
+            return _bind(0)
+        if taken:
+            raise EngineError(
+                f"Port {port} is taken{_holder(port)}.",
+                hint="Choose another with --port, or --port 0 for any free one.",
+                reference="port-taken",
+            ) from error
+        raise EngineError(
+            f"Port {port} cannot be used: {error.strerror}.",
+            hint="Ports below 1024 need special rights: choose another with --port.",
+            reference="port-refused",
+        ) from error
+
+
+class GatewayServer:
+    """The gateway's server: `start` it, and `stop` it whatever happens."""
+
+    def __init__(self, app: ASGIApp, bound: socket.socket) -> None:
+        self._socket = bound
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=_GRACE_S,
+                timeout_keep_alive=30,
+            )
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address, without a path."""
+        return f"http://{LOOPBACK}:{self._socket.getsockname()[1]}"
+
+    def start(self) -> None:
+        """Answer from now on; what is not ready yet is answered with 503."""
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+
+    async def stop(self) -> None:
+        """Close the door, give open answers a moment, end."""
+        self._server.should_exit = True
+        if self._task is not None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        self._socket.close()
+
+
+class _Server(uvicorn.Server):
+    """Signals are the supervisor's business."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _bind(port: int) -> socket.socket:
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        # Not on Windows, where it would let two programs listen on one port.
+        if hasattr(socket, "SO_REUSEPORT"):
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((LOOPBACK, port))
+        # Listening at once settles who has the port; with SO_REUSEADDR two may bind it, but only one listens.
+        bound.listen(128)
+        bound.setblocking(False)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def _holder(port: int) -> str:
+    """“ by NAME (pid N)”, or nothing where the system does not tell."""
+    with contextlib.suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections(kind="tcp"):
+            if (
+                connection.status == psutil.CONN_LISTEN
+                and getattr(connection.laddr, "port", None) == port
+                and connection.pid is not None
+            ):
+                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    return ""

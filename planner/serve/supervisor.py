@@ -1,0 +1,307 @@
+"""The supervisor: one process per deployment that owns the gateway and the engines, and leaves none behind.
+
+`python -P -m planner.serve.supervisor FOLDER TOKEN` runs the plan in that folder and keeps its state file true.
+Decisions are `core.supervise.step`; this module turns processes and time into events, and actions into processes.
+It ends on SIGTERM, SIGINT, SIGHUP and, when tied to the process that started it, at the end of its stdin.
+"""
+
+import asyncio
+import contextlib
+import datetime as dt
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Collection, Coroutine
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from planner.core import supervise
+from planner.core.model import Role
+from planner.core.supervise import DeploymentState, Phase
+from planner.errors import EngineError, PlannerError
+from planner.serve.crew import Crew
+from planner.serve.environment import system_config_file
+from planner.serve.failure import LaunchError
+from planner.serve.family import create_time
+from planner.serve.gateway.app import GatewayConfig, create_app
+from planner.serve.gateway_server import GatewayServer, bind_gateway
+from planner.serve.process import STALL_S, EngineProcess
+from planner.serve.records import ESSENTIAL_CHECKS, first_record, ready_record, verified_record
+from planner.serve.state import DeploymentRecord, DeploymentSpec, ErrorRecord, Home, ProcessRecord
+from planner.serve.upstream import RoleState, Upstreams
+from planner.serve.verify import VerifyReport, verify
+
+EXIT_FAILED = 6
+_TICK_S = 0.5
+_HEALTH_EVERY_S = 5.0
+_ENDED = (Phase.STOPPED, Phase.FAILED)
+
+Verify = Callable[[str, str, Collection[Role]], VerifyReport]
+
+
+class Supervisor:
+    """Runs one deployment from its plan until it ends."""
+
+    def __init__(
+        self, home: Home, spec: DeploymentSpec, *, stall_s: float = STALL_S, verify: Verify = verify
+    ) -> None:
+        self._home = home
+        self._spec = spec
+        self._verify = verify
+        self._models = {process.plan.role: process.plan.model for process in spec.processes}
+        self._machine = supervise.begin(tuple(self._models))
+        self._events: asyncio.Queue[supervise.Event] = asyncio.Queue()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: PlannerError | None = None
+        self._verifying = False
+        self._saved: DeploymentRecord | None = None
+        self._upstreams = Upstreams()
+        self._crew = Crew(home, spec, stall_s=stall_s, on_started=self._started, on_note=self._note)
+        self._record = first_record(
+            spec, home, supervisor_pid=os.getpid(), create_time=create_time(os.getpid()), started_at=_now()
+        )
+
+    async def run(self) -> int:
+        """Start everything, keep it running, end everything. Returns 0 when stopped on request, 6 when it failed."""
+        try:
+            bound = bind_gateway(self._spec.port, wanted=self._spec.port_wanted)
+        except PlannerError as error:
+            self._failure = error
+            return self._finish()
+        config = GatewayConfig(
+            api_key=self._home.read_key(self._home.gateway_key),
+            upstreams=self._upstreams,
+            known_models=frozenset(self._spec.known_models),
+        )
+        gateway = GatewayServer(create_app(config), bound)
+        self._record = msgspec.structs.replace(self._record, gateway_url=gateway.url)
+        self._tell_what_differs(gateway.url)
+        for role, model in self._models.items():
+            self._upstreams.announce(role, model)
+        gateway.start()
+        self._events.put_nowait(supervise.Began())
+        try:
+            await self._supervise(gateway.url)
+        finally:
+            await self._crew.end_all()
+            for task in tuple(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await gateway.stop()
+            code = self._finish()
+        return code
+
+    def request_stop(self) -> None:
+        """End everything; returns at once."""
+        self._events.put_nowait(supervise.StopRequested())
+
+    async def _supervise(self, gateway_url: str) -> None:
+        checked = time.monotonic()
+        while True:
+            try:
+                event = await asyncio.wait_for(self._events.get(), _TICK_S)
+            except TimeoutError:
+                event = supervise.Ticked()
+            self._machine, actions = supervise.step(self._machine, event, time.monotonic())
+            for action in actions:
+                self._act(action)
+            self._show()
+            phases = {process.phase for process in self._machine.processes}
+            if phases.issubset(_ENDED) and not self._crew.running():
+                return
+            if phases == {Phase.RUNNING} and not self._verifying:
+                self._verifying = True
+                self._spawn(self._verify_all(gateway_url))
+            for role, reason in self._upstreams.take_restarts():
+                self._events.put_nowait(supervise.Unhealthy(role, reason))
+            if time.monotonic() - checked > _HEALTH_EVERY_S:
+                checked = time.monotonic()
+                self._spawn(self._check_health())
+
+    def _act(self, action: supervise.Action) -> None:
+        match action:
+            case supervise.Start(role):
+                self._spawn(self._live(role))
+            case supervise.Kill(role):
+                self._spawn(self._crew.end(role))
+
+    async def _live(self, role: Role) -> None:
+        """One life of one engine: start, wait until it is ready, wait until it ends."""
+        try:
+            process, ready, report = await self._crew.launch(role)
+            record = ready_record(self._process(role), ready, report, rss_bytes=process.memory_rss_bytes())
+            self._put(record)
+            self._upstreams.set(self._crew.upstream(role, ready))
+            self._events.put_nowait(supervise.BecameReady(role))
+            await process.wait()
+            error = process.explain_exit()
+        except LaunchError as failed:
+            error = failed
+        await self._crew.end(role)
+        if not self._machine.stopping and self._failure is None and not self._machine.process(role).was_ready:
+            self._failure = error
+        self._events.put_nowait(supervise.Exited(role, error.message, permanent=error.permanent))
+
+    async def _check_health(self) -> None:
+        for role, process in self._crew.running():
+            process.keep_log_small()
+            upstream = self._upstreams.get(role)
+            if upstream is not None and await process.is_hung(upstream.url):
+                reason = f"The {role.value} engine hung: it did not answer and did nothing."
+                self._events.put_nowait(supervise.Unhealthy(role, reason))
+
+    async def _verify_all(self, gateway_url: str) -> None:
+        key = self._home.read_key(self._home.gateway_key)
+        # In a thread: it is a client of the gateway, which this loop serves.
+        report = await asyncio.to_thread(self._verify, gateway_url, key, tuple(self._models))
+        bad = [check for check in report.checks if not check.ok]
+        if fatal := [check for check in bad if check.name in ESSENTIAL_CHECKS]:
+            self._failure = EngineError(
+                "The engines run, but the deployment does not work: "
+                + "; ".join(f"{check.name}: {check.detail}" for check in fatal)
+                + ".",
+                hint="See planner logs; planner inspect FILE shows whether the model file is what it should be.",
+                reference="verification-failed",
+            )
+            self.request_stop()
+            return
+        self._record = verified_record(self._record, report)
+        for role, process in self._crew.running():
+            self._update(role, memory_rss_bytes=process.memory_rss_bytes())
+        self._show()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # A fault of ours must not leave engines behind that nobody watches.
+            message = f"The supervisor failed: {type(error).__name__}: {error}"
+            self._failure = self._failure or PlannerError(message, reference="supervisor-failed")
+            self.request_stop()
+
+    # What others see: the gateway's upstreams and the state file.
+
+    def _show(self) -> None:
+        """Bring both in line with the state machine. The end is written once, by `_finish`, when it is true."""
+        for process in self._machine.processes:
+            if process.phase is not Phase.RUNNING:
+                role_state = _ROLE_STATES[process.phase]
+                self._upstreams.announce(
+                    process.role, self._models[process.role], state=role_state, detail=process.reason
+                )
+            self._update(process.role, state=process.phase, restarts=process.restarts, detail=process.reason)
+        state = self._machine.deployment_state
+        if state is DeploymentState.RUNNING and not self._record.verified:
+            state = DeploymentState.STARTING
+        elif state is DeploymentState.RUNNING and not all(check.ok for check in self._record.verification):
+            state = DeploymentState.DEGRADED
+        if not self._machine.stopping and state is not DeploymentState.FAILED:
+            self._record = msgspec.structs.replace(self._record, state=state)
+        self._save()
+
+    def _finish(self) -> int:
+        """Write the end; returns the exit code."""
+        error = self._failure
+        if error is None and self._machine.deployment_state is DeploymentState.FAILED:
+            reasons = " ".join(process.reason for process in self._machine.processes if process.phase is Phase.FAILED)
+            error = EngineError(reasons, hint="See planner logs.", reference="engine-crashed")
+        for process in self._machine.processes:
+            phase = Phase.FAILED if process.phase is Phase.FAILED else Phase.STOPPED
+            self._update(process.role, state=phase, pid=None, url=None, detail=process.reason)
+        self._record = msgspec.structs.replace(
+            self._record,
+            state=DeploymentState.FAILED if error else DeploymentState.STOPPED,
+            error=ErrorRecord(error.reference, error.message, error.hint) if error else None,
+        )
+        self._save()
+        return EXIT_FAILED if error else 0
+
+    def _started(self, role: Role, process: EngineProcess) -> None:
+        self._update(role, pid=process.pid, create_time=process.create_time, url=None)
+        self._save()
+
+    def _tell_what_differs(self, gateway_url: str) -> None:
+        if self._spec.port and not gateway_url.endswith(f":{self._spec.port}"):
+            self._note(f"Port {self._spec.port} is taken by another program; the gateway uses {gateway_url}.")
+        if self._spec.engine.binary and (path := system_config_file()) is not None:
+            self._note(f"{path} exists: the engine reads it, keys included, and cannot be told not to.")
+
+    def _note(self, text: str) -> None:
+        self._record = msgspec.structs.replace(self._record, notes=(*self._record.notes, text))
+
+    def _process(self, role: Role) -> ProcessRecord:
+        return next(process for process in self._record.processes if process.role == role.value)
+
+    def _update(self, role: Role, **changes: Any) -> None:
+        self._put(msgspec.structs.replace(self._process(role), **changes))
+
+    def _put(self, changed: ProcessRecord) -> None:
+        processes = tuple(changed if p.role == changed.role else p for p in self._record.processes)
+        self._record = msgspec.structs.replace(self._record, processes=processes)
+
+    def _save(self) -> None:
+        if self._record != self._saved:
+            self._home.write_state(self._record)
+            self._saved = self._record
+
+
+_ROLE_STATES = {
+    Phase.STARTING: RoleState.LOADING,
+    Phase.RESTARTING: RoleState.LOADING,
+    Phase.FAILED: RoleState.FAILED,
+    Phase.STOPPED: RoleState.STOPPED,
+}
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+async def serve(home: Home, *, stall_s: float = STALL_S) -> int:
+    """Run the deployment in `home` in this process until it ends; returns the exit code."""
+    spec = home.read_plan()
+    supervisor = Supervisor(home, spec, stall_s=stall_s)
+    loop = asyncio.get_running_loop()
+    for name in ("SIGTERM", "SIGINT", "SIGHUP"):
+        if (number := getattr(signal, name, None)) is not None:
+            with contextlib.suppress(NotImplementedError):
+                loop.add_signal_handler(number, supervisor.request_stop)
+    transport = await _watch_stdin(loop, supervisor.request_stop) if spec.tied else None
+    try:
+        return await supervisor.run()
+    finally:
+        if transport is not None:
+            transport.close()
+
+
+class _EndOfInput(asyncio.Protocol):
+    def __init__(self, on_end: Callable[[], None]) -> None:
+        self._on_end = on_end
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._on_end()
+
+
+async def _watch_stdin(loop: asyncio.AbstractEventLoop, on_end: Callable[[], None]) -> asyncio.BaseTransport:
+    """Call `on_end` when the process at the other end of stdin is gone, however it went."""
+    transport, _ = await loop.connect_read_pipe(lambda: _EndOfInput(on_end), sys.stdin)
+    return transport
+
+
+def main(arguments: list[str]) -> int:
+    """Entry of the supervisor's process: FOLDER TOKEN [STALL_SECONDS]."""
+    folder = Path(arguments[0])
+    stall_s = float(arguments[2]) if len(arguments) > 2 else STALL_S
+    os.umask(0o077)
+    return asyncio.run(serve(Home(folder.parent, folder.name), stall_s=stall_s))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
