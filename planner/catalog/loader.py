@@ -8,13 +8,15 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from planner.catalog.location import data_dir
+from planner.catalog.quant_table import QuantTable
 from planner.catalog.reading import read_file
 from planner.catalog.references import find_model, find_variant
+from planner.catalog.rules import contradictions
 from planner.core.hardware import DeviceSpec
 from planner.core.model import Model, Variant
 from planner.errors import CatalogError, UsageError
@@ -50,6 +52,11 @@ class Catalog:
     folder: Path | None = None
 
     @functools.cached_property
+    def quants(self) -> QuantTable:
+        """Bits per weight by quant type. Raises CatalogError when the file is missing or broken."""
+        return read_file((self.folder or data_dir()) / "quants.json", QuantTable)
+
+    @functools.cached_property
     def devices(self) -> tuple[DeviceSpec, ...]:
         """The device table. Raises CatalogError when it is broken."""
         path = self.folder / "devices.json" if self.folder else None
@@ -80,44 +87,66 @@ def load(extra: Sequence[Path] = (), *, folder: Path | None = None) -> Catalog:
     """
     folder = data_dir() if folder is None else folder
     notes: list[str] = []
-    places: dict[str, tuple[Model, str]] = {}
-    for path in sorted((folder / "models").glob("*.json")):
+    entries: dict[str, Entry] = {}
+    for path in model_files(folder):
         try:
-            _add(places, path)
+            add_models(entries, path)
         except CatalogError as error:
             notes.append(f"{error.message} Its models are left out.")
-    mine: dict[str, tuple[Model, str]] = {}
-    for path in (file for item in extra for file in _user_files(item)):
-        _add(mine, path)
-    for key, (model, place) in mine.items():
-        if key in places:
-            notes.append(f"{model.id}: {place} replaces the shipped entry.")
-        places[key] = (model, place)
-    if not places:
+    mine: dict[str, Entry] = {}
+    for path in (file for item in extra for file in user_files(item)):
+        add_models(mine, path)
+    notes += [
+        f"{mine[key].model.id}: {mine[key].place} replaces the shipped entry." for key in mine if key in entries
+    ]
+    entries |= mine
+    if not entries:
         raise CatalogError(
-            f"No catalog file could be loaded from {folder / 'models'}. " + " ".join(notes),
+            f"No catalog file could be loaded from {folder / 'models'}. {' '.join(notes)}".rstrip(),
             hint="Reinstall planner, or give models of your own with --catalog PATH.",
         )
-    return Catalog(models=tuple(places[key][0] for key in sorted(places)), notes=tuple(notes), folder=folder)
+    return Catalog(models=tuple(entries[key].model for key in sorted(entries)), notes=tuple(notes), folder=folder)
 
 
-def _add(places: dict[str, tuple[Model, str]], path: Path) -> None:
-    """Add a file's models, all or none of them. Raises CatalogError, also for an id that is there already."""
-    found: dict[str, tuple[Model, str]] = {}
-    for index, model in enumerate(read_file(path, ModelFile).models):
-        key, place = model.id.casefold(), f"{path} (models[{index}])"
-        earlier = found.get(key) or places.get(key)
+class Entry(NamedTuple):
+    """A model and where it was read: file and position."""
+
+    model: Model
+    place: str
+
+
+def model_files(folder: Path) -> list[Path]:
+    """The model files of a data folder, in a fixed order."""
+    return sorted((folder / "models").glob("*.json"))
+
+
+def add_models(entries: dict[str, Entry], path: Path) -> ModelFile:
+    """Add a file's models under their case-folded ids, all or none of them, and return the file.
+
+    Raises CatalogError for a file that cannot be read, an entry that contradicts itself, and an id that is in
+    `entries` already; the message names both places.
+    """
+    content = read_file(path, ModelFile)
+    found: dict[str, Entry] = {}
+    for index, model in enumerate(content.models):
+        entry = Entry(model, f"{path} (models[{index}])")
+        for problem in contradictions(model):
+            raise CatalogError(f"{entry.place} cannot be used: {model.id}: {problem}.", hint="Correct the entry.")
+        key = model.id.casefold()
+        earlier = found.get(key) or entries.get(key)
         if earlier is not None:
             raise CatalogError(
-                f"{model.id} is described twice: in {earlier[1]} and in {place}.",
+                f"{model.id} is described twice: in {earlier.place} and in {entry.place}.",
                 hint="Remove one of the two entries.",
                 reference="duplicate-model",
             )
-        found[key] = (model, place)
-    places.update(found)
+        found[key] = entry
+    entries.update(found)
+    return content
 
 
-def _user_files(path: Path) -> list[Path]:
+def user_files(path: Path) -> list[Path]:
+    """The catalog files that a user's path means. Raises CatalogError for an empty folder, UsageError for nothing."""
     if path.is_dir():
         files = sorted([*path.glob("*.json"), *path.glob("models/*.json")])
         if not files:

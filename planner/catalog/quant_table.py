@@ -1,0 +1,47 @@
+"""`catalog/quants.json`: how many bits a weight takes, by block type and by whole file."""
+
+from typing import Literal
+
+import msgspec
+
+
+class BlockType(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A tensor type of ggml: `block_size` weights are stored in `block_bytes` bytes."""
+
+    type: str
+    block_size: int
+    block_bytes: int
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits per weight of a tensor of this type."""
+        return self.block_bytes * 8 / self.block_size
+
+
+class FileType(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A quant type of whole files, which mix block types.
+
+    Bits per weight as measured on an 8 B and a 70 B model (`nominal`: derived, not measured);
+    `perplexity_increase` over F16, absolute, of Llama-3-8B.
+    """
+
+    quant: str
+    bits_per_weight_8b: float | None = None
+    bits_per_weight_70b: float | None = None
+    perplexity_increase: float | None = None
+    nominal: bool = False
+
+
+class QuantTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    schema: Literal[1]
+    as_of: str
+    sources: dict[str, str]
+    block_types: tuple[BlockType, ...]
+    file_types: tuple[FileType, ...]
+
+    def bits_per_weight(self, quant: str) -> float | None:
+        """Whole-file bits per weight at 8 B, None for a quant type that is not in the table."""
+        wanted = quant.upper()
+        return next((entry.bits_per_weight_8b for entry in self.file_types if entry.quant == wanted), None)

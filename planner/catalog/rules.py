@@ -1,0 +1,112 @@
+"""What one catalog entry must hold to make sense, beyond the types of its fields.
+
+Contradictions make an entry unusable: the loader refuses the file. Doubts are for the people who edit the data:
+`planner catalog check` lists them, and the tests keep our own files free of them.
+"""
+
+import datetime as dt
+from collections.abc import Iterator
+
+from planner.catalog.quant_table import QuantTable
+from planner.core.model import Architecture, Artifact, Model, Role, Variant
+from planner.core.parameters import count_parameters
+
+
+def contradictions(model: Model) -> Iterator[str]:
+    """What cannot be true of the entry, one sentence each."""
+    if any(char.isspace() or char == ":" for char in model.id):
+        yield "id: white space and “:” are not allowed, they end a model's name on the command line"
+    if model.parameters and model.active_parameters and model.active_parameters > model.parameters:
+        yield "active_parameters: more than parameters"
+    for name in ("release_date", *(f"scores[{index}].date" for index in range(len(model.scores)))):
+        text = model.release_date if name == "release_date" else model.scores[int(name[7:-6])].date
+        if text is not None and not _is_date(text):
+            yield f"{name}: “{text}” is not a date of the form YYYY-MM-DD"
+    quants = [variant.quant.casefold() for variant in model.variants]
+    for quant in sorted({quant for quant in quants if quants.count(quant) > 1}):
+        yield f"variants: {quant.upper()} is there twice"
+    if model.architecture is not None:
+        yield from _architecture(model.architecture)
+    for variant in model.variants:
+        for problem in _variant(variant):
+            yield f"variants[{variant.quant}]: {problem}"
+
+
+def _architecture(arch: Architecture) -> Iterator[str]:
+    if arch.head_count % arch.head_count_kv:
+        yield "architecture: head_count is not a multiple of head_count_kv"
+    if arch.leading_dense_layers > arch.layers:
+        yield "architecture: more leading_dense_layers than layers"
+    if bool(arch.expert_count) != bool(arch.expert_used_count):
+        yield "architecture: expert_count and expert_used_count belong together"
+    elif arch.expert_count and arch.expert_used_count and arch.expert_used_count > arch.expert_count:
+        yield "architecture: more experts are used than there are"
+    if (arch.kv_lora_rank is None) != (arch.rope_head_length is None):
+        yield "architecture: kv_lora_rank and rope_head_length belong together"
+    if arch.full_attention_every is not None and arch.sliding_window is None:
+        yield "architecture: full_attention_every without sliding_window"
+
+
+def _variant(variant: Variant) -> Iterator[str]:
+    if variant.tensor_bytes and variant.file_bytes and variant.tensor_bytes > variant.file_bytes:
+        yield "tensor_bytes is larger than file_bytes"
+    for artifact in variant.artifacts:
+        yield from (f"{artifact.file}: {problem}" for problem in _artifact(artifact))
+
+
+def _artifact(artifact: Artifact) -> Iterator[str]:
+    if artifact.source == "hub" and artifact.repo is None:
+        yield "a hub artifact needs repo"
+    if artifact.source == "package" and not (artifact.package and artifact.version):
+        yield "a package artifact needs package and version"
+    if artifact.shards and artifact.shards[0] != artifact.file:
+        yield "file must be the first of shards"
+    if artifact.shard_sha256 and len(artifact.shard_sha256) != len(artifact.shards):
+        yield "shard_sha256 must have one entry for each of shards"
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return dt.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def doubts(model: Model, quants: QuantTable) -> Iterator[str]:
+    """What is probably wrong or missing, one sentence each."""
+    if not model.deployable and not model.deploy_note:
+        yield "deployable is false and deploy_note does not say why"
+    if model.deployable and not model.variants:
+        yield "deployable is true and there is no variant to fetch"
+    if model.deployable and model.architecture is None:
+        yield "deployable is true and there is no architecture to estimate its memory from"
+    if model.role is Role.EMBEDDING and model.embedding_length is None:
+        yield "an embedding model without embedding_length"
+    if model.role is Role.EMBEDDING and model.deployable and model.pooling is None:
+        yield "an embedding model without pooling: the engine would fall back to none"
+    missing = [field for field in ("parameters", "context_length", "licence") if field not in model.sources]
+    if missing:
+        yield f"sources: nothing is said about {', '.join(missing)}"
+    if model.architecture is not None and model.parameters is not None and not model.notes:
+        counted = count_parameters(model.architecture)
+        if counted != model.parameters:
+            yield (
+                f"parameters: {model.parameters:,} published, {counted:,} by the architecture numbers; "
+                "correct the one that is wrong, or say in notes why they differ"
+            )
+    for variant in model.variants:
+        yield from _doubtful_size(model, variant, quants)
+
+
+def _doubtful_size(model: Model, variant: Variant, quants: QuantTable) -> Iterator[str]:
+    """A file size far from its quant type's. Small models deviate most: a Q4_K_M of 0.5 B has 7.96 bits a weight.
+
+    A model published in MXFP4 keeps its experts in it whatever the file is called.
+    """
+    nominal = quants.bits_per_weight(variant.quant)
+    mxfp4 = any(other.quant.startswith("MXFP4") for other in model.variants)
+    if mxfp4 or nominal is None or variant.file_bytes is None or model.parameters is None:
+        return
+    bits = variant.file_bytes * 8 / model.parameters
+    if not 0.8 * nominal < bits < (1.15 if model.parameters > 4e9 else 1.8) * nominal:
+        yield f"variants[{variant.quant}]: {bits:.2f} bits per weight, where about {nominal:.2f} is usual"

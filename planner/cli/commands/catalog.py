@@ -1,0 +1,55 @@
+"""`planner catalog`: the data files themselves."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from planner.cli import output
+from planner.cli.diagnostics import ExitCode, error_body
+from planner.cli.session import Session, common_options
+from planner.errors import CatalogError
+
+if TYPE_CHECKING:
+    from planner.catalog.check import Finding
+
+
+@click.group()
+def catalog() -> None:
+    """Look after the model catalog."""
+
+
+@catalog.command()
+@click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
+@common_options
+def check(session: Session, paths: tuple[Path, ...]) -> int:
+    r"""Check catalog files for mistakes: the given files and folders, or the shipped catalog.
+
+    Exit code 4 when there are any.
+
+    \b
+    Examples:
+      planner catalog check
+      planner catalog check my-models.json
+    """
+    from planner.catalog.check import check as check_files
+
+    report = check_files((*session.config.catalogs, *paths), shipped=not paths)
+    summary = f"{len(report.files)} files, {report.models} models, {len(report.findings)} findings."
+    if session.as_json:
+        document: dict[str, object] = {
+            "schema": 1,
+            "files": report.files,
+            "models": report.models,
+            "findings": [{"file": f.file, "model": f.model, "message": f.message} for f in report.findings],
+        }
+        if report.findings:
+            document |= error_body(CatalogError(summary, hint="Correct what the findings name."))
+        output.write_json(document)
+    else:
+        output.write_lines([*(_line(finding) for finding in report.findings), summary])
+    return ExitCode.BAD_DATA if report.findings else ExitCode.OK
+
+
+def _line(finding: "Finding") -> str:
+    return ": ".join(part for part in (finding.file, finding.model, finding.message) if part)
