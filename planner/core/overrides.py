@@ -12,10 +12,11 @@ import msgspec
 from planner.core.device_names import index_of, read_name
 from planner.core.devices import anonymous_device, device_from_spec, resolve_device, unified_budget
 from planner.core.hardware import Cpu, Device, DeviceKind, DeviceSpec, Hardware, Host, Vendor
-from planner.core.hardware_file import MAX_DEVICES
-from planner.core.hardware_file import hardware_from_json as hardware_from_json
+from planner.core.hardware_file import MAX_DEVICES, hardware_from_json
 from planner.errors import UsageError
 from planner.units import GIB, format_gib
+
+__all__ = ["Overrides", "hardware_from_json", "virtual_hardware"]
 
 REFERENCE_RAM_BYTES = 16 * GIB
 REFERENCE_CORES = 8
@@ -73,13 +74,8 @@ def virtual_hardware(overrides: Overrides, specs: Sequence[DeviceSpec], *, base:
     if overrides.bandwidth_gbps is not None:
         devices = [_with_bandwidth(device, overrides.bandwidth_gbps) for device in devices]
     host = _host(overrides, devices, ram, ram_source, base)
-    assumed = [
-        what
-        for what, field in (("memory", "memory_total_bytes"), ("bandwidth", "memory_bandwidth_gbps"))
-        if host.source.get(field, "").startswith("assumed")
-    ]
-    if assumed:
-        notes.append(f"Described machine; host {' and '.join(assumed)} assumed (set memory with --ram).")
+    if host.source.get("memory_total_bytes", "").startswith("assumed"):
+        notes.append(f"Host memory of {format_gib(ram)} assumed; set it with --ram.")
     return Hardware(host=host, devices=tuple(devices), notes=tuple(notes))
 
 

@@ -20,7 +20,7 @@ def probe_amd(here: Surroundings, specs: Sequence[DeviceSpec]) -> Finding:
     """The AMD devices of this machine. A file that is missing leaves its field None; never fails.
 
     A part with tiny VRAM and a larger GTT (host memory the GPU may map) is an APU: its memory is both together,
-    its budget what is free of them.
+    so is its budget. A card's budget is what is free of it.
     """
     cards = graphics_cards(here, AMD)
     devices: list[Device] = []
@@ -59,11 +59,13 @@ def _device(here: Surroundings, index: int, card: PciCard, specs: Sequence[Devic
     unified = spec.kind is DeviceKind.UNIFIED if spec is not None else small
     total = vram
     free = None if vram is None else max(0, vram - vram_used) if vram_used is not None else None
-    rule = "free memory"
+    budget, rule = free, "free memory"
+    if free is None:
+        budget, rule = total, "all of it: use is unknown"
     if unified and vram is not None and gtt is not None:
-        total = vram + gtt
+        budget = total = vram + gtt
         free = None if free is None or gtt_used is None else free + max(0, gtt - gtt_used)
-        rule = "free memory set aside for the GPU, plus free host memory it may map (GTT)"
+        rule = "memory set aside for the GPU, plus host memory it may map (GTT)"
     problem = ""
     if total is None:
         problem = "its memory cannot be read: is the amdgpu driver loaded?"
@@ -79,8 +81,8 @@ def _device(here: Surroundings, index: int, card: PciCard, specs: Sequence[Devic
         driver="amdgpu (sysfs)",
         total_bytes=total,
         free_bytes=free,
-        budget_bytes=total if free is None else free,
-        budget_source=rule if free is not None else "all of it: use is unknown",
+        budget_bytes=budget,
+        budget_source=rule,
         pci_id=card.address,
         usable=not problem,
         note=problem,

@@ -131,7 +131,7 @@ def _rank(device: Device) -> tuple[bool, bool, bool]:
 
 
 def _settle(devices: Iterable[Device], available_bytes: int | None) -> list[Device]:
-    """Bound what shares the host's memory by what the host has left; leave integrated parts out beside a card."""
+    """Leave integrated parts out beside a card; what shares the host's memory has the host's free memory."""
     devices = list(devices)
     card = next((d for d in devices if d.usable and d.kind is DeviceKind.DISCRETE), None)
     settled = []
@@ -143,28 +143,18 @@ def _settle(devices: Iterable[Device], available_bytes: int | None) -> list[Devi
             note = f"integrated graphics, not used beside the {card.name}"
             settled.append(msgspec.structs.replace(device, usable=False, note=note))
             continue
-        settled.append(_bounded(device, available_bytes))
+        settled.append(_with_free(device, available_bytes))
     return settled
 
 
-def _bounded(device: Device, available_bytes: int | None) -> Device:
-    """A unified device whose budget is no more than the host can give now."""
-    if available_bytes is None:
+def _with_free(device: Device, available_bytes: int | None) -> Device:
+    """A unified device with the host's free memory as its own. The budget stays what it may take of an idle host."""
+    total = device.memory_total_bytes
+    if device.memory_free_bytes is not None or available_bytes is None:
         return device
-    source = dict(device.source)
-    free = device.memory_free_bytes
-    if free is None:
-        free = (
-            available_bytes if device.memory_total_bytes is None else min(available_bytes, device.memory_total_bytes)
-        )
-        source["memory_free_bytes"] = "free host memory, at the time of asking"
-    budget = device.memory_budget_bytes
-    if budget is not None and budget > available_bytes:
-        budget = available_bytes
-        source["memory_budget_bytes"] = "free host memory, less than " + source.get(
-            "memory_budget_bytes", "its share"
-        )
-    return msgspec.structs.replace(device, memory_free_bytes=free, memory_budget_bytes=budget, source=source)
+    free = available_bytes if total is None else min(available_bytes, total)
+    source = {**device.source, "memory_free_bytes": "free host memory, at the time of asking"}
+    return msgspec.structs.replace(device, memory_free_bytes=free, source=source)
 
 
 def _host_cpu(here: Surroundings, cpu: Cpu) -> Cpu:
