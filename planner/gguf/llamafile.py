@@ -31,7 +31,7 @@ _END64 = struct.Struct("<4sQ2H2I4Q")
 _ENTRY = struct.Struct("<4s6H3I5H2I")
 _LOCAL = struct.Struct("<4s5H3I2H")
 _TAIL_BYTES = 64 * KIB + _END.size
-_OVERFLOW16, _OVERFLOW32 = 0xFFFF, 0xFFFFFFFF
+_OVERFLOW = 0xFFFFFFFF
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -154,14 +154,16 @@ def _check_end(source: ByteSource, tail: bytes, start: int, at: int) -> tuple[in
     end = start + at
     if end + _END.size + comment > source.size:
         return None
-    if _OVERFLOW16 in (disk, first_disk, entries) or _OVERFLOW32 in (size, offset):
-        end64 = _end64(source, end)
-        if end64 is not None:
-            end, disk, first_disk, entries, size, offset = end64
+    end64 = _end64(source, end)
+    if end64 is not None:
+        end, disk, first_disk, entries, size, offset = end64
     if disk or first_disk or entries > MAX_ENTRIES or size > MAX_DIRECTORY_BYTES:
         return None
     shift = end - size - offset
     if shift < 0 or entries * _ENTRY.size > size:
+        return None
+    # An end record can also stand in a comment or in stored data: a real one has a directory before it.
+    if entries and source.read_at(offset + shift, 4) != b"PK\x01\x02":
         return None
     return offset + shift, size, entries, shift
 
@@ -220,7 +222,7 @@ def _members(source: ByteSource, offset: int, size: int, entries: int, shift: in
 def _wide(extra: bytes, plain: int, packed: int, local: int, field: str) -> tuple[int, int, int]:
     """Replace the numbers that overflowed 32 bits by those of the ZIP64 extra field, which has only these."""
     values = [plain, packed, local]
-    wide = [index for index, value in enumerate(values) if value == _OVERFLOW32]
+    wide = [index for index, value in enumerate(values) if value == _OVERFLOW]
     at = 0
     while wide and at + 4 <= len(extra):
         kind, length = struct.unpack_from("<2H", extra, at)

@@ -209,4 +209,4 @@ def _safe_path(file_name: str) -> RepoPath:
         return RepoPath(file_name)
     except ValueError:
         safe = re.sub(r"[^A-Za-z0-9._-]", "_", file_name).strip(". ")
-        return RepoPath(safe if safe.lower().endswith(".gguf") else f"model-{safe[:80]}.gguf")
+        return RepoPath(f"model-{safe[-80:].removesuffix('.gguf')}.gguf")
