@@ -15,7 +15,7 @@ import filelock
 import msgspec
 import psutil
 
-from planner.core.launch_plan import LaunchPlan, ProcessPlan
+from planner.core.launch_plan import LaunchPlan
 from planner.core.supervise import DeploymentState, Phase
 from planner.errors import EngineError, NoResultError
 from planner.serve.engines import Engine
@@ -23,7 +23,6 @@ from planner.serve.log_file import open_log
 from planner.serve.state import (
     DeploymentRecord,
     DeploymentSpec,
-    ErrorRecord,
     Home,
     ProcessRecord,
     ProcessSpec,
@@ -33,6 +32,7 @@ from planner.serve.state import (
 )
 
 _POLL_S = 0.05
+_WATCH_S = 0.2
 _STOP_DEADLINE_S = 30.0
 _LOCK_DEADLINE_S = 30.0
 
@@ -174,6 +174,30 @@ def wait_started(home: Home, supervisor: subprocess.Popen[bytes], *, on_change: 
         time.sleep(_POLL_S)
 
 
+def wait_claimed(home: Home, supervisor: subprocess.Popen[bytes]) -> None:
+    """Wait until the supervisor has written its first state, or is gone: from then on others see the name taken."""
+    while home.read_state() is None and supervisor.poll() is None:
+        time.sleep(_POLL_S)
+
+
+def wait_ended(home: Home, supervisor: subprocess.Popen[bytes], *, on_change: OnChange) -> DeploymentRecord | None:
+    """Wait until the supervisor is gone, telling every change on the way; the last state it wrote."""
+    last: DeploymentRecord | None = None
+    while supervisor.poll() is None:
+        record = home.read_state()
+        if record is not None and record != last:
+            last = record
+            on_change(record)
+        time.sleep(_WATCH_S)
+    record = home.read_state()
+    return observed(record) if record is not None else None
+
+
+def let_go(supervisor: subprocess.Popen[bytes]) -> None:
+    """Leave a detached supervisor to itself: it outlives this process, which will not wait for it."""
+    supervisor.returncode = 0
+
+
 def failure_of(home: Home, record: DeploymentRecord | None) -> EngineError:
     """Why a deployment is no longer there, as an error."""
     error = record.error if record is not None else None
@@ -233,15 +257,10 @@ def stop_supervisor(supervisor: subprocess.Popen[bytes]) -> None:
         supervisor.wait()
 
 
-def remember_failure(home: Home, record: DeploymentRecord, error: EngineError) -> None:
-    """Write down why a deployment failed when its supervisor no longer can."""
-    reason = ErrorRecord(error.reference, error.message, error.hint)
-    home.write_state(msgspec.structs.replace(record, state=DeploymentState.FAILED, error=reason))
-
-
-def describe_process(plan: ProcessPlan) -> str:
-    """`embedding: all-MiniLM-L6-v2 F16` for people."""
-    return f"{plan.role.value}: {plan.model.name} {plan.variant.quant}"
+def end_leftovers(home: Home) -> None:
+    """End engines of this deployment that outlived their supervisor (where the system lets them)."""
+    if (record := home.read_state()) is not None and not supervisor_alive(record):
+        _end_leftovers(home, record)
 
 
 _ENDED = (DeploymentState.STOPPED, DeploymentState.FAILED)

@@ -13,7 +13,6 @@ from starlette.types import ASGIApp
 from planner.errors import EngineError
 
 LOOPBACK = "127.0.0.1"
-DEFAULT_PORT = 8484
 _GRACE_S = 2
 
 

@@ -27,6 +27,8 @@ from planner.serve.engines import Engine
 
 SCHEMA = 1
 DEFAULT_NAME = "default"
+DEFAULT_PORT = 8484
+"""The gateway's, when it is free and none was asked for."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _CLOCK_SLACK_S = 2.0
 
@@ -130,7 +132,14 @@ class DeploymentRecord(msgspec.Struct, frozen=True, kw_only=True):
         body: dict[str, object] = msgspec.to_builtins(self, enc_hook=encode_value)
         for name in ("schema", "request", "fingerprint", "supervisor_token", "supervisor_create_time"):
             body.pop(name, None)
+        body["processes"] = [_public_process(process) for process in self.processes]
         return body
+
+
+def _public_process(process: ProcessRecord) -> dict[str, object]:
+    body: dict[str, object] = msgspec.to_builtins(process)
+    body.pop("create_time")
+    return body
 
 
 class Home:

