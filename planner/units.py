@@ -13,7 +13,7 @@ MIB = 2**20
 GIB = 2**30
 GB = 10**9
 
-_SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kmgt]?(?:i?b)?)", re.IGNORECASE)
+_SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kmgt]?(?:i?b)?)", re.IGNORECASE | re.ASCII)
 _BINARY = {"": GIB, "k": KIB, "m": MIB, "g": GIB, "t": 2**40}
 _DECIMAL = {"k": 10**3, "m": 10**6, "g": GB, "t": 10**12}
 

@@ -43,7 +43,19 @@ class LazyGroup(click.Group):
         module, _, attribute = target.partition(":")
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
-        return command
+        return keep_example_lines(command)
+
+
+def keep_example_lines(command: click.Command) -> click.Command:
+    r"""Let the lines under a `\b` stand as written in the help text.
+
+    Click wants a backspace character there; docstrings are raw, so that they hold the two characters.
+    """
+    if command.help:
+        command.help = command.help.replace("\\b\n", "\b\n")
+    for child in command.commands.values() if isinstance(command, click.Group) else ():
+        keep_example_lines(child)
+    return command
 
 
 @click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -64,6 +76,9 @@ def cli(ctx: click.Context) -> None:
         from planner.cli.home import home
 
         home()
+
+
+keep_example_lines(cli)
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:

@@ -1,0 +1,137 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planner.units import GIB
+from tests.cli.conftest import Planner
+
+MEMORY = {"weights_bytes", "kv_cache_bytes", "compute_bytes", "overhead_bytes", "total_bytes"}
+
+
+def test_json_follows_the_contract(planner: Planner) -> None:
+    outcome = planner("recommend", "--vram", "8", "--json")
+    assert outcome.code == 0
+    answer = outcome.json
+    assert answer["schema"] == 1
+    assert answer["hardware"]["devices"][0]["memory_total_bytes"] == 8 * GIB
+    assert answer["workload"]["role"] == "rag"
+    first = answer["recommendations"][0]
+    assert set(first) == {
+        "rank", "label", "embedding", "generation", "reranker", "memory", "score", "reasons", "warnings", "command",
+    }  # fmt: skip
+    assert set(first["memory"]) == {"total_bytes", "budget_bytes", "headroom_bytes", "devices"}
+    for role in ("embedding", "generation"):
+        choice = first[role]
+        assert {"model", "variant", "artifacts", "context", "estimate", "quality", "licence"} <= set(choice)
+        assert {"memory", "placement", "throughput", "warnings"} <= set(choice["estimate"])
+        assert MEMORY | {"devices"} == set(choice["estimate"]["memory"])
+        assert {"verdict", "n_gpu_layers", "n_layers", "tensor_split", "reason"} == set(
+            choice["estimate"]["placement"]
+        )
+        assert {"pp", "tg", "embed"} == set(choice["estimate"]["throughput"])
+    assert {"low", "mid", "high", "unit", "basis"} == set(first["generation"]["estimate"]["throughput"]["tg"])
+
+
+@pytest.mark.parametrize("gib", ["4", "8", "12", "24", "80"])
+def test_every_plan_fits_and_can_be_fetched(planner: Planner, gib: str) -> None:
+    for plan in planner("recommend", "--vram", gib, "--json", "-n", "20").json["recommendations"]:
+        for row in plan["memory"]["devices"]:
+            assert row["total_bytes"] <= row["budget_bytes"]
+        assert plan["memory"]["devices"][0]["budget_bytes"] < int(gib) * GIB
+        for role in ("embedding", "generation"):
+            choice = plan[role]
+            assert choice["estimate"]["placement"]["verdict"] in {"fits", "offload"}
+            assert choice["artifacts"]
+            for artifact in choice["artifacts"]:
+                assert artifact["file"]
+                assert artifact["repo"] or artifact["source"] == "package"
+            rows = choice["estimate"]["memory"]["devices"]
+            for name in MEMORY:
+                assert choice["estimate"]["memory"][name] == sum(row[name] for row in rows)
+
+
+def test_the_same_question_has_the_same_bytes(planner: Planner) -> None:
+    assert planner("recommend", "--vram", "8", "--json").out == planner("recommend", "--vram", "8", "--json").out
+    assert planner("recommend", "--json").out == planner("recommend", "--json").out
+
+
+def test_nothing_of_the_host_leaks_into_a_described_machine(planner: Planner) -> None:
+    import platform
+
+    import psutil
+
+    answer = planner("recommend", "--vram", "8", "--json").json
+    host: dict[str, Any] = answer["hardware"]["host"]
+    assert host["memory_total_bytes"] == 16 * GIB
+    assert str(psutil.virtual_memory().total) not in planner("recommend", "--vram", "8", "--json").out
+    assert platform.node() not in planner("recommend", "--vram", "8").out
+
+
+def test_people_get_memory_by_component_speed_reasons_and_the_command(planner: Planner) -> None:
+    text = planner("recommend", "--vram", "8", "-n", "1").out
+    for word in ("weights", "KV", "compute", "overhead", "tok/s", "run: planner up ", "8 GiB GPU"):
+        assert word in text
+
+
+def test_the_recommended_command_is_one_that_parses(planner: Planner) -> None:
+    command = planner("recommend", "--vram", "8", "--json", "-n", "1").json["recommendations"][0]["command"]
+    assert planner(*command[1:], "--help").code == 0
+
+
+def test_prefer_and_licence_change_the_answer(planner: Planner) -> None:
+    fast = planner("recommend", "--gpu", "RTX 4090", "--prefer", "speed", "--json").json["recommendations"][0]
+    good = planner("recommend", "--gpu", "RTX 4090", "--prefer", "quality", "--json").json["recommendations"][0]
+    speed = [plan["generation"]["estimate"]["throughput"]["tg"]["mid"] for plan in (fast, good)]
+    assert speed[0] > speed[1]
+    for plan in planner("recommend", "--vram", "48", "--licence", "commercial", "--json").json["recommendations"]:
+        assert plan["embedding"]["licence"]["commercial"] == "yes"
+        assert plan["generation"]["licence"]["commercial"] == "yes"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "reference"),
+    [
+        (("--vram", "lots"), 2, "usage"),
+        (("--vram", "-8"), 2, "usage"),
+        (("--gpu", "RTX 9999 Ultra"), 2, "unknown-gpu"),
+        (("--vram", "8", "--prefer", "beauty"), 2, "usage"),
+        (("--nonsense",), 2, "usage"),
+        (("--ram", "0.2"), 3, "nothing-fits"),
+        (("--vram", "8", "--min-speed", "100000"), 3, "nothing-fits"),
+        (("--vram", "8", "--context", "16000000"), 3, "nothing-matches"),
+        (("--hardware", "/nonexistent.json"), 2, "hardware-unreadable"),
+    ],
+)
+def test_errors_say_what_and_what_to_do(
+    planner: Planner, arguments: tuple[str, ...], code: int, reference: str
+) -> None:
+    outcome = planner("recommend", *arguments, "--json")
+    assert outcome.code == code
+    error = outcome.json["error"]
+    assert error["reference"] == reference
+    assert error["message"]
+    assert error["hint"]
+    plain = planner("recommend", *arguments)
+    assert plain.code == code
+    assert plain.out == ""
+    assert plain.err.startswith("Error: ")
+    assert "→" in plain.err
+
+
+def test_a_machine_saved_elsewhere_is_planned_for(planner: Planner, tmp_path: Path) -> None:
+    saved = tmp_path / "machine.json"
+    saved.write_text(planner("hardware", "--gpu", "RTX 3090", "--json").out, encoding="utf-8")
+    from_file = planner("recommend", "--hardware", str(saved), "--json").json
+    direct = planner("recommend", "--gpu", "RTX 3090", "--json").json
+    assert from_file["recommendations"] == direct["recommendations"]
+
+
+def test_a_broken_catalog_file_of_the_user_is_an_error_and_a_good_one_is_used(
+    planner: Planner, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.json"
+    broken.write_text('{"schema": 1, "family": "x", "models": [{"id": ', encoding="utf-8")
+    outcome = planner("recommend", "--vram", "8", "--catalog", str(broken), "--json")
+    assert outcome.code == 4
+    assert "broken.json" in outcome.json["error"]["message"]
