@@ -118,11 +118,9 @@ class NameIndex:
 
     def __init__(self, specs: Iterable[DeviceSpec]) -> None:
         self.specs = tuple(specs)
-        self.spellings: dict[str, DeviceSpec] = {}
         self._levels: tuple[dict[tuple[str, frozenset[str]], list[tuple[Reading, DeviceSpec]]], ...] = ({}, {}, {})
         for spec in self.specs:
             for name in (spec.name, spec.slug.replace("-", " "), *spec.aliases):
-                self.spellings.setdefault(" ".join(name.lower().split()), spec)
                 reading = read_name(name)
                 for level, key in zip(self._levels, (reading.key, reading.family, reading.short), strict=True):
                     if key[0]:

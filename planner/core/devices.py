@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import re
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from planner.units import GIB, format_gib
 DRIVER_MEMORY_TOLERANCE = 0.12
 """Drivers show up to 7 % less than the label (ECC, firmware: T4 15.0 of 16 GiB, A40 45.0 of 48)."""
 
+_NUMBER = re.compile(r"[0-9]{3,}")
 _SIZE_WINDOW = 0.12
 _OLDEST_TYPICAL = 6.0
 """Compute capability of the oldest cards that count as typical (Pascal, 2016)."""
@@ -65,13 +67,22 @@ def resolve_device(text: str, specs: Sequence[DeviceSpec], *, memory_gib: float 
 
 
 def nearest_names(text: str, specs: Sequence[DeviceSpec], *, count: int = 5) -> tuple[str, ...]:
-    """Names of devices most like `text`, best first."""
-    spellings = index_of(tuple(specs)).spellings
-    shorts = {name.split(" ", 1)[-1]: spec for name, spec in spellings.items()}
-    table = {**shorts, **spellings}
-    wanted = " ".join(text[:200].lower().split())
-    matches = difflib.get_close_matches(wanted, table, n=count * 4, cutoff=0.5)
-    return tuple(dict.fromkeys(table[match].name for match in matches))[:count]
+    """Names of devices most like `text`, best first: alike in letters, and a shared model number counts double."""
+    wanted = read_name(text)
+    if not wanted.base:
+        return ()
+    numbers = set(_NUMBER.findall(wanted.base))
+    scored = []
+    for spec in index_of(tuple(specs)).specs:
+        reading = read_name(spec.name)
+        likeness = max(
+            difflib.SequenceMatcher(None, wanted.base, base).ratio() for base in (reading.base, reading.short[0])
+        )
+        if likeness >= 0.5:
+            same_number = bool(numbers & set(_NUMBER.findall(reading.base)))
+            odd = len(wanted.qualifiers ^ reading.qualifiers)
+            scored.append((-likeness - 0.5 * same_number + 0.05 * odd, spec.name))
+    return tuple(name for _, name in sorted(scored)[:count])
 
 
 def match_driver_name(
