@@ -45,3 +45,8 @@ class QuantTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Whole-file bits per weight at 8 B, None for a quant type that is not in the table."""
         wanted = quant.upper()
         return next((entry.bits_per_weight_8b for entry in self.file_types if entry.quant == wanted), None)
+
+    def perplexity_increase(self, quant: str) -> float | None:
+        """Absolute perplexity increase over F16 of Llama-3-8B, None where it is not published."""
+        wanted = quant.upper()
+        return next((entry.perplexity_increase for entry in self.file_types if entry.quant == wanted), None)

