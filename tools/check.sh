@@ -1,0 +1,30 @@
+#!/bin/sh
+# Every check, on a fresh machine: makes a virtual environment of its own, installs the project into it and runs
+# formatting, lint, types, layers and tests. Arguments go to pytest. Needs Python 3.11 or newer and a package index.
+set -eu
+cd "$(dirname "$0")/.."
+
+python=${PYTHON:-}
+if [ -z "$python" ]; then
+    for candidate in python3 python3.13 python3.12 python3.11 python; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            python=$candidate
+            break
+        fi
+    done
+fi
+if [ -z "$python" ]; then
+    echo "Python 3.11 or newer is needed; set PYTHON to one." >&2
+    exit 2
+fi
+
+environment=${PLANNER_CHECK_ENVIRONMENT:-.venv-check}
+"$python" -m venv "$environment"
+bin=$environment/bin
+"$bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[all,dev]'
+
+"$bin/ruff" format --check .
+"$bin/ruff" check .
+"$bin/mypy"
+"$bin/lint-imports"
+"$bin/python" -m pytest "$@"
