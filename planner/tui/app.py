@@ -1,0 +1,339 @@
+"""The app: it owns the state, starts the work, and survives what goes wrong in it."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.events import Resize
+from textual.filter import LineFilter
+from textual.reactive import reactive
+from textual.screen import Screen
+
+from planner.config import load_config
+from planner.core.recommendation import Recommendation
+from planner.serve.state import DeploymentRecord
+from planner.tui.child import Job, Outcome
+from planner.tui.figures import plan_name
+from planner.tui.marks import ASCII, UNICODE, AsciiFilter, Marks, speaks_unicode
+from planner.tui.messages import LaunchEnded, LaunchLine, Looked, Planned, ServersRead, StopEnded
+from planner.tui.problem import Problem
+from planner.tui.screens.confirm import Confirm
+from planner.tui.screens.help import Help
+from planner.tui.screens.home import HomeScreen
+from planner.tui.screens.launch import LaunchScreen
+from planner.tui.screens.too_small import TooSmall, too_small
+from planner.tui.services import Services, Situation
+from planner.tui.state import Launch, State
+from planner.tui.themes import THEMES
+from planner.tui.workers import in_background
+
+LOOK_DEADLINE_S = 20.0
+PLAN_DEADLINE_S = 60.0
+SERVERS_EVERY_S = 2.0
+QUIT_GRACE_S = 0.6
+"""How long a cancelled launch is waited for at the end; the rest of its tidying it does alone."""
+_MAX_LOG_LINES = 5000
+
+
+class PlannerApp(App[None]):
+    """`services` are the seams to the world, `marks` the signs to draw with."""
+
+    TITLE = "planner"
+    CSS_PATH = "planner.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("q", "quit", "Quit"),
+        Binding("ctrl+c", "quit", show=False, priority=True),
+    ]
+
+    state: reactive[State] = reactive(State())
+
+    def __init__(
+        self, services: Services | None = None, *, marks: Marks = UNICODE, signals: Sequence[signal.Signals] = ()
+    ) -> None:
+        super().__init__()
+        self.services = services or Services()
+        self.marks = marks
+        self.crash: str | None = None
+        self._signals = signals
+        self._job: Job | None = None
+        self._lines: list[str] = []
+        self._lines_dropped = 0
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = THEMES[0].name
+
+    def get_default_screen(self) -> Screen[None]:
+        """Home."""
+        return HomeScreen(marks=self.marks)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Nothing but ASCII for a terminal without Unicode."""
+        filters = super().get_line_filters()
+        return filters if self.marks is UNICODE else [*filters, AsciiFilter()]
+
+    def on_mount(self) -> None:
+        """Begin to look, and keep an eye on the servers."""
+        for number in self._signals:
+            with contextlib.suppress(NotImplementedError, ValueError):
+                asyncio.get_running_loop().add_signal_handler(number, partial(self._signalled, number))
+        self.look()
+        self._read_servers()
+        self.set_interval(SERVERS_EVERY_S, self._read_servers)
+
+    def on_resize(self, event: Resize) -> None:
+        """A terminal that is too small gets one message; what was there comes back with the room."""
+        if not self.screen_stack:
+            return
+        covered = isinstance(self.screen, TooSmall)
+        if too_small(event.size) and not covered:
+            self.push_screen(TooSmall())
+        elif covered and not too_small(event.size):
+            self.pop_screen()
+
+    # --- the machine and the plans -------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Look at the machine, then plan; what is shown stays until there is something newer."""
+        self.state = replace(self.state, looking=True)
+        self._look()
+
+    @work(exclusive=True, exit_on_error=False, group="look")
+    async def _look(self) -> None:
+        self.post_message(Looked(await in_background(self.services.look, deadline_s=LOOK_DEADLINE_S)))
+
+    @on(Looked)
+    def _looked(self, message: Looked) -> None:
+        found = message.found
+        if isinstance(found, Problem):
+            self.state = replace(self.state, looking=False, look_problem=found)
+            return
+        self.state = replace(self.state, looking=False, planning=True, look_problem=None, situation=found)
+        self._plan(found)
+
+    @work(exclusive=True, exit_on_error=False, group="plan")
+    async def _plan(self, situation: Situation) -> None:
+        found = await in_background(partial(self.services.plan, situation), deadline_s=PLAN_DEADLINE_S)
+        self.post_message(Planned(found))
+
+    @on(Planned)
+    def _planned(self, message: Planned) -> None:
+        found = message.found
+        plans, problem = ((), found) if isinstance(found, Problem) else (found, None)
+        self.state = replace(self.state, planning=False, plans=plans, plan_problem=problem)
+
+    # --- the servers ---------------------------------------------------------------------------------------------
+
+    @work(exclusive=True, exit_on_error=False, group="servers")
+    async def _read_servers(self) -> None:
+        self.post_message(ServersRead(await in_background(self.services.servers, deadline_s=LOOK_DEADLINE_S)))
+
+    @on(ServersRead)
+    def _servers_read(self, message: ServersRead) -> None:
+        found = message.found
+        if isinstance(found, Problem):
+            self.state = replace(self.state, servers_problem=found)
+        else:
+            self.state = replace(self.state, servers=found, servers_problem=None)
+
+    def ask_to_stop(self, record: DeploymentRecord) -> None:
+        """Stop a deployment, after a yes."""
+        if record.name in self.state.stopping:
+            return
+        models = " and ".join(process.model.rsplit("/", 1)[-1] for process in record.processes)
+        address = f" Programs that use {record.gateway_url} will lose it." if record.gateway_url else ""
+        question = Confirm(
+            f"Stop “{record.name}”?", f"{models or 'Its engines'} will end.{address}", yes="Stop it", no="Leave it"
+        )
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.state = replace(self.state, stopping=self.state.stopping | {record.name}, stop_problem=None)
+                self._stop(record.name)
+
+        self.push_screen(question, answered)
+
+    @work(exit_on_error=False, group="stop")
+    async def _stop(self, name: str) -> None:
+        def run() -> Outcome:
+            return self.services.start(["stop", name, "--json"], _silent).wait()
+
+        found = await in_background(run)
+        self.post_message(StopEnded(name, Outcome({}, found) if isinstance(found, Problem) else found))
+
+    @on(StopEnded)
+    def _stopped(self, message: StopEnded) -> None:
+        problem = message.outcome.problem
+        self.state = replace(
+            self.state,
+            stopping=self.state.stopping - {message.name},
+            stop_problem=replace(problem, message=f"“{message.name}” was not stopped: {problem.message}")
+            if problem
+            else None,
+        )
+        self._read_servers()
+
+    # --- the launch ----------------------------------------------------------------------------------------------
+
+    def launch(self, plan: Recommendation | None) -> None:
+        """Fetch and launch a plan, or the starter pair; one launch at a time."""
+        launch = self.state.launch
+        if launch is not None and launch.under_way:
+            self.show_launch()
+            return
+        arguments = [*plan.command[1:]] if plan is not None else ["up", "--starter"]
+        title = plan_name(plan) if plan is not None else "the starter pair"
+        self._lines, self._lines_dropped = [], 0
+        self.state = replace(self.state, launch=Launch(title, self.services.clock()))
+        try:
+            self._job = self.services.start([*arguments, "--detach", "--json"], self._launch_says)
+        except OSError as error:
+            problem = Problem(f"planner could not be started: {error.strerror or error}.", reference="no-child")
+            self.post_message(LaunchEnded(Outcome({}, problem)))
+        else:
+            self._wait_for(self._job)
+        self.show_launch()
+
+    def _launch_says(self, text: str, transient: bool) -> None:
+        """Called from the launch's own thread."""
+        with contextlib.suppress(RuntimeError):  # the app has ended meanwhile
+            self.post_message(LaunchLine(text, transient=transient))
+
+    @work(exclusive=True, exit_on_error=False, group="launch")
+    async def _wait_for(self, job: Job) -> None:
+        found = await in_background(job.wait)
+        self.post_message(LaunchEnded(Outcome({}, found) if isinstance(found, Problem) else found))
+
+    @on(LaunchLine)
+    def _launch_line(self, message: LaunchLine) -> None:
+        launch = self.state.launch
+        if launch is None:
+            return
+        if not message.transient:
+            self._lines.append(message.text)
+            if len(self._lines) > _MAX_LOG_LINES:
+                del self._lines[: _MAX_LOG_LINES // 2]
+                self._lines_dropped += _MAX_LOG_LINES // 2
+        seen = self._lines_dropped + len(self._lines)
+        self.state = replace(self.state, launch=replace(launch, line=message.text, lines_seen=seen))
+
+    @on(LaunchEnded)
+    def _launch_ended(self, message: LaunchEnded) -> None:
+        self._job = None
+        launch = self.state.launch
+        if launch is not None:
+            ended = replace(launch, outcome=message.outcome, ended_s=self.services.clock())
+            self.state = replace(self.state, launch=ended)
+        self._read_servers()
+
+    def launch_lines(self, after: int) -> list[str]:
+        """The lines of the launch's log after the first `after`."""
+        return self._lines[max(0, after - self._lines_dropped) :]
+
+    def show_launch(self) -> None:
+        """Go to the launch's screen."""
+        if not isinstance(self.screen, LaunchScreen):
+            self.push_screen(LaunchScreen(marks=self.marks))
+
+    def cancel_launch(self) -> None:
+        """Ask the launch to end; how it does is shown."""
+        launch = self.state.launch
+        if self._job is not None and launch is not None:
+            self._job.interrupt()
+            self.state = replace(self.state, launch=replace(launch, cancelling=True))
+            self.screen.refresh_bindings()
+
+    # --- help, quit, crash ---------------------------------------------------------------------------------------
+
+    def action_help(self) -> None:
+        """Show the keys."""
+        if not isinstance(self.screen, Help):
+            self.push_screen(Help(marks=self.marks))
+
+    async def action_quit(self) -> None:
+        """Quit at once; asks only when that ends a launch. Deployments keep running."""
+        launch = self.state.launch
+        if launch is None or not launch.under_way or isinstance(self.screen, Confirm):
+            self.exit(return_code=0)
+            return
+        question = Confirm(
+            "Quit and cancel the launch?",
+            "What was downloaded is kept. What is already running keeps running.",
+            yes="Quit",
+            no="Stay",
+        )
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.exit(return_code=0)
+
+        self.push_screen(question, answered)
+
+    def end_launch(self) -> None:
+        """After the app: a launch still under way is told to end."""
+        if self._job is not None:
+            self._job.interrupt()
+            self._job.settle(QUIT_GRACE_S)
+
+    def _signalled(self, number: signal.Signals) -> None:
+        self.exit(return_code=128 + number)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Keep the traceback for the log file; the terminal gets one line (see `run`), not a page full of values."""
+        if self.crash is None:
+            self.crash = "".join(traceback.format_exception(error))
+        super()._handle_exception(error)
+        self._exit_renderables.clear()
+
+
+def _silent(_text: str, _transient: bool) -> None:
+    """Nobody listens."""
+
+
+def run(services: Services | None = None) -> int:
+    """Run the app on this terminal; returns the exit code. The terminal is restored whatever happens."""
+    marks = UNICODE if speaks_unicode(os.environ, sys.stdout.encoding) else ASCII
+    ends = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    app: PlannerApp | None = None
+    crash: str | None = None
+    try:
+        app = PlannerApp(services, marks=marks, signals=ends)
+        app.run()
+        crash = app.crash
+    except Exception:  # noqa: BLE001  # the last line of defence: one line, not a traceback
+        crash = traceback.format_exc()
+    finally:
+        if app is not None:
+            app.end_launch()
+    if crash is not None:
+        sys.stderr.write(report_crash(crash))
+        return 1
+    return app.return_code or 0 if app is not None else 1
+
+
+def report_crash(crash: str, state_dir: Path | None = None) -> str:
+    """Write a traceback to the log file (readable by its owner alone); returns the one line for people."""
+    what = crash.strip().rsplit("\n", 1)[-1][:200]
+    try:
+        folder = load_config().state_dir if state_dir is None else state_dir
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = folder / "app-crash.log"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')}\n{crash}")
+    except Exception as error:  # noqa: BLE001  # a crash report must not crash
+        return f"Error: the app crashed ({what}), and its log could not be written: {error}\n"
+    return f"Error: the app crashed ({what}). The details are in {path}; please report them.\n"

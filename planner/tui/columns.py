@@ -1,0 +1,124 @@
+"""Aligned columns that fit a width: names are shortened first, then whole columns are left out."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len, set_cell_size
+from textual.content import Content
+
+from planner.units import printable
+
+GAP = 2
+MUTED = "$foreground 60%"
+"""The style of what is read second."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column and what gives way where room is short.
+
+    `minimum` > 0: may be shortened to that many cells. `leaves` > 0: may be left out, the highest number first;
+    columns of one number go together.
+    """
+
+    title: str
+    right: bool = False
+    minimum: int = 0
+    leaves: int = 0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Text (untrusted: it is never read as markup) and a style."""
+
+    text: str
+    style: str = ""
+
+
+Row = Sequence[Cell | str]
+
+
+class Table:
+    """Rows laid out in `width` cells. `header` and `lines` are ready to be shown."""
+
+    def __init__(
+        self, columns: Sequence[Column], rows: Sequence[Row], width: int, *, ellipsis: str = "…", header: bool = True
+    ) -> None:
+        cells = [[_cell(cell) for cell in row] for row in rows]
+        natural = [
+            max([cell_len(c.title) if header else 0, *(cell_len(row[i].text) for row in cells)])
+            for i, c in enumerate(columns)
+        ]
+        kept = _kept(columns, natural, width)
+        widths = _fitted(columns, natural, kept, width)
+        self._shape = [(i, columns[i], widths[i]) for i in kept]
+        self._ellipsis = ellipsis
+        self.header = self._line([Cell(c.title, MUTED) for c in columns])
+        self.lines = [self._line(row) for row in cells]
+
+    def _line(self, row: Sequence[Cell]) -> Content:
+        parts: list[Content] = []
+        for position, (index, column, width) in enumerate(self._shape):
+            text = shorten(row[index].text, width, self._ellipsis)
+            pad = " " * (width - cell_len(text))
+            if position:
+                parts.append(Content(" " * GAP))
+            parts.append(Content(pad) if column.right else Content(""))
+            parts.append(Content.styled(text, row[index].style) if row[index].style else Content(text))
+            parts.append(Content("" if column.right else pad))
+        return Content("").join(parts)
+
+
+def _cell(cell: Cell | str) -> Cell:
+    text, style = (cell, "") if isinstance(cell, str) else (cell.text, cell.style)
+    return Cell(" ".join(printable(text).split()), style)
+
+
+def _kept(columns: Sequence[Column], natural: Sequence[int], width: int) -> list[int]:
+    kept = list(range(len(columns)))
+    while True:
+        least = sum(min(natural[i], columns[i].minimum or natural[i]) for i in kept) + GAP * (len(kept) - 1)
+        worst = max((columns[i].leaves for i in kept), default=0)
+        if least <= width or worst == 0:
+            return kept
+        kept = [i for i in kept if columns[i].leaves != worst]
+
+
+def _fitted(columns: Sequence[Column], natural: Sequence[int], kept: Sequence[int], width: int) -> dict[int, int]:
+    """Take cells from the widest column that may give some, until all fit."""
+    widths = {i: natural[i] for i in kept}
+    excess = sum(widths.values()) + GAP * (len(kept) - 1) - width
+    while excess > 0:
+        giving = [i for i in kept if columns[i].minimum and widths[i] > columns[i].minimum]
+        if not giving:
+            break
+        widths[max(giving, key=lambda i: widths[i])] -= 1
+        excess -= 1
+    return widths
+
+
+def shorten(text: str, width: int, ellipsis: str = "…") -> str:
+    """The text in at most `width` cells; what is cut is the middle, because names differ at both ends."""
+    if cell_len(text) <= width:
+        return text
+    if width < 4:
+        return set_cell_size(text, max(width, 0))
+    head, _, tail = text.rpartition(" ")
+    tail = f" {tail}" if head and cell_len(tail) + 6 <= width else ""
+    return set_cell_size(text, width - 1 - cell_len(tail)).rstrip() + ellipsis + tail
+
+
+def hanging(mark: str, text: str, width: int, style: str = "") -> Content:
+    """A paragraph of untrusted text behind a mark, its further lines indented."""
+    indent = " " * (cell_len(mark) + 1)
+    lines = textwrap.wrap(
+        " ".join(printable(text).split()), max(10, width - len(indent)), break_on_hyphens=False
+    ) or [""]
+    body = ("\n" + indent).join(lines)
+    return Content.assemble((mark, style or MUTED), " ", (body, style))
+
+
+def lines(parts: Sequence[Content]) -> Content:
+    """Contents one below the other."""
+    return Content("\n").join(parts)

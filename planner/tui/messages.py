@@ -1,0 +1,63 @@
+"""What background work tells the app. Handlers own the state; nothing else changes it."""
+
+from textual.message import Message
+
+from planner.core.recommendation import Recommendation
+from planner.serve.state import DeploymentRecord
+from planner.tui.child import Outcome
+from planner.tui.problem import Problem
+from planner.tui.services import Situation
+
+
+class Looked(Message):
+    """The machine and the catalog were read, or not."""
+
+    def __init__(self, found: Situation | Problem) -> None:
+        super().__init__()
+        self.found = found
+
+
+class Planned(Message):
+    """The recommendation is there, or the reason why there is none."""
+
+    def __init__(self, found: tuple[Recommendation, ...] | Problem) -> None:
+        super().__init__()
+        self.found = found
+
+
+class ServersRead(Message):
+    """The running deployments."""
+
+    def __init__(self, found: tuple[DeploymentRecord, ...] | Problem) -> None:
+        super().__init__()
+        self.found = found
+
+
+class LaunchLine(Message):
+    """A line of the launching command; a transient one replaces the one before it."""
+
+    def __init__(self, text: str, *, transient: bool) -> None:
+        super().__init__()
+        self.text = text
+        self.transient = transient
+
+    def can_replace(self, message: Message) -> bool:
+        """Progress that was not shown yet need not be."""
+        return isinstance(message, LaunchLine) and message.transient
+
+
+class LaunchEnded(Message):
+    """The launching command ended."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+
+class StopEnded(Message):
+    """The command that stops a deployment ended."""
+
+    def __init__(self, name: str, outcome: Outcome) -> None:
+        super().__init__()
+        self.name = name
+        self.outcome = outcome

@@ -1,0 +1,157 @@
+"""The first screen: the machine, the pairs it can run, the chosen one closer, and what is running."""
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import Screen
+
+from planner.tui.marks import Marks
+from planner.tui.state import State
+from planner.tui.widgets.fitted import Fitted
+from planner.tui.widgets.key_bar import KeyBar
+from planner.tui.widgets.machine import Machine
+from planner.tui.widgets.plan_detail import PlanDetail
+from planner.tui.widgets.plan_list import PlanList
+from planner.tui.widgets.server_list import ServerList
+from planner.tui.widgets.title_bar import TitleBar
+from planner.units import printable
+
+if TYPE_CHECKING:
+    from planner.tui.app import PlannerApp
+
+
+class LaunchLineBar(Fitted):
+    """A line about the launch while it goes on elsewhere, or about how it ended."""
+
+    state: State | None = None
+
+    def draw(self, width: int) -> Content:
+        """One line."""
+        del width
+        launch = self.state.launch if self.state else None
+        if launch is None:
+            return Content("")
+        marks = self.marks
+        if launch.under_way:
+            return Content.assemble((f"{marks.starting} launching", "$text-accent"), f"  {printable(launch.line)}")
+        if launch.outcome is not None and launch.outcome.cancelled:
+            return Content.assemble((f"{marks.stopped} launch cancelled", "$text-warning"))
+        if launch.problem is not None:
+            return Content.assemble(
+                (f"{marks.failed} launch failed", "$text-error"), f"  {printable(launch.problem.message)}"
+            )
+        return Content("")
+
+
+class HomeScreen(Screen[None]):
+    """Draws the app's state and turns keys into wishes."""
+
+    AUTO_FOCUS = "#plans-list"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (160, "-wide")]  # noqa: RUF012  # declared without ClassVar by Textual
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012  # same
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("u", "launch", "Launch", key_display="enter"),
+        Binding("t", "starter", "Starter pair"),
+        Binding("s,delete", "stop", "Stop", key_display="s"),
+        Binding("l", "log", "Log"),
+        Binding("r", "refresh", "Refresh"),
+    ]
+
+    def __init__(self, *, marks: Marks) -> None:
+        super().__init__()
+        self._marks = marks
+        self._drawn = State()
+
+    @property
+    def _app(self) -> "PlannerApp":
+        return cast("PlannerApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        """From the machine to the keys."""
+        marks = self._marks
+        yield TitleBar(id="title", marks=marks)
+        yield Machine(id="machine", marks=marks)
+        plans = PlanList(id="plans", marks=marks)
+        plans.border_title = "Pairs for this machine"
+        yield plans
+        yield PlanDetail(id="detail", marks=marks)
+        with Vertical(id="servers-part") as part:
+            part.border_title = "Running"
+            yield LaunchLineBar(id="launch-line", marks=marks)
+            yield ServerList(id="servers", marks=marks)
+        yield KeyBar(marks=marks)
+
+    def on_mount(self) -> None:
+        """Follow the state."""
+        self.query_one(PlanDetail).show(None, ())
+        self.watch(self.app, "state", self._show)
+
+    def _show(self, state: State) -> None:
+        before, self._drawn = self._drawn, state
+        situation = state.situation
+        self.query_one(TitleBar).show(state.status + (f" {self._marks.ellipsis}" if state.looking else ""))
+        hardware = situation.hardware if situation is not None else None
+        self.query_one(Machine).show(hardware, state.look_problem if hardware is None else None)
+        plans = self.query_one(PlanList)
+        if (state.plans, state.plan_problem, state.look_problem) != (plans.plans, plans.problem, before.look_problem):
+            plans.show(state.plans, state.plan_problem or state.look_problem)
+        self.query_one(ServerList).show(state.servers, state.stop_problem or state.servers_problem, state.stopping)
+        bar = self.query_one(LaunchLineBar)
+        if before.launch != state.launch:
+            bar.state = state
+            bar.display = state.launch is not None and (state.launch.under_way or state.launch.problem is not None)
+            bar.redraw()
+        if bool(before.servers) != bool(state.servers) or (before.launch is None) != (state.launch is None):
+            self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that have nothing to act on are not offered."""
+        del parameters
+        state = self._app.state
+        match action:
+            case "stop":
+                return bool(state.servers)
+            case "log":
+                return state.launch is not None
+            case "launch":
+                return bool(state.plans)
+            case _:
+                return True
+
+    @on(PlanList.Highlighted)
+    def _highlighted(self, event: PlanList.Highlighted) -> None:
+        situation = self._app.state.situation
+        self.query_one(PlanDetail).show(event.plan, situation.notes if situation else ())
+        self.refresh_bindings()
+
+    @on(PlanList.Chosen)
+    def _chosen(self, event: PlanList.Chosen) -> None:
+        self._app.launch(event.plan)
+
+    def action_launch(self) -> None:
+        """Launch the highlighted plan."""
+        plan = self.query_one(PlanList).selected
+        if plan is not None:
+            self._app.launch(plan)
+
+    def action_starter(self) -> None:
+        """Launch the starter pair."""
+        self._app.launch(None)
+
+    def action_stop(self) -> None:
+        """Stop the highlighted deployment."""
+        record = self.query_one(ServerList).selected
+        if record is not None:
+            self._app.ask_to_stop(record)
+
+    def action_log(self) -> None:
+        """Show the launch."""
+        self._app.show_launch()
+
+    def action_refresh(self) -> None:
+        """Look and plan anew."""
+        self._app.look()

@@ -1,0 +1,58 @@
+"""Everything the app asks of the world, as functions: tests give their own, the app the real ones.
+
+All of them may block and may raise; they are only ever called through `planner.tui.workers`.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from planner.catalog.loader import load
+from planner.config import load_config
+from planner.core.hardware import Hardware
+from planner.core.model import Model
+from planner.core.pair import recommend
+from planner.core.recommendation import Recommendation
+from planner.core.workload import Workload
+from planner.probe.host import probe
+from planner.serve.deployments import list_deployments
+from planner.serve.state import DeploymentRecord
+from planner.tui.child import Start, start_child
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What there is to plan with. `notes`: what could not be found out or loaded."""
+
+    hardware: Hardware
+    models: tuple[Model, ...]
+    notes: tuple[str, ...] = ()
+
+
+def look_around() -> Situation:
+    """This machine and the catalog with the user's additions. Raises PlannerError."""
+    config = load_config()
+    catalog = load(config.catalogs)
+    hardware = probe(catalog.devices)
+    return Situation(hardware, catalog.models, (*hardware.notes, *catalog.notes))
+
+
+def plan_pairs(situation: Situation) -> tuple[Recommendation, ...]:
+    """The best pairs for the memory that is free now. Raises NoResultError."""
+    return recommend(situation.models, situation.hardware, Workload(), live=True)
+
+
+def read_servers() -> tuple[DeploymentRecord, ...]:
+    """The deployments of this user, as they are now."""
+    return list_deployments(load_config().deployments_dir)
+
+
+@dataclass(frozen=True)
+class Services:
+    """The seams. `clock` in seconds, monotonic."""
+
+    look: Callable[[], Situation] = look_around
+    plan: Callable[[Situation], tuple[Recommendation, ...]] = plan_pairs
+    servers: Callable[[], tuple[DeploymentRecord, ...]] = read_servers
+    start: Start = start_child
+    clock: Callable[[], float] = time.monotonic

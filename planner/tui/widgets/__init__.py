@@ -1,0 +1,1 @@
+"""One file per widget. Widgets show values; they never fetch any."""

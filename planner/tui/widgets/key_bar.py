@@ -1,0 +1,49 @@
+"""The last line: the keys that do something now. Help and quit are always there, whatever else has room."""
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.screen import Screen
+from textual.widgets import Static
+
+from planner.tui.marks import Marks
+
+ALWAYS = ("help", "quit")
+"""Actions that are never pushed out."""
+
+
+class KeyBar(Horizontal):
+    """Reads the bindings of its screen; a click does what the key does."""
+
+    def __init__(self, *, marks: Marks) -> None:
+        super().__init__()
+        self.marks = marks
+
+    def compose(self) -> ComposeResult:
+        """What may be cut off, and what may not."""
+        yield Static(id="keys-now")
+        yield Static(id="keys-always")
+
+    def on_mount(self) -> None:
+        """Follow the bindings."""
+        self.screen.bindings_updated_signal.subscribe(self, self._follow)
+        self.redraw()
+
+    def _follow(self, _screen: Screen[object]) -> None:
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Show the bindings of now."""
+        now: list[str] = []
+        always: list[str] = []
+        shown: set[str] = set()
+        for active in self.screen.active_bindings.values():
+            binding = active.binding
+            if not binding.show or not active.enabled or binding.action in shown:
+                continue
+            shown.add(binding.action)
+            key = binding.key_display or binding.key
+            space = "app" if active.node is self.app else "screen"
+            label = f"[@click={space}.{binding.action}][b $primary]{key}[/] {binding.description}[/]"
+            (always if binding.action in ALWAYS else now).append(label)
+        self.query_one("#keys-now", Static).update("  ".join(now))
+        self.query_one("#keys-always", Static).update("  ".join(always))

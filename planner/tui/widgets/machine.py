@@ -1,0 +1,97 @@
+"""The machine: a line for each device and the host, with what is taken and what is free."""
+
+from collections.abc import Sequence
+
+from textual.content import Content
+
+from planner.core.hardware import Device, Hardware
+from planner.tui.columns import MUTED, Cell, Column, Table, hanging, lines
+from planner.tui.figures import cells_of
+from planner.tui.problem import Problem
+from planner.tui.widgets.fitted import Fitted
+from planner.units import format_gib
+
+_BAR = 16
+_COLUMNS = (
+    Column("device"),
+    Column("name", minimum=16),
+    Column("taken", leaves=2),
+    Column("memory", right=True, minimum=12),
+    Column("bandwidth", right=True, leaves=1),
+)
+
+
+class Machine(Fitted):
+    """Shows a `Hardware`, the problem why there is none, or that it is being looked for."""
+
+    hardware: Hardware | None = None
+    problem: Problem | None = None
+
+    def show(self, hardware: Hardware | None, problem: Problem | None) -> None:
+        """New values."""
+        self.hardware, self.problem = hardware, problem
+        self.redraw()
+
+    def draw(self, width: int) -> Content:
+        """Lines for devices and host."""
+        if self.problem is not None:
+            return lines(
+                [
+                    hanging(self.marks.failed, self.problem.message, width, "$text-error"),
+                    hanging(" ", self.problem.hint, width),
+                ]
+            )
+        if self.hardware is None:
+            return Content.styled(f"looking at this machine {self.marks.ellipsis}", MUTED)
+        rows = [self._device(device) for device in self.hardware.devices]
+        table = Table(
+            _COLUMNS,
+            [*rows, self._host(self.hardware)],
+            width,
+            ellipsis=self.marks.ellipsis,
+            header=False,
+        )
+        return lines(table.lines)
+
+    def _device(self, device: Device) -> Sequence[Cell | str]:
+        if not device.usable:
+            why = f"not usable: {device.note}" if device.note else "not usable"
+            return (device.id, device.name, "", Cell(why, "$text-warning"), "")
+        free = device.memory_free_bytes if device.memory_free_bytes is not None else device.memory_budget_bytes
+        return (
+            Cell(device.id, "bold"),
+            device.name,
+            self._bar(free, device.memory_total_bytes),
+            _memory(free, device.memory_total_bytes),
+            _bandwidth(device.memory_bandwidth_gbps),
+        )
+
+    def _host(self, hardware: Hardware) -> Sequence[Cell | str]:
+        host = hardware.host
+        cores = f"{host.cpu.cores_usable} cores"
+        name = cores if host.cpu.name in {"", "unspecified"} else f"{host.cpu.name}, {cores}"
+        return (
+            Cell("host", "bold"),
+            name,
+            self._bar(host.memory_available_bytes, host.memory_total_bytes),
+            _memory(host.memory_available_bytes, host.memory_total_bytes),
+            _bandwidth(host.memory_bandwidth_gbps),
+        )
+
+    def _bar(self, free: int | None, total: int | None) -> str:
+        if free is None or not total:
+            return ""
+        taken = cells_of((max(0, total - free),), total, _BAR)[0]
+        return self.marks.weights * taken + self.marks.free * (_BAR - taken)
+
+
+def _memory(free: int | None, total: int | None) -> str:
+    if total is None:
+        return "memory unknown"
+    if free is None:
+        return f"{format_gib(total)}, free unknown"
+    return f"{format_gib(free)} of {format_gib(total)} free"
+
+
+def _bandwidth(gbps: float | None) -> str:
+    return "" if gbps is None else f"{gbps:.0f} GB/s"

@@ -1,0 +1,111 @@
+"""One plan closer: memory bars, a line per model, and beside (or below) it the reasons and warnings."""
+
+from textual.app import ComposeResult
+from textual.containers import Container, VerticalScroll
+from textual.content import Content
+
+from planner.core.recommendation import Choice, Recommendation
+from planner.tui.columns import MUTED, Column, Row, Table, hanging, lines
+from planner.tui.figures import choice_name, main_rate, range_text
+from planner.tui.marks import Marks
+from planner.tui.widgets.fitted import Fitted
+from planner.tui.widgets.memory_bars import memory_bars
+from planner.units import format_gb, format_gib
+
+_COLUMNS = (
+    Column(""),
+    Column("model", minimum=14),
+    Column("file", right=True),
+    Column("context", right=True, leaves=1),
+    Column("weights", right=True, leaves=3),
+    Column("KV", right=True, leaves=3),
+    Column("compute", right=True, leaves=3),
+    Column("overhead", right=True, leaves=3),
+    Column("memory", right=True),
+    Column("tok/s (80 %)", right=True),
+)
+
+
+class Bars(Fitted):
+    """Memory by component against the budget, per device."""
+
+    plan: Recommendation | None = None
+
+    def draw(self, width: int) -> Content:
+        """Bars and their legend."""
+        return memory_bars(self.plan, width, self.marks) if self.plan is not None else Content("")
+
+
+class Models(Fitted):
+    """A line for each model of the plan."""
+
+    plan: Recommendation | None = None
+
+    def draw(self, width: int) -> Content:
+        """A table."""
+        if self.plan is None:
+            return Content("")
+        rows = [_row(choice, self.marks) for choice in self.plan.choices]
+        table = Table(_COLUMNS, rows, width, ellipsis=self.marks.ellipsis)
+        return lines([table.header, *table.lines])
+
+
+class Words(Fitted):
+    """Reasons, warnings, notes and the equivalent command."""
+
+    plan: Recommendation | None = None
+    notes: tuple[str, ...] = ()
+
+    def draw(self, width: int) -> Content:
+        """A paragraph each."""
+        plan, marks = self.plan, self.marks
+        parts: list[Content] = []
+        if plan is not None:
+            parts += [hanging(marks.reason, text, width) for text in plan.reasons]
+            parts += [hanging(marks.warning, text, width, "$text-warning") for text in plan.warnings]
+            parts.append(hanging("$", " ".join(plan.command), width, MUTED))
+        parts += [hanging(marks.note, f"note: {text}", width, MUTED) for text in self.notes]
+        return lines(parts)
+
+
+class PlanDetail(VerticalScroll):
+    """Scrolls when there is more than room."""
+
+    def __init__(self, *, marks: Marks, id: str | None = None) -> None:  # noqa: A002  # Textual's name
+        super().__init__(id=id)
+        self.marks = marks
+
+    def compose(self) -> ComposeResult:
+        """Figures and words, side by side on a very wide screen."""
+        with Container(id="detail-halves"):
+            with Container(id="figures"):
+                yield Bars(marks=self.marks)
+                yield Models(marks=self.marks)
+            yield Words(id="words", marks=self.marks)
+
+    def show(self, plan: Recommendation | None, notes: tuple[str, ...]) -> None:
+        """New values."""
+        bars, models, words = self.query_one(Bars), self.query_one(Models), self.query_one(Words)
+        bars.plan = models.plan = words.plan = plan
+        words.notes = notes
+        for part in (bars, models, words):
+            part.redraw()
+        self.border_title = "Memory and reasons" if plan is None else f"Plan {plan.rank} ({plan.label})"
+        self.scroll_home(animate=False)
+
+
+def _row(choice: Choice, marks: Marks) -> Row:
+    memory = choice.estimate.memory
+    size = choice.variant.file_bytes
+    return (
+        str(choice.model.role),
+        choice_name(choice, marks.none),
+        format_gb(size) if size else marks.none,
+        str(choice.settings.context // choice.settings.parallel),
+        format_gib(memory.weights_bytes),
+        format_gib(memory.kv_cache_bytes),
+        format_gib(memory.compute_bytes),
+        format_gib(memory.overhead_bytes),
+        format_gib(memory.total_bytes),
+        range_text(main_rate(choice), "unknown"),
+    )
