@@ -112,7 +112,8 @@ def _matches(model: Model, workload: Workload) -> bool:
         return False
     if workload.licence == "commercial" and model.licence.commercial is not Commercial.YES:
         return False
-    return workload.language is None or not model.languages or workload.language in model.languages
+    wanted = workload.language
+    return wanted is None or not model.languages or wanted in model.languages or "multilingual" in model.languages
 
 
 def _candidates(

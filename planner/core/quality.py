@@ -12,7 +12,6 @@ POOLS = ("results_2026-08-20", "board_2024-07-06")
 """Pools of MTEB scores in order of trust: maintained re-runs first, then the self-reported board."""
 
 _UNRANKED = 0.40
-_LOSS_WEIGHT = 2.0
 
 
 class Quality(msgspec.Struct, frozen=True):
@@ -26,7 +25,7 @@ class Quality(msgspec.Struct, frozen=True):
 def quality(model: Model, quant: str) -> Quality:
     """Quality of a model in a quant type, for its role."""
     base = _retrieval(model) if model.role is not Role.GENERATION else _answers(model)
-    loss = _LOSS_WEIGHT * perplexity_increase(quant)
+    loss = perplexity_increase(quant)
     return Quality(
         score=max(0.0, base.score - loss),
         evidence=base.evidence,

@@ -6,12 +6,11 @@ depends on the model (4.82 for Q4_K_M at 70 B, 6.2 for bge-m3). Block sizes are 
 """
 
 FILE_BITS_PER_WEIGHT: dict[str, float] = {
-    "F32": 32.0, "F16": 16.0, "BF16": 16.0, "Q8_0": 8.50, "Q6_K": 6.56,
-    "Q5_K_M": 5.70, "Q5_K_S": 5.57, "Q5_1": 6.03, "Q5_0": 5.57,
-    "Q4_K_M": 4.89, "Q4_K_S": 4.67, "Q4_1": 5.13, "Q4_0": 4.68, "IQ4_NL": 4.68, "IQ4_XS": 4.46, "MXFP4": 4.25,
-    "Q3_K_L": 4.30, "Q3_K_M": 4.00, "Q3_K_S": 3.64, "IQ3_M": 3.76, "IQ3_S": 3.66, "IQ3_XS": 3.50, "IQ3_XXS": 3.25,
-    "Q2_K": 3.16, "Q2_K_S": 2.97, "IQ2_M": 2.93, "IQ2_S": 2.74, "IQ2_XS": 2.59, "IQ2_XXS": 2.38,
-    "IQ1_M": 2.15, "IQ1_S": 2.00, "TQ2_0": 2.06, "TQ1_0": 1.69,
+    "F32": 32.0, "F16": 16.0, "BF16": 16.0, "Q8_0": 8.501, "Q6_K": 6.563, "Q5_K_M": 5.704, "Q5_K_S": 5.57,
+    "Q5_1": 6.03, "Q5_0": 5.57, "Q4_K_M": 4.894, "Q4_K_S": 4.667, "Q4_1": 5.13, "Q4_0": 4.543, "IQ4_NL": 4.682,
+    "IQ4_XS": 4.46, "MXFP4": 4.33, "Q3_K_L": 4.298, "Q3_K_M": 3.885, "Q3_K_S": 3.643, "IQ3_M": 3.763,
+    "IQ3_S": 3.661, "IQ3_XS": 3.498, "IQ3_XXS": 3.255, "Q2_K": 3.159, "Q2_K_S": 2.97, "IQ2_M": 2.929,
+    "IQ2_S": 2.74, "IQ2_XS": 2.588, "IQ2_XXS": 2.382, "IQ1_M": 2.146, "IQ1_S": 2.004, "TQ2_0": 2.06, "TQ1_0": 1.69,
 }  # fmt: skip
 
 ELEMENT_BYTES: dict[str, float] = {
@@ -20,14 +19,14 @@ ELEMENT_BYTES: dict[str, float] = {
 }  # fmt: skip
 """Bytes per element of a block type (block bytes / block elements), for KV caches and single tensors."""
 
-_RELATIVE_PERPLEXITY: dict[str, float] = {
-    "F32": 0.0, "F16": 0.0, "BF16": 0.0, "Q8_0": 0.0001, "Q6_K": 0.0007,
-    "Q5_K_M": 0.0024, "Q5_K_S": 0.0060, "Q5_1": 0.0070, "Q5_0": 0.0135,
-    "Q4_K_M": 0.0091, "Q4_K_S": 0.0195, "Q4_1": 0.0313, "Q4_0": 0.0423, "IQ4_NL": 0.0150, "IQ4_XS": 0.0160,
-    "MXFP4": 0.0, "Q3_K_L": 0.0305, "Q3_K_M": 0.0413, "Q3_K_S": 0.0932, "IQ3_M": 0.0480, "IQ3_S": 0.0560,
-    "IQ3_XS": 0.0700, "IQ3_XXS": 0.0900, "Q2_K": 0.1473, "Q2_K_S": 0.2200, "IQ2_M": 0.1500, "IQ2_S": 0.1900,
-    "IQ2_XS": 0.2300, "IQ2_XXS": 0.3200, "IQ1_M": 0.6000, "IQ1_S": 0.9000, "TQ2_0": 0.5000, "TQ1_0": 0.5000,
+_PERPLEXITY_INCREASE: dict[str, float] = {
+    "F32": 0.0, "F16": 0.0, "BF16": 0.0, "Q8_0": 0.0026, "Q6_K": 0.0217, "Q5_K_M": 0.0569, "Q5_K_S": 0.1049,
+    "Q5_1": 0.1062, "Q5_0": 0.1316, "Q4_K_M": 0.1754, "Q4_K_S": 0.2689, "Q4_1": 0.4511, "Q4_0": 0.4685,
+    "IQ4_NL": 0.21, "IQ4_XS": 0.22, "MXFP4": 0.0, "Q3_K_L": 0.5562, "Q3_K_M": 0.6569, "Q3_K_S": 1.6321,
+    "IQ3_M": 0.6, "IQ3_S": 0.7, "IQ3_XS": 0.9, "IQ3_XXS": 1.2, "Q2_K": 3.5199, "Q2_K_S": 3.1836, "IQ2_M": 2.2,
+    "IQ2_S": 2.8, "IQ2_XS": 3.4, "IQ2_XXS": 5.0, "IQ1_M": 9.0, "IQ1_S": 15.0, "TQ2_0": 8.0, "TQ1_0": 8.0,
 }  # fmt: skip
+_BASE_PERPLEXITY = 6.2332
 
 
 def canonical(quant: str) -> str:
@@ -51,11 +50,11 @@ def bits_per_weight(quant: str) -> float | None:
 def perplexity_increase(quant: str) -> float:
     """Relative perplexity increase over F16, for ranking quants of one model.
 
-    LLaMA-7B figures of the k-quants pull request (llama.cpp #1684); i-quants and ternary types are placed among
-    them by their bits per weight. MXFP4 counts as lossless: the models published in it were trained for it.
-    Unknown names count as a 3-bit type.
+    Absolute increases of Llama-3-8B (F16: 6.2332) from llama.cpp's `llama-quantize --help`; i-quants and ternary
+    types, which it does not list, are placed among them by their bits per weight. MXFP4 counts as lossless: the
+    models published in it were trained for it. Unknown names count as a small 4-bit type.
     """
-    return _RELATIVE_PERPLEXITY.get(canonical(quant), 0.05)
+    return _PERPLEXITY_INCREASE.get(canonical(quant), 0.4) / _BASE_PERPLEXITY
 
 
 def table_element_bytes(quant: str, row_length: int) -> float:
