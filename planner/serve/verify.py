@@ -207,7 +207,7 @@ class _Verifier:
             reported = _as_object(event.get("usage")).get("completion_tokens")
             tokens = reported if isinstance(reported, int) else tokens
         answer = " ".join("".join(words).split())
-        if not answer and not tokens:
+        if not answer:
             raise _FailedError("the answer is empty")
         speed = f" at {self._tg:.1f} tok/s" if self._tg is not None else ""
         return f"streamed {tokens or 'some'} tokens{speed}: “{_printable(answer)[:100]}”"

@@ -18,9 +18,10 @@ _KIND = {
     504: "engine_error",
 }
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
-# A slash (or drive) at the start of a word begins a path; model files are caught wherever they stand.
+# A slash (or drive) at the start of a word begins a path, and words with a model file's ending are ones too. Both
+# begin at a word's start only: an engine may quote a long input, and each character must be looked at once.
 _PATH = re.compile(
-    r"(?:(?<=^)|(?<=[\s'\"(=:]))(?:file://|~|[A-Za-z]:)?[\\/][^\s'\"<>|,;)]+|[^\s'\"]+\.(?:gguf|llamafile)\b"
+    r"""(?<![^\s'"(=:])(?:(?:file://|~|[A-Za-z]:)?[\\/][^\s'"<>|,;)]+|[^\s'"(=:]*?\.(?:gguf|llamafile)\b)"""
 )
 
 
