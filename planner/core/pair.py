@@ -251,8 +251,9 @@ def _labelled(
     plans: list[tuple[_Rated, ...]], workload: Workload
 ) -> list[tuple[tuple[_Rated, ...], tuple[str, ...]]]:
     """Name what each plan is the best of among those shown."""
-    if not plans:
-        return []
+    first = {"balanced": "balanced", "quality": "best quality", "speed": "best for speed"}[workload.prefer]
+    if len(plans) < 2:
+        return [(plan, (first,)) for plan in plans]
 
     def main(plan: tuple[_Rated, ...]) -> _Rated:
         return plan[-1]
@@ -268,7 +269,6 @@ def _labelled(
     def good(plan: tuple[_Rated, ...]) -> float:
         return main(plan).terms.answers + sum(r.terms.retrieval for r in plan)
 
-    first = {"balanced": "balanced", "quality": "best quality", "speed": "best for speed"}[workload.prefer]
     names: dict[int, list[str]] = {0: [first]}
     for label, index in (
         ("best quality", max(range(len(plans)), key=lambda i: good(plans[i]))),

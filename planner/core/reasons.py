@@ -21,7 +21,10 @@ def reasons_of(
         if choice.model.role is Role.GENERATION:
             found.append(_speed_reason(choice))
             found.append(_context_reason(choice, needed_context, workload))
-    found.append(f"{format_gib(memory.headroom_bytes)} of {format_gib(memory.budget_bytes)} stay free")
+    free = ", ".join(
+        f"{row.device} {format_gib((row.budget_bytes or 0) - row.total_bytes)}" for row in memory.devices
+    )
+    found.append(f"left beside the comfort margin: {free}")
     return tuple(found)
 
 
