@@ -27,7 +27,7 @@ class _FileHost(msgspec.Struct, frozen=True):
     os: str
     cpu: _FileCpu
     memory_total_bytes: int | None
-    memory_available_bytes: int | None = None
+    memory_available_bytes: int | msgspec.UnsetType | None = msgspec.UNSET
     memory_bandwidth_gbps: float | None = None
     source: dict[str, str] = {}
 
@@ -42,7 +42,7 @@ class _FileDevice(msgspec.Struct, frozen=True):
     vendor: Vendor = Vendor.UNKNOWN
     backend: Backend | None = None
     kind: DeviceKind = DeviceKind.DISCRETE
-    memory_free_bytes: int | None = None
+    memory_free_bytes: int | msgspec.UnsetType | None = msgspec.UNSET
     memory_budget_bytes: int | None = None
     memory_bandwidth_gbps: float | None = None
     fp32_tflops: float | None = None
@@ -96,7 +96,9 @@ def hardware_from_json(raw: bytes) -> Hardware:
             cpu=Cpu(cpu.name, cpu.cores_physical, cpu.cores_usable, cpu.isa),
             memory_total_bytes=host.memory_total_bytes,
             memory_available_bytes=(
-                host.memory_total_bytes if host.memory_available_bytes is None else host.memory_available_bytes
+                host.memory_total_bytes
+                if host.memory_available_bytes is msgspec.UNSET
+                else host.memory_available_bytes
             ),
             memory_bandwidth_gbps=host.memory_bandwidth_gbps,
             source=host.source,
@@ -115,18 +117,21 @@ def _file_device(device: _FileDevice, position: int) -> Device:
         _not_negative(getattr(device, name), f"{at}.{name}")
     for bound in device.memory_bandwidth_range_gbps or ():
         _positive(bound, f"{at}.memory_bandwidth_range_gbps")
-    free = device.memory_total_bytes if device.memory_free_bytes is None else device.memory_free_bytes
+    total = device.memory_total_bytes
+    free = total if device.memory_free_bytes is msgspec.UNSET else device.memory_free_bytes
     backend = device.backend or NATIVE_BACKEND[device.vendor]
     budget = device.memory_budget_bytes
-    if budget is None and device.kind is DeviceKind.UNIFIED and device.memory_total_bytes is not None:
-        budget, _ = unified_budget(device.vendor, device.memory_total_bytes)
+    if budget is None and device.usable:
+        budget = total if free is None else free
+        if device.kind is DeviceKind.UNIFIED and total is not None:
+            budget, _ = unified_budget(device.vendor, total)
     fields = {name: getattr(device, name) for name in device.__struct_fields__}
     fields.update(
         id=device.id or f"{backend.value}:{position}",
         slug=device.slug or "-".join(re.findall(r"[a-z0-9]+", device.name.lower())),
         backend=backend,
         memory_free_bytes=free,
-        memory_budget_bytes=free if budget is None else budget,
+        memory_budget_bytes=budget,
     )
     return Device(**fields)
 
@@ -137,9 +142,9 @@ def _positive(value: float | None, at: str) -> None:
         raise _invalid(f"expected a positive number, got {value} - at `{at}`")
 
 
-def _not_negative(value: float | None, at: str) -> None:
+def _not_negative(value: float | msgspec.UnsetType | None, at: str) -> None:
     """A full card has 0 bytes free."""
-    if value is not None and not 0 <= value < 2**63:
+    if isinstance(value, int | float) and not 0 <= value < 2**63:
         raise _invalid(f"expected 0 or more, got {value} - at `{at}`")
 
 

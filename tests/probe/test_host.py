@@ -1,0 +1,183 @@
+"""All sources together: any subset of answers is a machine, and no source can hold up or break the rest."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from planner.core.hardware import Backend, Device, DeviceKind, DeviceSpec, Vendor
+from planner.core.overrides import hardware_from_json
+from planner.core.views import hardware_view
+from planner.probe.cpu import Counters
+from planner.probe.host import Question, Source, merge_by_pci, probe
+from planner.probe.surroundings import Finding, Finished, Surroundings, run_program
+from planner.units import GIB
+from tests.probe.conftest import FakeDriver, write_tree
+
+Specs = tuple[DeviceSpec, ...]
+Tree = Callable[[Mapping[str, str]], Surroundings]
+
+COUNTERS = Counters(
+    memory=lambda: (32 * GIB, 20 * GIB), physical_cores=lambda: 8, logical_cores=lambda: 16, affinity=lambda: 16
+)
+
+
+def device(name: str = "Card", **fields: object) -> Device:
+    basis: dict[str, object] = {
+        "id": "cuda:0", "name": name, "slug": name.lower(), "vendor": Vendor.NVIDIA, "backend": Backend.CUDA,
+        "kind": DeviceKind.DISCRETE, "memory_total_bytes": 8 * GIB, "memory_free_bytes": 8 * GIB,
+        "memory_budget_bytes": 8 * GIB,
+    }  # fmt: skip
+    return msgspec.convert(basis | fields, Device)
+
+
+def finds(*devices: Device) -> Source:
+    return lambda question: Finding(devices)
+
+
+def fails(question: Question) -> Finding:
+    raise RuntimeError("bad day")
+
+
+@pytest.fixture
+def hangs() -> "threading.Event":
+    return threading.Event()
+
+
+def test_a_failing_and_a_hanging_source_cost_only_their_own_answer(
+    specs: Specs, tree: Tree, hangs: threading.Event
+) -> None:
+    def hang(question: Question) -> Finding:
+        hangs.wait(60)
+        return Finding()
+
+    sources: dict[str, Source] = {"Broken": fails, "Stuck": hang, "Good": finds(device())}
+    machine = probe(specs, deadline_s=0.5, here=tree({}), counters=COUNTERS, sources=sources)
+    hangs.set()
+    assert [d.name for d in machine.devices] == ["Card"]
+    assert any(note.startswith("Broken:") and "bad day" in note for note in machine.notes)
+    assert any(note.startswith("Stuck: no answer after") for note in machine.notes)
+    assert machine.host.memory_total_bytes == 32 * GIB
+
+
+def test_nothing_at_all_is_a_machine_too(specs: Specs, tree: Tree) -> None:
+    def unknown() -> tuple[int, int]:
+        raise OSError
+
+    counters = Counters(
+        memory=unknown, physical_cores=lambda: None, logical_cores=lambda: None, affinity=lambda: None
+    )
+    machine = probe(specs, here=tree({}), counters=counters)
+    assert machine.devices == ()
+    assert machine.host.memory_total_bytes is None
+    assert machine.host.cpu.cores_usable >= 1
+
+
+def test_one_card_reported_twice_is_one_with_its_native_backend() -> None:
+    vulkan = device("A", backend="vulkan", pci_id="0000:01:00.0")
+    cuda = device("B", pci_id="0000:01:00.0")
+    other = device("C", pci_id="0000:02:00.0")
+    assert [d.name for d in merge_by_pci([vulkan, cuda, other])] == ["B", "C"]
+    assert [d.name for d in merge_by_pci([cuda, vulkan, other])] == ["B", "C"]
+
+
+def test_of_two_reports_the_usable_one_counts() -> None:
+    lost = device("A", pci_id="0000:01:00.0", usable=False)
+    fine = device("B", pci_id="0000:01:00.0", backend="vulkan")
+    assert [d.name for d in merge_by_pci([lost, fine])] == ["B"]
+
+
+def test_cards_without_address_are_never_merged() -> None:
+    assert len(merge_by_pci([device("A"), device("A")])) == 2
+
+
+def test_integrated_graphics_are_not_used_beside_a_card(specs: Specs, tree: Tree) -> None:
+    sources = {"a": finds(device("Card")), "b": finds(device("Chip", kind="unified", vendor="intel"))}
+    card, chip = probe(specs, here=tree({}), counters=COUNTERS, sources=sources).devices
+    assert (card.usable, chip.usable) == (True, False)
+    assert "Card" in chip.note
+
+
+def test_what_shares_the_hosts_memory_has_its_free_memory_and_bandwidth(specs: Specs, tree: Tree) -> None:
+    chip = device(
+        "Chip", kind="unified", memory_total_bytes=32 * GIB, memory_free_bytes=None, memory_bandwidth_gbps=99
+    )
+    machine = probe(specs, here=tree({}), counters=COUNTERS, sources={"a": finds(chip)})
+    assert machine.devices[0].memory_free_bytes == 20 * GIB
+    assert machine.host.memory_bandwidth_gbps == 99
+    assert "Chip" in machine.host.source["memory_bandwidth_gbps"]
+
+
+def test_wsl_is_said(specs: Specs, tree: Tree) -> None:
+    here = tree({"/proc/version": "Linux version 6.6.87.2-microsoft-standard-WSL2\n"})
+    assert any("WSL" in note for note in probe(specs, here=here, counters=COUNTERS, sources={}).notes)
+
+
+def test_a_whole_machine_from_a_fake_driver_and_a_recorded_tree(
+    specs: Specs, fake_nvml: Path, tmp_path: Path
+) -> None:
+    root = write_tree(
+        tmp_path,
+        {
+            "/sys/class/drm/card1/device/vendor": "0x8086",
+            "/sys/class/drm/card1/device/device": "0x9a49",
+            "/sys/class/drm/card1/device/uevent": "PCI_SLOT_NAME=0000:00:02.0",
+            "/sys/class/drm/card0/device/vendor": "0x10de",
+            "/sys/class/drm/card0/device/device": "0x2684",
+            "/sys/class/drm/card0/device/uevent": "PCI_SLOT_NAME=0000:01:00.0",
+            "/proc/self/cgroup": "0::/\n",
+            "/sys/fs/cgroup/memory.max": f"{8 * GIB}",
+        },
+    )
+    here = Surroundings(root=root, environ={}, run=FakeDriver(fake_nvml, mode="two"), platform="linux")
+    machine = probe(specs, deadline_s=30, here=here, counters=COUNTERS)
+    assert [(d.slug, d.usable) for d in machine.devices] == [
+        ("geforce-rtx-4090", True),
+        ("tesla-t4", True),
+        ("intel-graphics-9a49", False),
+    ]
+    assert machine.host.memory_total_bytes == 8 * GIB
+    # What is printed as JSON describes the same machine when it is read.
+    assert hardware_from_json(msgspec.json.encode(hardware_view(machine))) == machine
+
+
+def test_on_this_machine_it_answers(specs: Specs) -> None:
+    machine = probe(specs)
+    assert machine.host.memory_total_bytes
+    assert machine.host.cpu.cores_usable >= 1
+
+
+# --- running programs ----------------------------------------------------------------------------------------------
+
+
+def test_a_program_that_hangs_is_stopped_with_its_children_and_its_words_kept(tmp_path: Path) -> None:
+    script = "echo early; sleep 300 & echo $! > child; wait"
+    here = tmp_path / "run.sh"
+    here.write_text(script)
+    finished = run_program(["sh", "-c", f"cd {tmp_path} && exec sh run.sh"], 1.0, {})
+    assert finished == Finished(None, "early\n", timed_out=True)
+    child = int((tmp_path / "child").read_text())
+    state = Path(f"/proc/{child}/stat")
+    assert not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] in "ZX"
+
+
+@pytest.mark.parametrize("argv", [["/no/such/program"], ["/"], ["a\0b"]])
+def test_a_program_that_cannot_be_started_is_an_answer(argv: Sequence[str]) -> None:
+    finished = run_program(argv, 1.0, {})
+    assert finished.returncode is None
+    assert finished.error
+
+
+def test_variables_reach_the_program_and_its_exit_status_comes_back() -> None:
+    assert run_program(["sh", "-c", "echo $X; exit 3"], 10.0, {"X": "y"}) == Finished(3, "y\n")
+
+
+def test_surroundings_read_nothing_that_is_not_there(tmp_path: Path) -> None:
+    here = replace(Surroundings(), root=tmp_path)
+    (tmp_path / "bytes").write_bytes(b"\xff\x00 1")
+    assert here.read("/missing") is None
+    assert here.read("/") is None
+    assert here.read_int("/bytes") is None
