@@ -81,7 +81,7 @@ def test_names_others_get_wrong_have_their_own_figures(name: str, bandwidth_gbps
     assert spec.memory_bandwidth_gbps == pytest.approx(bandwidth_gbps, rel=0.01)
     assert spec.memory_gib == memory_gib
     # Drivers show a little less than the label, and still mean this card.
-    assert match_driver_name(name, SPECS, int(memory_gib * 0.94 * GIB)) is spec
+    assert match_driver_name(name, SPECS, int(memory_gib * 0.94 * GIB)) == spec
 
 
 @pytest.mark.parametrize(
@@ -136,8 +136,8 @@ def test_what_people_type(typed: str, slug: str) -> None:
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.slug)
 def test_every_spelling_of_a_row_finds_that_row(spec: DeviceSpec) -> None:
     for name in (spec.name, spec.slug, *spec.aliases):
-        assert resolve_device(name, SPECS) is spec, name
-        assert resolve_device(f"  {name.upper()} ", SPECS) is spec, name
+        assert resolve_device(name, SPECS) == spec, name
+        assert resolve_device(f"  {name.upper()} ", SPECS) == spec, name
 
 
 @pytest.mark.parametrize("typed", ["a100", "rtx 6000", "RTX 4000", "A100 PCIe"])
@@ -182,17 +182,17 @@ def test_a_driver_name_that_is_not_a_row_is_unknown_not_guessed(name: str) -> No
 
 
 def test_driver_names_of_several_editions_need_the_memory() -> None:
-    assert match_driver_name("NVIDIA GeForce RTX 3060", SPECS, 12 * GIB) is BY_SLUG["geforce-rtx-3060-12gb"]
-    assert match_driver_name("NVIDIA GeForce RTX 3060", SPECS, 8 * GIB) is BY_SLUG["geforce-rtx-3060-8gb"]
+    assert match_driver_name("NVIDIA GeForce RTX 3060", SPECS, 12 * GIB) == BY_SLUG["geforce-rtx-3060-12gb"]
+    assert match_driver_name("NVIDIA GeForce RTX 3060", SPECS, 8 * GIB) == BY_SLUG["geforce-rtx-3060-8gb"]
     assert match_driver_name("NVIDIA GeForce RTX 3060", SPECS, None) is None
-    assert match_driver_name("NVIDIA RTX 6000", SPECS, 24 * GIB) is BY_SLUG["quadro-rtx-6000"]
+    assert match_driver_name("NVIDIA RTX 6000", SPECS, 24 * GIB) == BY_SLUG["quadro-rtx-6000"]
     # The Apple chips of one name differ in bandwidth: without the core count there is no telling.
     assert match_driver_name("Apple M3 Max", SPECS) is None
-    assert match_driver_name("Apple M3 Max", SPECS, gpu_cores=40) is BY_SLUG["apple-m3-max-40c"]
+    assert match_driver_name("Apple M3 Max", SPECS, gpu_cores=40) == BY_SLUG["apple-m3-max-40c"]
 
 
 def test_compute_capability_contradicts_a_name() -> None:
-    assert match_driver_name("Tesla T4", SPECS, 15 * GIB, "7.5") is BY_SLUG["tesla-t4"]
+    assert match_driver_name("Tesla T4", SPECS, 15 * GIB, "7.5") == BY_SLUG["tesla-t4"]
     assert match_driver_name("Tesla T4", SPECS, 15 * GIB, "9.0") is None
 
 
