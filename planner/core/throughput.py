@@ -13,7 +13,7 @@ import math
 import msgspec
 
 from planner.core.estimate import Memory, Placement, Rate, Throughput, Verdict
-from planner.core.hardware import Backend, Device, Hardware, Vendor
+from planner.core.hardware import Backend, Device, DeviceKind, Hardware, Vendor
 from planner.core.memory import is_sliding, micro_batch
 from planner.core.model import Architecture
 from planner.core.parameters import parameter_table
@@ -37,6 +37,7 @@ class Interval(msgspec.Struct, frozen=True):
 
 
 _TG = Interval(0.73, 1.26)
+_TG_MOE = Interval(0.60, 1.60)
 _TG_WITHOUT_PEAK = Interval(0.66, 1.40)
 _PP = Interval(0.75, 1.40)
 _PP_MOE = Interval(0.40, 2.5)
@@ -68,6 +69,13 @@ _PP_EFFICIENCY: dict[tuple[Vendor, Backend], float] = {
     (Vendor.INTEL, Backend.VULKAN): 0.32,
 }
 _DEFAULT_PP_EFFICIENCY = 0.30
+# NVIDIA by compute capability: the share of the tensor peak falls with board size and power limit. Cards before
+# tensor cores reach more of their FP32 peak with integer dot products.
+_PP_BY_CAPABILITY = {
+    "6.0": 0.86, "6.1": 0.86, "7.0": 0.31, "7.5": 0.35, "8.0": 0.31, "8.6": 0.44, "8.9": 0.28, "9.0": 0.31,
+    "10.0": 0.35, "12.0": 0.42,
+}  # fmt: skip
+_PP_AMD_UNIFIED = 0.19
 _ATTENTION_SHARE = 0.23
 _MOE_PP_SHARE = 0.57
 _ENCODER_SHARE = 0.6
@@ -197,13 +205,13 @@ def _generation_rate(run: _Run) -> Rate:
         moe = _MOE_LAYER_FACTOR if arch.is_moe else 1.0
         layers = max(0, on_gpu - 1)
         seconds += layers * moe * _LAYER_SECONDS.get(device.vendor, _DEFAULT_LAYER_SECONDS)
-        interval = _TG
+        interval = _TG_MOE if arch.is_moe else _TG
         if device.fp32_tflops:
             compute = _COMPUTE_SHARE.get(device.vendor, _DEFAULT_COMPUTE_SHARE)
             parameters = work.active_layer_parameters * layers / arch.layers + work.output_parameters
             seconds += 2 * parameters / (compute * device.fp32_tflops * 1e12)
         else:
-            interval = _TG_WITHOUT_PEAK
+            interval = interval.wider(_TG_WITHOUT_PEAK)
         interval, calibrated = _with_device_spread(interval, device)
     if first:
         read = sum(work.layer_bytes[:first]) + sum(work.kv_bytes[:first])
@@ -229,7 +237,7 @@ def _prompt_rate(run: _Run) -> Rate | None:
         if not peak:
             return None
         part = layers_on_gpu / arch.layers
-        efficiency = _PP_EFFICIENCY.get((device.vendor, device.backend), _DEFAULT_PP_EFFICIENCY)
+        efficiency = _prompt_efficiency(device)
         efficiency *= _MOE_PP_SHARE if arch.is_moe else 1.0
         efficiency *= 1.0 if arch.causal else _ENCODER_SHARE
         seconds += part * (
@@ -246,6 +254,16 @@ def _prompt_rate(run: _Run) -> Rate | None:
         interval = interval.wider(_CPU)
         calibrated = False
     return _rate(1.0 / seconds, interval, calibrated=calibrated)
+
+
+def _prompt_efficiency(device: Device) -> float:
+    """Share of a device's peak that prompt processing reaches."""
+    if device.vendor is Vendor.AMD and device.kind is DeviceKind.UNIFIED:
+        return _PP_AMD_UNIFIED
+    by_backend = _PP_EFFICIENCY.get((device.vendor, device.backend), _DEFAULT_PP_EFFICIENCY)
+    if device.backend is Backend.CUDA and device.compute_capability is not None:
+        return _PP_BY_CAPABILITY.get(device.compute_capability, by_backend)
+    return by_backend
 
 
 def _with_device_spread(interval: Interval, device: Device) -> tuple[Interval, bool]:
