@@ -9,7 +9,7 @@ import json
 import math
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -212,7 +212,7 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(app: Starlette, together: list[_Server]) -> AsyncIterator[str]:
+async def run_server(app: Starlette, together: list[_Server]) -> AsyncIterator[str]:
     """The app on a free loopback port, for as long as the block lasts.
 
     All servers in the list `together` stop with the first, so that their shutdowns overlap.
@@ -232,6 +232,15 @@ async def serving(app: Starlette, together: list[_Server]) -> AsyncIterator[str]
             for one in together:
                 one.should_exit = True
             await task
+
+
+Serving = Callable[[Starlette, list[_Server]], AbstractAsyncContextManager[str]]
+
+
+@pytest.fixture(name="serving")
+def _serving() -> Serving:
+    """`run_server`, for tests with an application of their own."""
+    return run_server
 
 
 LICENCE = Licence("Apache-2.0", Commercial.YES)
@@ -375,10 +384,10 @@ async def start_wire() -> AsyncIterator[StartStack]:
             servers: list[_Server] = []
             engines = [FakeEngine(role) for role, _ in ROLES]
             for engine in engines:
-                engine.url = await exits.enter_async_context(serving(engine.app(), servers))
+                engine.url = await exits.enter_async_context(run_server(engine.app(), servers))
             upstreams = _upstreams(engines)
             app = create_app(GatewayConfig(api_key=GATEWAY_KEY, upstreams=upstreams, **settings))
-            url = await exits.enter_async_context(serving(app, servers))
+            url = await exits.enter_async_context(run_server(app, servers))
             options: dict[str, Any] = {"base_url": url, "trust_env": False, "timeout": 20}
             bare = await exits.enter_async_context(httpx2.AsyncClient(**options))
             client = await exits.enter_async_context(httpx2.AsyncClient(**options, headers=_KEY))
