@@ -136,7 +136,7 @@ def _library(endpoint: str) -> "types.ModuleType":
 
 def _describe(endpoint: str, repo: RepoId, revision: str | None, files: Sequence[RepoPath]) -> Snapshot:
     library = _library(endpoint)
-    token: str | None = library.get_token()
+    token: str | None = None if library.constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else library.get_token()
     api = library.HfApi(endpoint=endpoint, token=token or False, library_name="planner", library_version=__version__)
     try:
         return _from_listing(api, endpoint, repo, revision, files=files, token=token)

@@ -7,6 +7,7 @@ certificates apply; its sha256 and the member's are checked here.
 import contextlib
 import hashlib
 import importlib.util
+import lzma
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,7 +143,7 @@ def extract(
     except PlannerError:
         target.unlink(missing_ok=True)
         raise
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
         target.unlink(missing_ok=True)
         raise IntegrityError(f"{wheel.path.name} is damaged: {error}.") from error
     digest = Digest(hasher.hexdigest())

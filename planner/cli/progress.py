@@ -1,0 +1,105 @@
+"""A fetch as people see it: one line that moves on a terminal, a line every ten percent elsewhere. On stderr."""
+
+import time
+from collections.abc import Callable
+from typing import Self
+
+from planner.cli import diagnostics
+from planner.fetch.progress import Phase
+from planner.units import format_gb
+
+_WORDS = {
+    Phase.WAITING: "waiting for another planner",
+    Phase.CHECKING: "checking",
+    Phase.DOWNLOADING: "downloading",
+    Phase.EXTRACTING: "unpacking",
+    Phase.CONVERTING: "converting",
+}
+_REDRAW_S = 0.1
+_BAR = 24
+_MIN_SHOWN_BYTES = 10 * 10**6
+
+
+class ProgressLine:
+    """Shows a fetch of `label`; close it when the fetch ends, however it ends."""
+
+    def __init__(
+        self,
+        label: str,
+        *,
+        interactive: bool | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        quiet: bool = False,
+    ) -> None:
+        self._label = label
+        self._interactive = diagnostics.is_interactive() if interactive is None else interactive
+        self._clock = clock
+        self._quiet = quiet
+        self._phase: Phase | None = None
+        self._began_s = 0.0
+        self._began_bytes = 0
+        self._drawn_s = float("-inf")
+        self._tenth = 0
+        self._open = False
+
+    def __enter__(self) -> Self:
+        """The line itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the line."""
+        self.close()
+
+    def close(self) -> None:
+        """Leave what was drawn and go to a new line."""
+        if self._open:
+            diagnostics.end_redraw()
+            self._open = False
+
+    def note(self, text: str) -> None:
+        """A line of its own."""
+        self.close()
+        diagnostics.note(text)
+
+    def update(self, phase: Phase, done_bytes: int, total_bytes: int | None) -> None:
+        """Show where the fetch stands, no more often than eyes can follow."""
+        if self._quiet:
+            return
+        now_s = self._clock()
+        if phase is not self._phase:
+            self._phase, self._began_s, self._began_bytes, self._tenth = phase, now_s, done_bytes, 0
+        if self._interactive:
+            if now_s - self._drawn_s >= _REDRAW_S or (total_bytes is not None and done_bytes >= total_bytes):
+                diagnostics.redraw(self._text(done_bytes, total_bytes, now_s))
+                self._drawn_s, self._open = now_s, True
+            return
+        if not total_bytes or total_bytes < _MIN_SHOWN_BYTES:
+            return
+        tenth = min(10, done_bytes * 10 // total_bytes)
+        if tenth > self._tenth and phase in (Phase.DOWNLOADING, Phase.CHECKING):
+            self._tenth = tenth
+            diagnostics.note(f"{self._label}: {_WORDS[phase]} {tenth * 10} % of {format_gb(total_bytes)}")
+
+    def _text(self, done_bytes: int, total_bytes: int | None, now_s: float) -> str:
+        assert self._phase is not None
+        head = f"{self._label}  {_WORDS[self._phase]}"
+        if not total_bytes:
+            return f"{head}  {format_gb(done_bytes)}" if done_bytes else head
+        share = min(1.0, done_bytes / total_bytes)
+        filled = round(share * _BAR)
+        bar = "#" * filled + "-" * (_BAR - filled)
+        text = f"{head}  [{bar}] {share * 100:3.0f} %  {format_gb(done_bytes)} of {format_gb(total_bytes)}"
+        elapsed_s, moved = now_s - self._began_s, done_bytes - self._began_bytes
+        if elapsed_s > 1 and moved > 0 and self._phase is Phase.DOWNLOADING:
+            rate = moved / elapsed_s
+            text += f"  {rate / 10**6:.1f} MB/s  {_duration((total_bytes - done_bytes) / rate)} left"
+        return text
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02d} min"
+    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
