@@ -88,7 +88,7 @@ def make_launch_plan(session: Session, recommendation: Recommendation, *, name: 
 
 
 def stable_hardware(hardware: Hardware) -> Hardware:
-    """The machine without what changes from one minute to the next: free memory and notes about it."""
+    """The machine without what changes from one minute to the next: free memory and notes about its use."""
     from msgspec.structs import replace
 
     def stable(device: Device) -> Device:
@@ -99,4 +99,10 @@ def stable_hardware(hardware: Hardware) -> Hardware:
         hardware,
         host=replace(hardware.host, memory_available_bytes=None),
         devices=tuple(map(stable, hardware.devices)),
+        notes=tuple(note for note in hardware.notes if note not in use_notes(hardware)),
     )
+
+
+def use_notes(hardware: Hardware) -> tuple[str, ...]:
+    """The notes about memory that others hold now; they would make two runs of one question differ."""
+    return tuple(note for note in hardware.notes if " in use" in note)

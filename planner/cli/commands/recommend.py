@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from planner.cli.output import table, write_json, write_lines
-from planner.cli.planning import plan, stable_hardware, workload_options
+from planner.cli.planning import plan, stable_hardware, use_notes, workload_options
 from planner.cli.session import Session, common_options, hardware_options
 from planner.core.estimate import DeviceMemory, Memory, Rate
 from planner.core.hardware import Hardware
@@ -39,6 +39,9 @@ def recommend(session: Session, *, workload: Workload, role: str, limit: int, li
     workload = msgspec.structs.replace(workload, role=role, limit=limit)
     found = plan(session, workload, live=live)
     hardware = session.hardware if live else stable_hardware(session.hardware)
+    if not live:
+        for note in use_notes(session.hardware):
+            session.note(f"{note}; --free plans with what is free now.")
     if session.as_json:
         write_json(
             {
