@@ -58,15 +58,17 @@ class Crew:
     async def launch(self, role: Role) -> tuple[EngineProcess, Ready, MemoryReport | None]:
         """Start an engine and wait until it answers. Raises LaunchError; the caller then calls `end`."""
         self._unwanted.discard(role)
+        given = self._engine.flags
         try:
             return await self._launch(role)
         except LaunchError as error:
-            if error.flag not in self._engine.flags - _ESSENTIAL_FLAGS:
+            if error.flag not in given - _ESSENTIAL_FLAGS:
                 raise
             # It names the flag in its help and refuses it all the same: once more without.
             await self.end(role, again=True)
-            self._engine = msgspec.structs.replace(self._engine, flags=self._engine.flags - {error.flag})
-            self._on_note(f"{self._engine.label} refuses {error.flag}, which its own help names: started without it.")
+            if error.flag in self._engine.flags:
+                self._engine = msgspec.structs.replace(self._engine, flags=self._engine.flags - {error.flag})
+                self._on_note(f"{self._engine.label} refuses {error.flag}, which its own help names: left out.")
             return await self._launch(role)
 
     async def end(self, role: Role, *, again: bool = False) -> None:

@@ -31,7 +31,7 @@ from planner.serve.gateway_server import GatewayServer, bind_gateway
 from planner.serve.process import STALL_S, EngineProcess
 from planner.serve.records import ESSENTIAL_CHECKS, first_record, ready_record, verified_record
 from planner.serve.state import DeploymentRecord, DeploymentSpec, ErrorRecord, Home, ProcessRecord
-from planner.serve.upstream import RoleState, Upstreams
+from planner.serve.upstream import RoleState, Upstream, Upstreams
 from planner.serve.verify import VerifyReport, verify
 
 EXIT_FAILED = 6
@@ -59,6 +59,7 @@ class Supervisor:
         self._verifying = False
         self._saved: DeploymentRecord | None = None
         self._upstreams = Upstreams()
+        self._answering: dict[Role, Upstream] = {}
         self._crew = Crew(home, spec, stall_s=stall_s, on_started=self._started, on_note=self._note)
         self._record = first_record(
             spec, home, supervisor_pid=os.getpid(), create_time=create_time(os.getpid()), started_at=_now()
@@ -134,12 +135,13 @@ class Supervisor:
             process, ready, report = await self._crew.launch(role)
             record = ready_record(self._process(role), ready, report, rss_bytes=process.memory_rss_bytes())
             self._put(record)
-            self._upstreams.set(self._crew.upstream(role, ready))
+            self._answering[role] = self._crew.upstream(role, ready)
             self._events.put_nowait(supervise.BecameReady(role))
             await process.wait()
             error = process.explain_exit()
         except LaunchError as failed:
             error = failed
+        self._answering.pop(role, None)
         await self._crew.end(role)
         if not self._machine.stopping and self._failure is None and not self._machine.process(role).was_ready:
             self._failure = error
@@ -191,19 +193,20 @@ class Supervisor:
     def _show(self) -> None:
         """Bring both in line with the state machine. The end is written once, by `_finish`, when it is true."""
         for process in self._machine.processes:
-            if process.phase is not Phase.RUNNING:
-                role_state = _ROLE_STATES[process.phase]
-                self._upstreams.announce(
-                    process.role, self._models[process.role], state=role_state, detail=process.reason
-                )
+            upstream = self._answering.get(process.role)
+            if process.phase is Phase.RUNNING and upstream is not None:
+                self._upstreams.set(upstream)
+            else:
+                state = _ROLE_STATES[process.phase]
+                self._upstreams.announce(process.role, self._models[process.role], state=state, detail=process.reason)
             self._update(process.role, state=process.phase, restarts=process.restarts, detail=process.reason)
-        state = self._machine.deployment_state
-        if state is DeploymentState.RUNNING and not self._record.verified:
-            state = DeploymentState.STARTING
-        elif state is DeploymentState.RUNNING and not all(check.ok for check in self._record.verification):
-            state = DeploymentState.DEGRADED
-        if not self._machine.stopping and state is not DeploymentState.FAILED:
-            self._record = msgspec.structs.replace(self._record, state=state)
+        whole = self._machine.deployment_state
+        if whole is DeploymentState.RUNNING and not self._record.verified:
+            whole = DeploymentState.STARTING
+        elif whole is DeploymentState.RUNNING and not all(check.ok for check in self._record.verification):
+            whole = DeploymentState.DEGRADED
+        if not self._machine.stopping and whole is not DeploymentState.FAILED:
+            self._record = msgspec.structs.replace(self._record, state=whole)
         self._save()
 
     def _finish(self) -> int:
@@ -254,6 +257,7 @@ class Supervisor:
 
 _ROLE_STATES = {
     Phase.STARTING: RoleState.LOADING,
+    Phase.RUNNING: RoleState.LOADING,  # its end is known here before the state machine hears of it
     Phase.RESTARTING: RoleState.LOADING,
     Phase.FAILED: RoleState.FAILED,
     Phase.STOPPED: RoleState.STOPPED,
