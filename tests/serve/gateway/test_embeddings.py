@@ -130,6 +130,14 @@ async def test_prompts_of_the_catalog_are_put_before_the_text(stack: Stack) -> N
     ]
 
 
+async def test_a_prompt_may_hold_braces_of_its_own(stack: Stack) -> None:
+    upstream = stack.upstreams.get(Role.EMBEDDING)
+    assert upstream is not None
+    stack.set_embedder(msgspec.structs.replace(upstream.model, prompts=Prompts(query='{"task": {task}} {x} ')))
+    await stack.embed(input="a", input_type="query", task="t")
+    assert await sent(stack) == ['{"task": t} {x} a']
+
+
 async def test_input_type_changes_nothing_for_a_model_without_prompts(stack: Stack) -> None:
     upstream = stack.upstreams.get(Role.EMBEDDING)
     assert upstream is not None
@@ -265,6 +273,13 @@ async def test_an_engine_may_answer_in_base64(stack: Stack) -> None:
     assert response.json()["data"][0]["embedding"] == values
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+async def test_base64_hides_no_nan(stack: Stack, value: float) -> None:
+    packed = base64.b64encode(struct.pack(f"<{LENGTH}f", value, *[0.25] * (LENGTH - 1))).decode()
+    stack.embedder.raw_embeddings = json.dumps({"data": [{"index": 0, "embedding": packed}]}).encode()
+    assert (await stack.embed(input="x", encoding_format="base64")).status_code == 502
+
+
 async def test_base64_is_little_endian_float32(stack: Stack) -> None:
     plain = (await stack.embed(input="hello")).json()["data"][0]["embedding"]
     coded = (await stack.embed(input="hello", encoding_format="base64")).json()["data"][0]["embedding"]
@@ -340,6 +355,17 @@ async def test_an_engine_that_is_gone(wire: Stack) -> None:
     assert response.status_code == 502
     assert response.json()["error"]["code"] == "engine_unreachable"
     assert "127.0.0.1" not in response.text
+
+
+async def test_a_proxy_in_the_environment_is_not_for_loopback(
+    start_wire: StartStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    wire = await start_wire()
+    assert (await wire.embed(input="x")).status_code == 200
 
 
 async def test_an_engine_that_still_loads_by_its_own_account(stack: Stack) -> None:
