@@ -154,6 +154,8 @@ def _contexts(model: Model, role: Role, workload: Workload) -> tuple[int, ...]:
 
 def _rate(candidate: _Candidate, machine: Machine, hardware: Hardware, workload: Workload) -> _Rated | None:
     """Estimate a candidate on what a machine has left; None if it does not run, or not fast enough."""
+    if candidate.process.table.tensor_bytes > machine.total_bytes:
+        return None  # the weights alone are more than there is: no need to look for a layout
     settings = candidate.settings
     if candidate.on_cpu:
         settings = msgspec.structs.replace(settings, n_gpu_layers=0)
@@ -347,11 +349,10 @@ def _nothing_fits(
         size, candidate = min(sized, key=lambda item: (item[0], item[1].model.id))
         least += size
         names.append(f"{candidate.model.name} {candidate.variant.quant}")
-    have = sum(pool.budget_bytes or 0 for pool in (*machine.gpus, *(() if machine.unified else (machine.host,))))
     wish = f" at {workload.min_speed:g} tok/s or more" if workload.min_speed else ""
     return NoResultError(
         f"Nothing fits{wish}: the smallest plan ({' + '.join(names)}) takes {format_gib(least)}, "
-        f"and {format_gib(have)} may be used here.",
+        f"and {format_gib(machine.total_bytes)} may be used here.",
         hint="A smaller --context, a lower --min-speed, or more memory (try --vram or --ram) would change that.",
         reference="nothing-fits",
     )

@@ -6,6 +6,7 @@ it exactly), weights are placed layer by layer (layers differ in size), and a Mo
 Shapes as in llama.cpp's `src/llama-model.cpp` (MIT) and the publishers' modelling code. Counts are elements.
 """
 
+import functools
 from dataclasses import dataclass
 
 from planner.core.model import Architecture
@@ -76,8 +77,9 @@ def count_parameters(arch: Architecture) -> int:
     return parameter_table(arch).total
 
 
+@functools.lru_cache(maxsize=1024)
 def parameter_table(arch: Architecture) -> ParameterTable:
-    """Elements of the network by tensor group and layer."""
+    """Elements of the network by tensor group and layer. Cached: planning asks for one shape many times."""
     width = arch.embedding_length
     encoder = arch.name in _ENCODERS
     norm = width * (2 if encoder and arch.name != "modern-bert" else 1)

@@ -29,6 +29,12 @@ class Machine(msgspec.Struct, frozen=True):
         """The backend of the GPUs, `cpu` if there are none."""
         return self.gpus[0].backend if self.gpus else Backend.CPU
 
+    @property
+    def total_bytes(self) -> int:
+        """All budgets together; a pool that GPU and host share counts once, at its larger bound."""
+        budgets = [max(0, pool.budget_bytes or 0) for pool in (*self.gpus, self.host)]
+        return max(budgets) if self.unified else sum(budgets)
+
     def less(self, memory: Memory) -> "Machine":
         """What is left beside a process that takes `memory`."""
         taken = {row.device: row.total_bytes for row in memory.devices}
