@@ -180,7 +180,7 @@ def explain_os_error(error: OSError, binary: str) -> LaunchError:
                 "Install llama.cpp, give its path with --engine-path, or use --engine embedded.",
                 "engine-missing",
             )
-        case PermissionError():
+        case PermissionError() | IsADirectoryError():
             text, hint, reference = (
                 f"{binary} may not be executed (it is a folder, or lacks the permission).",
                 f"chmod +x {binary}",

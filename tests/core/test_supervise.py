@@ -133,8 +133,14 @@ def test_stopping_ends_what_runs_and_starts_nothing_again() -> None:
 
 def test_late_and_foreign_events_change_nothing() -> None:
     state = running()
-    for event in (BecameReady(Role.RERANKER), Exited(Role.RERANKER, "?"), Unhealthy(Role.RERANKER, "?")):
+    foreign: tuple[Event, ...] = (
+        BecameReady(Role.RERANKER),
+        Exited(Role.RERANKER, "?"),
+        Unhealthy(Role.RERANKER, "?"),
+    )
+    for event in foreign:
         assert step(state, event, 5) == (state, ())
     stopped, _ = play((1, StopRequested()), (2, Exited(EMBEDDER, "")), (2, Exited(GENERATOR, "")), state=state)
-    for event in (BecameReady(GENERATOR), Unhealthy(GENERATOR, "late"), Ticked()):
+    late: tuple[Event, ...] = (BecameReady(GENERATOR), Unhealthy(GENERATOR, "late"), Ticked())
+    for event in late:
         assert step(stopped, event, 9) == (stopped, ())

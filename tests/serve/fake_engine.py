@@ -70,7 +70,7 @@ def serve(mode: str, arguments: list[str]) -> int:
     parser.add_argument("-m", dest="model")
     for flag in FLAGS.split():
         if flag not in ("--model", "--help", "--version", "--list-devices"):
-            parser.add_argument(flag, **({"action": "store_true"} if flag in SWITCHES else {}))
+            parser.add_argument(flag, action="store_true" if flag in SWITCHES else "store")
     options = parser.parse_args(arguments)
     if mode == "refuses-flag" and "--offline" in arguments:
         say("error: invalid argument: --offline")
@@ -97,7 +97,7 @@ def serve(mode: str, arguments: list[str]) -> int:
     return 0
 
 
-def before_loading(mode: str, key: str) -> None:
+def before_loading(mode: str, key: str) -> None:  # noqa: C901  # one arm per way to misbehave
     match mode:
         case "slow":
             for step in range(6):
@@ -133,7 +133,7 @@ class Handler(BaseHTTPRequestHandler):
     mode = ""
     embeds = False
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *_: object) -> None:
         pass
 
     def answer(self, status: int, body: object, content_type: str = "application/json") -> None:

@@ -112,10 +112,10 @@ async def test_an_embedder_with_other_vectors_than_promised_is_refused(tmp_path:
 async def test_stopping_takes_along_what_the_engine_started(tmp_path: Path) -> None:
     engine = await launched(tmp_path, "orphan")
     await ready(engine)
-    family = [p.pid for p in psutil.Process(engine.pid).children(recursive=True)]
+    family = psutil.Process(engine.pid).children(recursive=True)
     assert family
     await engine.stop(grace_s=2)
-    gone, alive = psutil.wait_procs([psutil.Process(p) for p in family if psutil.pid_exists(p)], timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=10)
     assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]
     assert not psutil.pid_exists(engine.pid)
 
