@@ -10,6 +10,7 @@ from textual.content import Content
 from planner.units import printable
 
 GAP = 2
+_LEAST = 8
 MUTED = "$foreground 60%"
 """The style of what is read second."""
 
@@ -86,15 +87,16 @@ def _kept(columns: Sequence[Column], natural: Sequence[int], width: int) -> list
 
 
 def _fitted(columns: Sequence[Column], natural: Sequence[int], kept: Sequence[int], width: int) -> dict[int, int]:
-    """Take cells from the widest column that may give some, until all fit."""
+    """Take cells from the widest column that may give some, until all fit; below its minimum only at the last."""
     widths = {i: natural[i] for i in kept}
     excess = sum(widths.values()) + GAP * (len(kept) - 1) - width
-    while excess > 0:
-        giving = [i for i in kept if columns[i].minimum and widths[i] > columns[i].minimum]
-        if not giving:
-            break
-        widths[max(giving, key=lambda i: widths[i])] -= 1
-        excess -= 1
+    for lowest in (width, _LEAST):
+        while excess > 0:
+            giving = [i for i in kept if columns[i].minimum and widths[i] > min(columns[i].minimum, lowest)]
+            if not giving:
+                break
+            widths[max(giving, key=lambda i: widths[i])] -= 1
+            excess -= 1
     return widths
 
 

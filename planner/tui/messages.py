@@ -42,8 +42,8 @@ class LaunchLine(Message):
         self.transient = transient
 
     def can_replace(self, message: Message) -> bool:
-        """Progress that was not shown yet need not be."""
-        return isinstance(message, LaunchLine) and message.transient
+        """Progress that was not shown yet need not be. Textual asks the older message whether it may be dropped."""
+        return self.transient and isinstance(message, LaunchLine)
 
 
 class LaunchEnded(Message):

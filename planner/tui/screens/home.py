@@ -52,7 +52,7 @@ class HomeScreen(Screen[None]):
 
     AUTO_FOCUS = "#plans-list"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (160, "-wide")]  # noqa: RUF012  # declared without ClassVar by Textual
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012  # same
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (20, "-short"), (30, "-tall")]  # noqa: RUF012  # same
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("u", "launch", "Launch", key_display="enter"),
         Binding("t", "starter", "Starter pair"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import RichLog
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from planner.tui.app import PlannerApp
 
 _PERCENT = re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d+)?) ?%")
+_DRAWN_BAR = re.compile(r"\[[#-]+\] ?")
+"""The command line's own bar; ours is drawn below the words."""
 _MAX_LOG_LINES = 5000
 
 
@@ -62,8 +65,9 @@ class LaunchStatus(Fitted):
         return Content.assemble((f"{self.marks.done} running", "$text-success"), f"  after {elapsed}")
 
     def _progress(self, launch: Launch, width: int) -> list[Content]:
-        line = hanging(" ", launch.line or f"starting {self.marks.ellipsis}", width)
         share = percent_in(launch.line)
+        words = launch.line if share is None else _DRAWN_BAR.sub("", launch.line)
+        line = hanging(" ", words or f"starting {self.marks.ellipsis}", width)
         if share is None:
             return [line]
         room = min(60, max(10, width - 4))
@@ -106,7 +110,8 @@ class LaunchScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         """Status above, log below."""
         yield TitleBar(id="title", marks=self._marks)
-        yield LaunchStatus(id="launch-status", marks=self._marks)
+        with VerticalScroll(id="launch-status"):
+            yield LaunchStatus(marks=self._marks)
         log = RichLog(
             id="launch-log", wrap=True, markup=False, highlight=False, min_width=20, max_lines=_MAX_LOG_LINES
         )

@@ -14,9 +14,9 @@ from planner.units import format_gib
 _BAR = 16
 _COLUMNS = (
     Column("device"),
-    Column("name", minimum=16),
+    Column("name", minimum=22),
     Column("taken", leaves=2),
-    Column("memory", right=True, minimum=12),
+    Column("memory", right=True),
     Column("bandwidth", right=True, leaves=1),
 )
 

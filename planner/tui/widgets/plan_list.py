@@ -18,6 +18,8 @@ from planner.tui.marks import Marks
 from planner.tui.problem import Problem
 from planner.units import format_gib
 
+FRAME = 3
+"""Cells a line of the list cannot use: its padding and a scrollbar."""
 _COLUMNS = (
     Column(""),
     Column("", right=True),
@@ -87,7 +89,7 @@ class PlanList(Vertical):
 
     def redraw(self) -> None:
         """Lay out for the width of now."""
-        width = self.content_size.width - 2
+        width = self.content_size.width - FRAME
         if width <= 0:
             return
         self._drawn_width = width
@@ -134,7 +136,7 @@ class PlanList(Vertical):
 
     def on_resize(self, _event: Resize) -> None:
         """Lay out anew when the width changed."""
-        if self.content_size.width - 2 != self._drawn_width:
+        if self.content_size.width - FRAME != self._drawn_width:
             self.redraw()
 
     @on(OptionList.OptionHighlighted)

@@ -14,6 +14,7 @@ from planner.serve.state import DeploymentRecord, ProcessRecord
 from planner.tui.columns import MUTED, Cell, Column, Row, Table, hanging, lines
 from planner.tui.marks import Marks
 from planner.tui.problem import Problem
+from planner.tui.widgets.plan_list import FRAME
 from planner.units import format_gib, format_rate, printable
 
 _COLUMNS = (
@@ -21,8 +22,8 @@ _COLUMNS = (
     Column(""),
     Column("model", minimum=14),
     Column("state"),
-    Column("memory measured/est.", right=True),
-    Column("tok/s measured/est.", right=True),
+    Column("memory (est.)", right=True),
+    Column("tok/s (est.)", right=True),
 )
 _STYLES = {
     "running": "$text-success",
@@ -81,7 +82,7 @@ class ServerList(Vertical):
 
     def redraw(self) -> None:
         """Lay out for the width of now."""
-        width = self.content_size.width - 2
+        width = self.content_size.width - FRAME
         if width <= 0:
             return
         self._drawn_width = width
@@ -106,9 +107,7 @@ class ServerList(Vertical):
         if self.records:
             found.append(header)
         elif self.problem is None:
-            found.append(
-                Content.styled("Nothing is running. Press enter on a plan, or t for the starter pair.", MUTED)
-            )
+            found.append(Content.styled("Nothing runs. Enter launches a plan, t the starter pair.", MUTED))
         return lines(found)
 
     def _state(self, record: DeploymentRecord) -> str:
@@ -149,7 +148,7 @@ class ServerList(Vertical):
 
     def _beside(self, measured: float | None, estimated: float | None, show: Callable[[float], str]) -> str:
         first, second = (self.marks.none if value is None else show(value) for value in (measured, estimated))
-        return f"{first} / {second}"
+        return f"{first} ({second})"
 
     def _sign(self, state: str) -> str:
         marks = self.marks
@@ -162,7 +161,7 @@ class ServerList(Vertical):
 
     def on_resize(self, _event: Resize) -> None:
         """Lay out anew when the width changed."""
-        if self.content_size.width - 2 != self._drawn_width:
+        if self.content_size.width - FRAME != self._drawn_width:
             self.redraw()
 
     @on(OptionList.OptionHighlighted)

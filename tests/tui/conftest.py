@@ -1,0 +1,77 @@
+"""Driving the app: wait for a condition, read the screen as text, compare it with a stored picture."""
+
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
+from textual.app import App
+from textual.pilot import Pilot
+
+from planner.tui.app import PlannerApp
+from tests.tui.world import World
+
+DRAWN_WITH = {"textual": "8.2.8", "rich": "15.0.0"}
+"""The releases the pictures were made with: SVG output changes between releases, the text assertions do not."""
+
+
+class SvgExtension(SingleFileSnapshotExtension):
+    """One `.svg` per picture, which a browser opens."""
+
+    file_extension = "svg"
+    _write_mode = WriteMode.TEXT
+
+
+@pytest.fixture(autouse=True)
+def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the terminal the tests are run from."""
+    for name in ("NO_COLOR", "TEXTUAL", "TEXTUAL_FILTERS", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def world() -> World:
+    """The world, as each test may change it."""
+    return World()
+
+
+@pytest.fixture
+def snap(snapshot: SnapshotAssertion) -> Callable[[App[Any]], None]:
+    """Compare the screen with the stored picture; skipped with other releases of the drawing libraries."""
+    pictures = snapshot.use_extension(SvgExtension)
+
+    def check(app: App[Any]) -> None:
+        if any(version(name) != wanted for name, wanted in DRAWN_WITH.items()):
+            pytest.skip(f"pictures are drawn with {DRAWN_WITH}")
+        assert app.export_screenshot() == pictures
+
+    return check
+
+
+def screen_text(app: App[Any]) -> str:
+    """What stands on the screen, line by line."""
+    width, height = app.size
+    lines = app.screen._compositor.render_strips()
+    return "\n".join(strip.text[:width].rstrip() for strip in lines[:height])
+
+
+async def until(pilot: Pilot[None], condition: Callable[[], bool], what: str) -> None:
+    """Let the app run until something holds."""
+    for _ in range(500):
+        await pilot.pause()
+        if condition():
+            await pilot.pause()
+            return
+        await pilot.pause(0.01)
+    pytest.fail(f"it never came to this: {what}\n{screen_text(pilot.app)}")
+
+
+async def planned(pilot: Pilot[None]) -> PlannerApp:
+    """The app once it has settled: plans or a problem are shown, servers were read."""
+    app = pilot.app
+    assert isinstance(app, PlannerApp)
+    await until(pilot, lambda: not app.state.looking and not app.state.planning, "a plan")
+    await pilot.pause(0.05)
+    return app

@@ -1,0 +1,257 @@
+"""From a key to a running pair: progress, result, failure, cancelling, stopping, quitting."""
+
+from typing import Any
+
+import msgspec
+from textual.widgets import RichLog
+
+from planner.core.supervise import DeploymentState, Phase
+from planner.errors import BadDataError
+from planner.tui.app import PlannerApp
+from planner.tui.child import Outcome
+from planner.tui.problem import Problem
+from planner.tui.screens.confirm import Confirm
+from planner.tui.screens.home import HomeScreen
+from planner.tui.screens.launch import LaunchScreen, percent_in
+from tests.tui.conftest import planned, screen_text, until
+from tests.tui.world import World, server
+
+
+def running(name: str = "default") -> Outcome:
+    """What `planner up --json` answers when all is well."""
+    body: dict[str, Any] = {"deployment": msgspec.to_builtins(server(name))}
+    return Outcome(body)
+
+
+def log_text(app: PlannerApp) -> list[str]:
+    """The log as it was written."""
+    return [strip.text.rstrip() for strip in app.screen.query_one(RichLog).lines]
+
+
+async def test_enter_launches_the_chosen_pair_and_shows_progress_then_the_address(world: World) -> None:
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await planned(pilot)
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: isinstance(app.screen, LaunchScreen), "the launch")
+        (job,) = world.jobs
+        assert job.arguments == [
+            "up",
+            "acme/finder-large-v1:F16",
+            "acme/writer-14b-instruct-2026-with-a-very-long-name-indeed:Q4_K_M",
+            *("--context", "8192", "--detach", "--json"),
+        ]
+        job.say("engine: embedded, because it is installed", False)
+        for percent in (10, 40):
+            job.say(f"writer-14b downloading  [####----]  {percent} %  1.00 GB of 9.00 GB", True)
+        await until(pilot, lambda: "40 %" in screen_text(app), "progress")
+        world.now_s += 42
+        await until(pilot, lambda: "0:42" in screen_text(app), "the clock")
+        assert "[####----]" not in screen_text(app)
+        assert "█" in screen_text(app)
+        assert log_text(app) == ["engine: embedded, because it is installed"], "progress is not part of the log"
+        world.servers = (server(),)
+        job.finish(running())
+        await until(pilot, lambda: "http://127.0.0.1:8484/v1" in screen_text(app), "the address")
+        text = screen_text(app)
+        assert "/state/default/gateway.key" in text
+        assert "384 values, norm 1.000" in text
+        await pilot.press("escape")
+        await until(pilot, lambda: "● default  running" in screen_text(app), "the server")
+        assert "51 MiB (52 MiB)" in screen_text(app)
+        assert "106 (147)" in screen_text(app)
+
+
+async def test_one_key_launches_the_starter_pair_before_there_is_any_plan(world: World) -> None:
+    world.gate.clear()
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("t")
+        await until(pilot, lambda: bool(world.jobs), "the start")
+        assert world.jobs[0].arguments == ["up", "--starter", "--detach", "--json"]
+        world.gate.set()
+
+
+async def test_a_failing_launch_is_explained_where_it_happened_and_may_be_tried_again(world: World) -> None:
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await planned(pilot)
+        await pilot.press("u")
+        world.jobs[0].finish(Outcome({}, Problem("The disk is full: [9 GB] are missing.", "Free some.", "no-space")))
+        await until(pilot, lambda: "The disk is full: [9 GB] are missing." in screen_text(app), "the reason")
+        assert "Free some." in screen_text(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen), "the way back")
+        assert "launch failed  The disk is full" in screen_text(app)
+        await pilot.press("u")
+        await until(pilot, lambda: len(world.jobs) == 2, "a second try")
+        assert "The disk is full" not in screen_text(app)
+
+
+async def test_a_command_that_cannot_be_started_is_explained(world: World) -> None:
+    world.start_error = PermissionError(13, "Permission denied")
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await planned(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: "could not be started: Permission denied" in screen_text(app), "the reason")
+
+
+async def test_a_second_launch_shows_the_first(world: World) -> None:
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await planned(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, LaunchScreen), "the launch")
+        await pilot.press("escape", "down", "enter")
+        await until(pilot, lambda: isinstance(app.screen, LaunchScreen), "the same launch")
+        assert len(world.jobs) == 1
+        assert "writer-8b" in screen_text(app)
+
+
+async def test_leaving_the_launch_does_not_lose_its_log(world: World) -> None:
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await planned(pilot)
+        await pilot.press("enter")
+        (job,) = world.jobs
+        job.say("one", False)
+        await pilot.press("escape")
+        job.say("two", False)
+        await until(pilot, lambda: "launching  two" in screen_text(app), "progress on the first screen")
+        await pilot.press("l")
+        await until(pilot, lambda: log_text(app) == ["one", "two"], "the whole log")
+        job.say("three", False)
+        await until(pilot, lambda: log_text(app) == ["one", "two", "three"], "what came later, once")
+
+
+async def test_a_flood_of_lines_is_cut_from_the_front_and_none_is_shown_twice(world: World) -> None:
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await planned(pilot)
+        await pilot.press("enter")
+        for number in range(5600):
+            world.jobs[0].say(f"line {number}", False)
+        await until(pilot, lambda: log_text(app)[-1:] == ["line 5599"], "the last line")
+        shown = log_text(app)
+        assert len(shown) <= 5000
+        assert len(set(shown)) == len(shown)
+
+
+async def test_cancelling_interrupts_the_command_and_says_what_is_kept(world: World) -> None:
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await planned(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: "c Cancel launch" in screen_text(app), "the key")
+        await pilot.press("c")
+        await until(pilot, lambda: "cancelled" in screen_text(app), "the end")
+        assert world.jobs[0].interrupted.is_set()
+        assert "What was downloaded is kept." in screen_text(app)
+        assert "c Cancel launch" not in screen_text(app)
+
+
+async def test_stopping_asks_first_and_no_is_the_default(world: World) -> None:
+    world.servers = (server(),)
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await planned(pilot)
+        await until(pilot, lambda: "s Stop" in screen_text(app), "the key")
+        for harmless in ("enter", "escape", "n"):
+            await pilot.press("s")
+            await until(pilot, lambda: isinstance(app.screen, Confirm), "the question")
+            assert "writer-1b" in screen_text(app)
+            await pilot.press(harmless)
+            await until(pilot, lambda: not isinstance(app.screen, Confirm), "the answer")
+        assert not world.jobs
+        await pilot.press("delete")
+        await until(pilot, lambda: isinstance(app.screen, Confirm), "the question")
+        await pilot.press("y")
+        await until(pilot, lambda: "stopping" in screen_text(app), "that it is being stopped")
+        assert world.jobs[0].arguments == ["stop", "default", "--json"]
+        world.servers = ()
+        world.jobs[0].finish(Outcome({"deployments": []}))
+        await until(pilot, lambda: "Nothing runs." in screen_text(app), "nothing left")
+
+
+async def test_a_stop_that_fails_is_explained(world: World) -> None:
+    world.servers = (server(),)
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await planned(pilot)
+        await pilot.press("s", "y")
+        await until(pilot, lambda: bool(world.jobs), "the command")
+        world.jobs[0].finish(Outcome({}, Problem("Another planner is stopping it.", "Wait.", "deployment-busy")))
+        await until(pilot, lambda: "“default” was not stopped: Another planner" in screen_text(app), "the reason")
+        assert "● default  running" in screen_text(app)
+
+
+async def test_the_chosen_deployment_is_the_one_that_is_stopped(world: World) -> None:
+    world.servers = (server("one"), server("two"))
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(100, 40)) as pilot:
+        await planned(pilot)
+        await pilot.press("tab", "tab", "down", "s")
+        await until(pilot, lambda: isinstance(app.screen, Confirm), "the question")
+        assert "Stop “two”?" in screen_text(app)
+
+
+async def test_a_failed_deployment_says_why_and_unreadable_ones_do_not_hide_the_rest(world: World) -> None:
+    failed = server("broken", DeploymentState.FAILED, Phase.FAILED)
+    world.servers = (server(), failed)
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(100, 40)) as pilot:
+        await planned(pilot)
+        assert "✗ broken  failed" in screen_text(app)
+        world.servers_error = BadDataError("state.json cannot be read.", hint="Look at it.")
+        await until(pilot, lambda: "state.json cannot be read." in screen_text(app), "the reason")
+        assert "● default  running" in screen_text(app)
+        assert "writer-8b" in screen_text(app)
+
+
+async def test_quitting_does_not_wait_for_work_that_hangs(world: World) -> None:
+    world.gate.clear()
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: world.looks == 1, "the probe to hang")
+        assert "looking at this machine" in screen_text(app)
+        await pilot.press("q")
+    assert not world.gate.is_set(), "the app has ended, and the probe still hangs"
+    assert app.return_code == 0
+    world.gate.set()
+
+
+async def test_quitting_during_a_launch_asks_and_then_ends_it(world: World) -> None:
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await planned(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, LaunchScreen), "the launch")
+        await pilot.press("q")
+        await until(pilot, lambda: isinstance(app.screen, Confirm), "the question")
+        await pilot.press("n")
+        assert isinstance(app.screen, LaunchScreen)
+        assert not world.jobs[0].interrupted.is_set()
+        await pilot.press("ctrl+c")
+        await until(pilot, lambda: isinstance(app.screen, Confirm), "the question")
+        await pilot.press("y")
+    app.end_launch()
+    assert world.jobs[0].interrupted.is_set()
+    assert world.jobs[0].settled
+
+
+async def test_quitting_leaves_running_servers_alone(world: World) -> None:
+    world.servers = (server(),)
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await planned(pilot)
+        await pilot.press("q")
+    app.end_launch()
+    assert not world.jobs
+
+
+def test_a_share_is_found_in_progress_lines_only() -> None:
+    assert percent_in("bge-m3:F16 downloading 40 % of 2.27 GB") == 40
+    assert percent_in("x  [##--]  7.5%  1 MB") == 7.5
+    assert percent_in("loading …") is None
+    assert percent_in("999 %") == 100

@@ -1,0 +1,98 @@
+"""The screens as pictures. Look at them after `pytest tests/tui --snapshot-update`, then commit them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from textual.app import App
+
+from planner.errors import NoResultError
+from planner.tui.app import PlannerApp
+from planner.tui.child import Outcome
+from planner.tui.marks import ASCII, UNICODE, Marks
+from planner.tui.problem import Problem
+from tests.tui.conftest import planned, screen_text, until
+from tests.tui.test_launch import running
+from tests.tui.world import World, server
+
+Snap = Callable[[App[Any]], None]
+SIZES = [(80, 24), (120, 40), (40, 12)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_home(world: World, snap: Snap, size: tuple[int, int]) -> None:
+    world.servers = (server(),)
+    app = PlannerApp(world.services)
+    async with app.run_test(size=size) as pilot:
+        await planned(pilot)
+        snap(app)
+
+
+@pytest.mark.parametrize("marks", [UNICODE, ASCII], ids=["unicode", "ascii"])
+async def test_home_without_colour(world: World, snap: Snap, marks: Marks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = PlannerApp(world.services, marks=marks)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await planned(pilot)
+        snap(app)
+
+
+async def test_nothing_fits(world: World, snap: Snap) -> None:
+    world.plan_error = NoResultError("Nothing fits: the smallest plan takes 9 GiB.", hint="Add memory.")
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await planned(pilot)
+        snap(app)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_launch_under_way(world: World, snap: Snap, size: tuple[int, int]) -> None:
+    app = PlannerApp(world.services)
+    async with app.run_test(size=size) as pilot:
+        await planned(pilot)
+        await pilot.press("enter")
+        (job,) = world.jobs
+        job.say("engine: embedded 2026.1, because it is installed", False)
+        job.say("writer-8b:Q4_K_M downloading  43 %  2.15 GB of 5.00 GB  31.2 MB/s  1:31 min left", True)
+        await until(pilot, lambda: "43 %" in screen_text(app) and "engine:" in screen_text(app), "progress")
+        snap(app)
+
+
+async def test_launch_done(world: World, snap: Snap) -> None:
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await planned(pilot)
+        await pilot.press("enter")
+        world.jobs[0].finish(running())
+        await until(pilot, lambda: "8484" in screen_text(app), "the address")
+        snap(app)
+
+
+async def test_launch_failed(world: World, snap: Snap) -> None:
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await planned(pilot)
+        await pilot.press("enter")
+        problem = Problem("The disk has 1.2 GB free and 5.6 GB are needed.", "Free some space.", "no-space")
+        world.jobs[0].finish(Outcome({}, problem))
+        await until(pilot, lambda: "Free some space." in screen_text(app), "the reason")
+        snap(app)
+
+
+async def test_stop_question(world: World, snap: Snap) -> None:
+    world.servers = (server(),)
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await planned(pilot)
+        await pilot.press("s")
+        await until(pilot, lambda: "Stop “default”?" in screen_text(app), "the question")
+        snap(app)
+
+
+async def test_help(world: World, snap: Snap) -> None:
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await planned(pilot)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "escape closes" in screen_text(app), "the help")
+        snap(app)

@@ -1,0 +1,261 @@
+"""A world that never changes, for the app: two cards, three pairs, and commands that end when told to."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from planner.core.estimate import DeviceMemory, Estimate, Memory, Placement, Rate, Throughput, Verdict
+from planner.core.hardware import Backend, Cpu, Device, DeviceKind, Hardware, Host, Vendor
+from planner.core.model import Commercial, Licence, Model, Role, Variant
+from planner.core.recommendation import BudgetUse, Choice, MemoryPlan, Recommendation
+from planner.core.supervise import DeploymentState, Phase
+from planner.core.workload import Settings
+from planner.serve.state import CheckRecord, DeploymentRecord, ProcessRecord
+from planner.tui.child import OnLine, Outcome
+from planner.tui.problem import Problem
+from planner.tui.services import Services, Situation
+from planner.units import GB, GIB, MIB
+
+HARDWARE = Hardware(
+    host=Host(
+        os="linux",
+        cpu=Cpu("Acme Core 9", 8, 8),
+        memory_total_bytes=32 * GIB,
+        memory_available_bytes=20 * GIB,
+        memory_bandwidth_gbps=51.2,
+    ),
+    devices=(
+        Device(
+            id="cuda:0",
+            name="Acme GPU 24",
+            slug="acme-gpu-24",
+            vendor=Vendor.NVIDIA,
+            backend=Backend.CUDA,
+            kind=DeviceKind.DISCRETE,
+            memory_total_bytes=24 * GIB,
+            memory_free_bytes=18 * GIB,
+            memory_budget_bytes=18 * GIB,
+            memory_bandwidth_gbps=936.0,
+        ),
+        Device(
+            id="cuda:1",
+            name="Acme GPU 8",
+            slug="acme-gpu-8",
+            vendor=Vendor.NVIDIA,
+            backend=Backend.CUDA,
+            kind=DeviceKind.DISCRETE,
+            memory_total_bytes=8 * GIB,
+            memory_free_bytes=None,
+            memory_budget_bytes=None,
+            usable=False,
+            note="it is lost; the machine must be restarted",
+        ),
+    ),
+)
+
+
+def choice(role: Role, model_id: str, quant: str, weights_gib: float, rate: tuple[float, float]) -> Choice:
+    """A model on `cuda:0`, a tenth of it on the host."""
+    weights = round(weights_gib * GIB)
+    rows = tuple(
+        DeviceMemory(
+            device=device,
+            weights_bytes=weights // share,
+            kv_cache_bytes=weights // share // 4,
+            compute_bytes=100 * MIB,
+            overhead_bytes=200 * MIB,
+            total_bytes=weights // share + weights // share // 4 + 300 * MIB,
+            budget_bytes=18 * GIB,
+        )
+        for device, share in (("cuda:0", 1), ("host", 10))
+    )
+    memory = Memory(
+        weights_bytes=sum(row.weights_bytes for row in rows),
+        kv_cache_bytes=sum(row.kv_cache_bytes for row in rows),
+        compute_bytes=sum(row.compute_bytes for row in rows),
+        overhead_bytes=sum(row.overhead_bytes for row in rows),
+        total_bytes=sum(row.total_bytes for row in rows),
+        devices=rows,
+    )
+    speed = Rate(low=rate[0], mid=sum(rate) / 2, high=rate[1])
+    return Choice(
+        model=Model(
+            id=model_id,
+            family="acme",
+            role=role,
+            parameters=1_000_000_000,
+            context_length=8192,
+            licence=Licence("Apache-2.0", Commercial.YES),
+        ),
+        variant=Variant(quant=quant, artifacts=(), file_bytes=round(weights_gib * GB)),
+        settings=Settings(context=512 if role is Role.EMBEDDING else 8192),
+        estimate=Estimate(
+            memory=memory,
+            placement=Placement(Verdict.FITS, 10, 10, None, "all layers on the GPU"),
+            throughput=Throughput(embed=speed) if role is Role.EMBEDDING else Throughput(tg=speed),
+        ),
+    )
+
+
+def plan(
+    rank: int,
+    generator: str,
+    weights_gib: float,
+    *,
+    label: str = "alternative",
+    embedder: str = "acme/finder-large-v1",
+    warnings: tuple[str, ...] = (),
+) -> Recommendation:
+    """A pair."""
+    choices = (
+        choice(Role.EMBEDDING, embedder, "F16", 0.6, (2000, 9000)),
+        choice(Role.GENERATION, generator, "Q4_K_M", weights_gib, (120 / weights_gib, 240 / weights_gib)),
+    )
+    used = {
+        device: sum(row.total_bytes for c in choices for row in c.estimate.memory.devices if row.device == device)
+        for device in ("cuda:0", "host")
+    }
+    budgets = {"cuda:0": 17 * GIB, "host": 19 * GIB}
+    total, budget = sum(used.values()), sum(budgets.values())
+    return Recommendation(
+        rank=rank,
+        label=label,
+        embedding=choices[0],
+        generation=choices[1],
+        memory=MemoryPlan(
+            total, budget, budget - total, tuple(BudgetUse(name, used[name], budgets[name]) for name in used)
+        ),
+        score=90.0 - rank,
+        reasons=("finder-large-v1 F16: RAG mean task rank 20.00 %", "answers faster than anyone reads"),
+        warnings=warnings,
+        command=("planner", "up", f"{embedder}:F16", f"{generator}:Q4_K_M", "--context", "8192"),
+    )
+
+
+PLANS = (
+    plan(1, "acme/writer-8b-instruct-2026", 5.0, label="balanced", warnings=("writer-8b: licence sets conditions",)),
+    plan(2, "acme/writer-14b-instruct-2026-with-a-very-long-name-indeed", 9.0, label="best quality"),
+    plan(3, "acme/writer-1b", 1.0, label="fastest, smallest"),
+)
+
+
+def server(
+    name: str = "default", state: DeploymentState = DeploymentState.RUNNING, phase: Phase = Phase.RUNNING
+) -> DeploymentRecord:
+    """A deployment of two models."""
+
+    def process(role: str, model: str, measured: int, estimated: int) -> ProcessRecord:
+        generating = role == "generation"
+        return ProcessRecord(
+            role=role,
+            engine="embedded",
+            engine_version="1",
+            model=model,
+            variant="F16",
+            state=phase,
+            memory_measured_bytes=measured * MIB,
+            memory_estimated_bytes=estimated * MIB,
+            tg_measured=106.0 if generating else None,
+            tg_estimated=147.0 if generating else None,
+            pp_measured=None if generating else 2561.0,
+            pp_estimated=None if generating else 3550.0,
+        )
+
+    return DeploymentRecord(
+        name=name,
+        state=state,
+        gateway_url="http://127.0.0.1:8484",
+        gateway_pid=1,
+        supervisor_pid=1,
+        api_key_file="/state/default/gateway.key",
+        processes=(
+            process("embedding", "acme/finder-large-v1", 51, 52),
+            process("generation", "acme/writer-1b", 295, 300),
+        ),
+        verification=(CheckRecord("embedding-vector", True, "384 values, norm 1.000"),),
+    )
+
+
+class FakeJob:
+    """A command that ends when `finish` is called, or when it is interrupted."""
+
+    def __init__(self, arguments: Sequence[str], on_line: OnLine) -> None:
+        self.arguments = list(arguments)
+        self.say = on_line
+        self.interrupted = threading.Event()
+        self.settled = False
+        self._ended = threading.Event()
+        self._outcome = Outcome({}, Problem("The test ended first."))
+
+    def wait(self) -> Outcome:
+        """Blocks as the real one does."""
+        assert self._ended.wait(60)
+        return self._outcome
+
+    def interrupt(self) -> None:
+        """As Ctrl-C."""
+        self.interrupted.set()
+        self.finish(Outcome({}, Problem("Cancelled.", "What was downloaded is kept.", "cancelled"), cancelled=True))
+
+    def settle(self, grace_s: float) -> None:
+        """Nothing to wait for."""
+        del grace_s
+        self.settled = True
+
+    def finish(self, outcome: Outcome) -> None:
+        """End with that."""
+        self._outcome = outcome
+        self._ended.set()
+
+
+@dataclass
+class World:
+    """What the app can see and do; change it during a test. A callable in place of a value is called."""
+
+    situation: Situation = field(default_factory=lambda: Situation(HARDWARE, (), ("a note about the catalog",)))
+    plans: tuple[Recommendation, ...] = PLANS
+    servers: tuple[DeploymentRecord, ...] = ()
+    look_error: Exception | None = None
+    plan_error: Exception | None = None
+    servers_error: Exception | None = None
+    start_error: OSError | None = None
+    looks: int = 0
+    now_s: float = 100.0
+    jobs: list[FakeJob] = field(default_factory=list)
+    gate: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        """Nothing blocks unless a test says so."""
+        self.gate.set()
+
+    def _look(self) -> Situation:
+        self.looks += 1
+        assert self.gate.wait(60)
+        if self.look_error:
+            raise self.look_error
+        return self.situation
+
+    def _plan(self, situation: Situation) -> tuple[Recommendation, ...]:
+        assert situation is self.situation
+        if self.plan_error:
+            raise self.plan_error
+        return self.plans
+
+    def _servers(self) -> tuple[DeploymentRecord, ...]:
+        if self.servers_error:
+            raise self.servers_error
+        return self.servers
+
+    def _start(self, arguments: Sequence[str], on_line: OnLine) -> FakeJob:
+        if self.start_error:
+            raise self.start_error
+        job = FakeJob(arguments, on_line)
+        self.jobs.append(job)
+        return job
+
+    @property
+    def services(self) -> Services:
+        """The seams."""
+        return Services(
+            look=self._look, plan=self._plan, servers=self._servers, start=self._start, clock=lambda: self.now_s
+        )
