@@ -62,7 +62,7 @@ def is_interactive() -> bool:
 
 def redraw(text: str) -> None:
     """Replace the current line (only on a terminal; the caller asks `is_interactive`)."""
-    columns = os.get_terminal_size(sys.stderr.fileno()).columns if sys.stderr.isatty() else 79
+    columns = os.get_terminal_size(sys.stderr.fileno()).columns if sys.stderr.isatty() else 200
     sys.stderr.write("\r\x1b[2K" + printable(text)[: max(20, columns - 1)])
     sys.stderr.flush()
 
