@@ -83,12 +83,13 @@ class Patience:
 
 
 class _MismatchError(Exception):
-    """The bytes are complete and wrong: `promised` against `got`."""
+    """What came, or is announced, is not what was promised. `spoilt`: the partial file has wrong bytes in it."""
 
-    def __init__(self, promised: str, got: str) -> None:
+    def __init__(self, promised: str, got: str, *, spoilt: bool = True) -> None:
         super().__init__(promised, got)
         self.promised = promised
         self.got = got
+        self.spoilt = spoilt
 
 
 class Downloader:
@@ -120,16 +121,17 @@ class Downloader:
                 return run.complete(transferred)
             except _MismatchError as wrong:
                 transferred = run.transferred
-                _discard(place)
+                if wrong.spoilt:
+                    _discard(place)
                 if last:
                     raise IntegrityError(
-                        f"{place.final.name} arrived with the wrong {wrong.promised.split()[0]}, twice: "
-                        f"promised {wrong.promised}, got {wrong.got}. Nothing was kept.",
+                        f"{place.final.name} came with the wrong {wrong.promised.split()[0]}, twice: "
+                        f"promised {wrong.promised}, got {wrong.got}. None of it was kept.",
                         hint="The server, a proxy or the publisher changed the file. Try another network, or "
                         "update the catalog.",
                     ) from None
                 self._progress.note(
-                    f"{place.final.name} arrived damaged ({wrong.promised} promised, {wrong.got} got); "
+                    f"{place.final.name} is not as promised ({wrong.promised} promised, {wrong.got} got); "
                     "downloading it once more."
                 )
         raise AssertionError("unreachable")  # pragma: no cover
@@ -293,10 +295,11 @@ class _Run:
             if total is _NOT_OURS:
                 self._restart(file)
                 return RemoteError(f"{head.host} sent another part than asked for", reference="bad-range"), 0.0
-        elif self._offset:
-            self._restart(file)
         if self._total is not None and total is not None and total != self._total:
-            raise _MismatchError(f"size {self._total:,} bytes", f"{total:,}")
+            # Only announced so far: what an earlier run brought may well be right, and this answer a proxy's.
+            raise _MismatchError(f"size {self._total:,} bytes", f"{total:,}", spoilt=self._offset == 0)
+        if status == 200 and self._offset:
+            self._restart(file)
         if self._total is None and total is not None:
             self._total = total
             require_space(self._owner._disk, self._place.partial.parent, size_bytes=total, have_bytes=self._offset)

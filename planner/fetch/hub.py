@@ -129,7 +129,8 @@ def _library(endpoint: str) -> "types.ModuleType":
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("HF_ENDPOINT", endpoint)
-    import huggingface_hub  # noqa: PLC0415  # 135 ms, and it must see the settings above
+    import huggingface_hub.constants  # noqa: PLC0415  # 135 ms, and it must see the settings above
+    import huggingface_hub.errors  # noqa: PLC0415  # the package loads its modules only when they are named
 
     return huggingface_hub
 

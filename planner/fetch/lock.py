@@ -33,14 +33,15 @@ def locked(
         lock = FileLock(place.lock)
     seen, since, told = -1, clock(), False
     while True:
-        try:
-            with disk_errors(place.final):
+        with disk_errors(place.final):
+            try:
                 lock.acquire(timeout=_POLL_S if told else 0)
-            break
-        except Timeout:
-            if not told:
-                progress.note(f"Another planner is fetching {place.final.name}; waiting for it.")
-                told = True
+                break
+            except Timeout:  # an OSError, but not one of the disk
+                pass
+        if not told:
+            progress.note(f"Another planner is fetching {place.final.name}; waiting for it.")
+            told = True
         grown = _size(place.partial) + _size(place.scratch)
         progress.update(Phase.WAITING, grown, None)
         if grown != seen:

@@ -135,10 +135,10 @@ def describe(error: Exception, url: str) -> RemoteError:
     through = f" through the proxy {via}" if via else ""
     if any(isinstance(cause, socket.gaierror | urllib3_errors.NameResolutionError) for cause in chain):
         what, reference = f"The name {host} could not be looked up", "dns"
-    elif any(isinstance(cause, requests.exceptions.Timeout | urllib3_errors.TimeoutError) for cause in chain):
-        what, reference = f"{host} did not answer in time{through}", "timeout"
     elif any(isinstance(cause, ConnectionRefusedError) for cause in chain):
         what, reference = f"{host} refused the connection{through}", "network"
+    elif any(_is_timeout(cause) for cause in chain):
+        what, reference = f"{host} did not answer in time{through}", "timeout"
     else:
         what, reference = f"The connection to {host} failed{through} ({type(chain[-1]).__name__})", "network"
     return RemoteError(
@@ -146,6 +146,13 @@ def describe(error: Exception, url: str) -> RemoteError:
         hint="Check the network, or work with what is on this machine: --offline.",
         reference=reference,
     )
+
+
+def _is_timeout(error: BaseException) -> bool:
+    # urllib3 counts every connection that could not be made as a kind of timeout.
+    if isinstance(error, urllib3_errors.NewConnectionError):
+        return False
+    return isinstance(error, requests.exceptions.Timeout | urllib3_errors.TimeoutError | TimeoutError)
 
 
 def _causes(error: BaseException) -> list[BaseException]:

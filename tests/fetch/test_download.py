@@ -19,9 +19,10 @@ from planner.fetch.download import Downloader, Patience, Received, Remote
 from planner.fetch.progress import Phase
 from planner.fetch.store import Expected, Place, Store
 from planner.net.http import make_session
+from tests.fetch.lying_hub import Lie, LyingHub
 
 if TYPE_CHECKING:
-    from tests.fetch.conftest import LyingHub, Recorder
+    from tests.fetch.conftest import Recorder
 
 QUICK = Patience(stall_s=0.4, tries=3, pause_base_s=0.01)
 
@@ -29,7 +30,7 @@ QUICK = Patience(stall_s=0.4, tries=3, pause_base_s=0.01)
 class Kit:
     """A downloader for the one file of the hub."""
 
-    def __init__(self, hub: "LyingHub", config: Config, progress: "Recorder") -> None:
+    def __init__(self, hub: LyingHub, config: Config, progress: "Recorder") -> None:
         self.hub = hub
         self.config = config
         self.progress = progress
@@ -50,18 +51,8 @@ class Kit:
 
 
 @pytest.fixture
-def kit(hub: "LyingHub", config: Config, progress: "Recorder") -> Kit:
+def kit(hub: LyingHub, config: Config, progress: "Recorder") -> Kit:
     return Kit(hub, config, progress)
-
-
-def lie(**values: object) -> "Lie":
-    from tests.fetch.conftest import Lie
-
-    return Lie(**values)  # type: ignore[arg-type]  # named fields, checked by the dataclass
-
-
-if TYPE_CHECKING:
-    from tests.fetch.conftest import Lie
 
 
 def promised(data: bytes) -> Expected:
@@ -77,7 +68,7 @@ def test_an_honest_server_needs_one_request(kit: Kit, payload: bytes) -> None:
 
 
 def test_a_cut_connection_goes_on_where_it_broke(kit: Kit, payload: bytes) -> None:
-    kit.hub.lies = [lie(cut_after=1_000_000), lie(cut_after=500_000)]
+    kit.hub.lies = [Lie(cut_after=1_000_000), Lie(cut_after=500_000)]
     received = kit.receive(promised(payload))
     assert kit.partial == payload
     assert received.bytes_transferred == len(payload)
@@ -87,12 +78,12 @@ def test_a_cut_connection_goes_on_where_it_broke(kit: Kit, payload: bytes) -> No
 
 
 def test_many_cuts_are_no_failure_while_bytes_flow(kit: Kit, payload: bytes) -> None:
-    kit.hub.lies = [lie(cut_after=200_000) for _ in range(10)]
+    kit.hub.lies = [Lie(cut_after=200_000) for _ in range(10)]
     assert kit.receive(promised(payload)).bytes_transferred == len(payload)
 
 
 def test_another_run_resumes_what_the_first_left(kit: Kit, payload: bytes) -> None:
-    kit.hub.lies = [lie(cut_after=2_000_000), *[lie(status=503)] * 3]
+    kit.hub.lies = [Lie(cut_after=2_000_000), *[Lie(status=503)] * 3]
     with pytest.raises(RemoteError, match="are kept"):
         kit.receive(promised(payload))
     assert len(kit.partial) == 2_000_000
@@ -110,14 +101,14 @@ def test_a_complete_partial_needs_no_request(kit: Kit, payload: bytes) -> None:
 
 @pytest.mark.parametrize("length_known", [True, False])
 def test_a_stall_is_answered_with_a_new_connection(kit: Kit, payload: bytes, length_known: bool) -> None:
-    kit.hub.lies = [lie(stall_after=1_000_000)]
+    kit.hub.lies = [Lie(stall_after=1_000_000)]
     expected = promised(payload) if length_known else Expected(sha256=promised(payload).sha256)
     assert kit.receive(expected).bytes_transferred == len(payload)
     assert kit.hub.gets()[1].headers["range"] == "bytes=1000000-"
 
 
 def test_a_server_that_ignores_range_is_read_from_the_start(kit: Kit, payload: bytes) -> None:
-    kit.hub.lies = [lie(cut_after=1_000_000), lie(ignore_range=True)]
+    kit.hub.lies = [Lie(cut_after=1_000_000), Lie(ignore_range=True)]
     received = kit.receive(promised(payload))
     assert kit.partial == payload
     assert received.bytes_transferred == len(payload) + 1_000_000
@@ -125,20 +116,20 @@ def test_a_server_that_ignores_range_is_read_from_the_start(kit: Kit, payload: b
 
 @pytest.mark.parametrize("shift", [-5, 7])
 def test_a_wrong_content_range_starts_over(kit: Kit, payload: bytes, shift: int) -> None:
-    kit.hub.lies = [lie(cut_after=1_000_000), lie(shift_range=shift)]
+    kit.hub.lies = [Lie(cut_after=1_000_000), Lie(shift_range=shift)]
     assert kit.receive(promised(payload)).sha256 == promised(payload).sha256
     assert "range" not in kit.hub.gets()[-1].headers
 
 
 def test_a_part_of_another_file_is_not_glued_on(kit: Kit, payload: bytes) -> None:
-    kit.hub.lies = [lie(cut_after=1_000_000), lie(etag='"other"', ignore_if_range=True)]
+    kit.hub.lies = [Lie(cut_after=1_000_000), Lie(etag='"other"', ignore_if_range=True)]
     assert kit.receive(Expected(bytes=len(payload))).sha256 == promised(payload).sha256
     assert "range" in kit.hub.gets()[1].headers
     assert "range" not in kit.hub.gets()[2].headers
 
 
 def test_a_file_replaced_upstream_between_runs_starts_over(kit: Kit, payload: bytes) -> None:
-    kit.hub.lies = [lie(cut_after=1_000_000), *[lie(status=500)] * 3]
+    kit.hub.lies = [Lie(cut_after=1_000_000), *[Lie(status=500)] * 3]
     with pytest.raises(RemoteError):
         kit.receive(promised(payload))
     new = payload[:-4] + b"TAIL"
@@ -149,7 +140,7 @@ def test_a_file_replaced_upstream_between_runs_starts_over(kit: Kit, payload: by
 
 
 def test_without_a_hash_the_etag_decides_about_resuming(kit: Kit, payload: bytes) -> None:
-    kit.hub.lies = [lie(cut_after=1_000_000, no_etag=True)]
+    kit.hub.lies = [Lie(cut_after=1_000_000, no_etag=True)]
     assert kit.receive(Expected(bytes=len(payload))).bytes == len(payload)
     assert "range" not in kit.hub.gets()[1].headers
     assert kit.partial == payload
@@ -157,7 +148,7 @@ def test_without_a_hash_the_etag_decides_about_resuming(kit: Kit, payload: bytes
 
 @pytest.mark.parametrize("again", [False, True])
 def test_a_flipped_bit_is_found(kit: Kit, payload: bytes, again: bool) -> None:
-    kit.hub.lies = [lie(flip_bit=True)] * (2 if again else 1)
+    kit.hub.lies = [Lie(flip_bit=True)] * (2 if again else 1)
     if not again:
         assert kit.receive(promised(payload)).verified
         assert any("once more" in note for note in kit.progress.notes)
@@ -173,10 +164,17 @@ def test_a_flipped_bit_is_found(kit: Kit, payload: bytes, again: bool) -> None:
 
 @pytest.mark.parametrize("claim", [100, 10**9])
 def test_a_wrong_content_length_never_ends_in_a_file(kit: Kit, payload: bytes, claim: int) -> None:
-    kit.hub.always = lie(claim_bytes=claim)
+    kit.hub.always = Lie(claim_bytes=claim)
     with pytest.raises(IntegrityError, match="size"):
         kit.receive(promised(payload))
     assert not kit.place.partial.exists()
+
+
+def test_one_wrong_answer_does_not_cost_what_is_there(kit: Kit, payload: bytes) -> None:
+    kit.hub.lies = [Lie(cut_after=2_000_000), Lie(ignore_range=True, body=b"Please sign in.")]
+    received = kit.receive(promised(payload))
+    assert received.bytes_transferred == len(payload)
+    assert kit.hub.gets()[-1].headers["range"] == "bytes=2000000-"
 
 
 def test_a_body_longer_than_promised_is_refused(kit: Kit, payload: bytes) -> None:
@@ -189,19 +187,19 @@ def test_a_git_hash_checks_a_file_without_sha256(kit: Kit, payload: bytes) -> No
     git = hashlib.sha1(f"blob {len(payload)}\0".encode() + payload, usedforsecurity=False).hexdigest()
     assert kit.receive(Expected(len(payload), git_sha1=git)).verified
     kit.place.partial.unlink()
-    kit.hub.always = lie(flip_bit=True)
+    kit.hub.always = Lie(flip_bit=True)
     with pytest.raises(IntegrityError, match="git-hash"):
         kit.receive(Expected(len(payload), git_sha1=git))
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 408])
 def test_passing_trouble_is_waited_out(kit: Kit, payload: bytes, status: int) -> None:
-    kit.hub.lies = [lie(status=status, headers={"Retry-After": "0"})] * 2
+    kit.hub.lies = [Lie(status=status, headers={"Retry-After": "0"})] * 2
     assert kit.receive(promised(payload)).verified
 
 
 def test_a_long_retry_after_is_told_instead_of_waited_for(kit: Kit, payload: bytes) -> None:
-    kit.hub.lies = [lie(status=429, headers={"Retry-After": "1800"})]
+    kit.hub.lies = [Lie(status=429, headers={"Retry-After": "1800"})]
     with pytest.raises(RemoteError, match="30 min") as caught:
         kit.receive(promised(payload))
     assert caught.value.reference == "rate-limited"
@@ -209,7 +207,7 @@ def test_a_long_retry_after_is_told_instead_of_waited_for(kit: Kit, payload: byt
 
 
 def test_trouble_without_end_is_given_up(kit: Kit, payload: bytes) -> None:
-    kit.hub.always = lie(status=503)
+    kit.hub.always = Lie(status=503)
     with pytest.raises(RemoteError, match="503"):
         kit.receive(promised(payload))
     assert len(kit.hub.gets()) == QUICK.tries
@@ -219,7 +217,7 @@ def test_trouble_without_end_is_given_up(kit: Kit, payload: bytes) -> None:
     ("status", "reference"), [(401, "login-required"), (403, "login-required"), (404, "not-found")]
 )
 def test_a_refusal_is_not_retried(kit: Kit, payload: bytes, status: int, reference: str) -> None:
-    kit.hub.always = lie(status=status)
+    kit.hub.always = Lie(status=status)
     with pytest.raises(AccessError) as caught:
         kit.receive(promised(payload))
     assert caught.value.reference == reference
@@ -234,7 +232,7 @@ def test_a_refusal_is_not_retried(kit: Kit, payload: bytes, status: int, referen
     ],
 )
 def test_a_login_page_is_recognised(kit: Kit, payload: bytes, page: dict[str, object]) -> None:
-    kit.hub.always = lie(**page)
+    kit.hub.always = Lie(**page)  # type: ignore[arg-type]  # named fields, checked by the dataclass
     expected = Expected(sha256=promised(payload).sha256)
     with pytest.raises(RemoteError, match="web page") as caught:
         kit.receive(expected)
@@ -243,7 +241,7 @@ def test_a_login_page_is_recognised(kit: Kit, payload: bytes, page: dict[str, ob
 
 
 def test_without_a_hash_the_magic_decides(kit: Kit, payload: bytes) -> None:
-    kit.hub.always = lie(body=b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n")
+    kit.hub.always = Lie(body=b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n")
     with pytest.raises(IntegrityError) as caught:
         kit.receive(Expected())
     assert caught.value.reference == "not-a-model"
@@ -251,7 +249,7 @@ def test_without_a_hash_the_magic_decides(kit: Kit, payload: bytes) -> None:
 
 
 def test_a_recompressed_body_is_refused(kit: Kit, payload: bytes) -> None:
-    kit.hub.always = lie(headers={"Content-Encoding": "gzip"})
+    kit.hub.always = Lie(headers={"Content-Encoding": "gzip"})
     with pytest.raises(RemoteError, match="gzip"):
         kit.receive(promised(payload))
 
@@ -269,13 +267,13 @@ def test_the_token_stays_with_its_origin(kit: Kit, payload: bytes) -> None:
 
 def test_range_headers_follow_the_redirect(kit: Kit, payload: bytes) -> None:
     kit.hub.redirect_host = "localhost"
-    kit.hub.lies = [lie(cut_after=1_000_000)]
+    kit.hub.lies = [Lie(cut_after=1_000_000)]
     assert kit.receive(promised(payload)).bytes_transferred == len(payload)
     assert kit.hub.gets("/cdn/")[1].headers["range"] == "bytes=1000000-"
 
 
 def test_a_mirror_resumes_by_the_hash(kit: Kit, payload: bytes) -> None:
-    kit.hub.lies = [lie(cut_after=1_000_000), *[lie(status=503)] * 3]
+    kit.hub.lies = [Lie(cut_after=1_000_000), *[Lie(status=503)] * 3]
     with pytest.raises(RemoteError):
         kit.receive(promised(payload))
     mirror = f"http://localhost:{kit.hub.port}/acme/tiny-GGUF/resolve/main/tiny-Q4_K_M.gguf"
@@ -308,7 +306,7 @@ def test_no_space_is_an_error_before_the_first_byte(kit: Kit, payload: bytes) ->
 
 
 def test_space_for_what_is_there_already_is_not_asked_for_again(kit: Kit, payload: bytes) -> None:
-    kit.hub.lies = [lie(cut_after=3_000_000), *[lie(status=503)] * 3]
+    kit.hub.lies = [Lie(cut_after=3_000_000), *[Lie(status=503)] * 3]
     with pytest.raises(RemoteError):
         kit.receive(promised(payload))
     assert kit.receive(promised(payload), disk=SmallDisk(free=len(payload) // 5)).verified
@@ -324,7 +322,7 @@ def test_a_disk_that_fills_up_keeps_what_it_has(kit: Kit, payload: bytes) -> Non
 
 
 def test_a_corrupted_partial_does_not_survive(kit: Kit, payload: bytes) -> None:
-    kit.hub.lies = [lie(cut_after=2_000_000), *[lie(status=503)] * 3]
+    kit.hub.lies = [Lie(cut_after=2_000_000), *[Lie(status=503)] * 3]
     with pytest.raises(RemoteError):
         kit.receive(promised(payload))
     damaged = bytearray(kit.partial)
@@ -350,9 +348,9 @@ class StopItError(Exception):
 @pytest.mark.parametrize("when", ["flowing", "stalled", "waiting"])
 def test_cancelling_is_quick_and_keeps_the_bytes(kit: Kit, payload: bytes, when: str) -> None:
     kit.hub.lies = {
-        "flowing": [lie()],
-        "stalled": [lie(stall_after=1_000_000)],
-        "waiting": [lie(cut_after=1_000_000), lie(status=503, headers={"Retry-After": "30"})],
+        "flowing": [Lie()],
+        "stalled": [Lie(stall_after=1_000_000)],
+        "waiting": [Lie(cut_after=1_000_000), Lie(status=503, headers={"Retry-After": "30"})],
     }[when]
     stopping = threading.Event()
 
@@ -381,7 +379,7 @@ def test_a_store_that_cannot_be_written_is_said_so(kit: Kit, payload: bytes) -> 
 
 
 def test_a_redirect_to_plain_http_elsewhere_is_refused(kit: Kit, payload: bytes) -> None:
-    kit.hub.always = lie(status=302, headers={"Location": "http://models.example/tiny.gguf"})
+    kit.hub.always = Lie(status=302, headers={"Location": "http://models.example/tiny.gguf"})
     with pytest.raises(RemoteError) as caught:
         kit.receive(promised(payload))
     assert caught.value.reference == "insecure-url"

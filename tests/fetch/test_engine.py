@@ -17,9 +17,10 @@ from planner.errors import CatalogError, EngineError, IntegrityError, OfflineErr
 from planner.fetch.download import Patience
 from planner.fetch.engine import EnginePin, EnginePins, cached_engine, engine_fetchable, fetch_engine, load_pins
 from planner.fetch.store import Store
+from tests.fetch.lying_hub import Lie, LyingHub
 
 if TYPE_CHECKING:
-    from tests.fetch.conftest import LyingHub, Recorder
+    from tests.fetch.conftest import Recorder
 
 QUICK = Patience(stall_s=0.4, tries=2, pause_base_s=0.01)
 BINARY = b"MZqFpD='\n" + b"engine " * 10_000
@@ -27,7 +28,7 @@ CATALOG = Path(__file__).resolve().parents[2] / "catalog"
 
 
 @pytest.fixture
-def pins(hub: "LyingHub") -> EnginePins:
+def pins(hub: LyingHub) -> EnginePins:
     hub.files["llamafile-1.2.3"] = BINARY
     pin = EnginePin(
         name="llamafile",
@@ -56,16 +57,14 @@ def test_a_fetched_engine_is_for_its_owner_only(config: Config, pins: EnginePins
     assert cached_engine(config, pins) == path
 
 
-def test_the_second_fetch_is_offline(config: Config, pins: EnginePins, hub: "LyingHub") -> None:
+def test_the_second_fetch_is_offline(config: Config, pins: EnginePins, hub: LyingHub) -> None:
     path = fetch_engine("llamafile", config, pins, patience=QUICK)
     before = len(hub.requests)
     assert fetch_engine("llamafile", replace(config, offline=True), pins) == path
     assert len(hub.requests) == before
 
 
-def test_an_engine_with_another_hash_never_gets_its_name(config: Config, pins: EnginePins, hub: "LyingHub") -> None:
-    from tests.fetch.conftest import Lie
-
+def test_an_engine_with_another_hash_never_gets_its_name(config: Config, pins: EnginePins, hub: LyingHub) -> None:
     hub.always = Lie(flip_bit=True)
     with pytest.raises(IntegrityError):
         fetch_engine("llamafile", config, pins, patience=QUICK)
@@ -94,7 +93,7 @@ def test_an_engine_does_not_live_below_an_at_sign(config: Config, pins: EnginePi
     assert not engine_fetchable(bad, pins)
 
 
-def test_whether_it_could_be_fetched_is_one_small_question(config: Config, pins: EnginePins, hub: "LyingHub") -> None:
+def test_whether_it_could_be_fetched_is_one_small_question(config: Config, pins: EnginePins, hub: LyingHub) -> None:
     assert engine_fetchable(config, pins)
     assert [seen.method for seen in hub.requests] == ["HEAD"]
     hub.files.clear()
@@ -103,7 +102,7 @@ def test_whether_it_could_be_fetched_is_one_small_question(config: Config, pins:
     assert "404" in gone.reason
 
 
-def test_offline_or_out_of_reach_is_a_reason_not_an_error(config: Config, pins: EnginePins, hub: "LyingHub") -> None:
+def test_offline_or_out_of_reach_is_a_reason_not_an_error(config: Config, pins: EnginePins, hub: LyingHub) -> None:
     offline = engine_fetchable(replace(config, offline=True), pins)
     assert not offline
     assert "offline" in offline.reason

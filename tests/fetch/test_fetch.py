@@ -21,15 +21,18 @@ from planner.errors import (
     NoSpaceError,
     OfflineError,
     PlannerError,
+    RemoteError,
     UsageError,
 )
 from planner.fetch.disk import Disk
 from planner.fetch.download import Patience
 from planner.fetch.fetch import default_variant, fetch_variant, find_variant, shard_names
+from planner.fetch.lock import locked
 from planner.fetch.store import FetchedModel, Store
+from tests.fetch.lying_hub import Lie, LyingHub
 
 if TYPE_CHECKING:
-    from tests.fetch.conftest import Lie, LyingHub, MakeModel, Recorder
+    from tests.fetch.conftest import MakeModel, Recorder
 
 QUICK = Patience(stall_s=0.4, tries=2, pause_base_s=0.01)
 FILE = "tiny-Q4_K_M.gguf"
@@ -38,12 +41,6 @@ FILE = "tiny-Q4_K_M.gguf"
 def artifact(file: str = FILE, **fields: object) -> Artifact:
     base = Artifact(source="hub", file=RepoPath(file), repo=RepoId("acme/tiny-GGUF"))
     return msgspec.structs.replace(base, **fields)
-
-
-def lie(**values: object) -> "Lie":
-    from tests.fetch.conftest import Lie
-
-    return Lie(**values)  # type: ignore[arg-type]  # named fields, checked by the dataclass
 
 
 class Fetcher:
@@ -95,7 +92,7 @@ def sockets() -> Iterator[list[str]]:
 
 
 def test_a_file_lands_under_a_readable_name_and_is_not_fetched_twice(
-    fetch: Fetcher, hub: "LyingHub", payload: bytes
+    fetch: Fetcher, hub: LyingHub, payload: bytes
 ) -> None:
     first = fetch()
     assert first.path == fetch.config.models_dir / "acme--tiny-GGUF" / FILE
@@ -120,9 +117,9 @@ def test_what_is_there_is_found_offline_without_a_socket(fetch: Fetcher, payload
 
 
 def test_nothing_is_left_under_the_name_when_the_bytes_are_wrong(
-    fetch: Fetcher, hub: "LyingHub", payload: bytes
+    fetch: Fetcher, hub: LyingHub, payload: bytes
 ) -> None:
-    hub.always = lie(flip_bit=True)
+    hub.always = Lie(flip_bit=True)
     with pytest.raises(IntegrityError):
         fetch()
     assert fetch.models() == []
@@ -131,7 +128,7 @@ def test_nothing_is_left_under_the_name_when_the_bytes_are_wrong(
 
 @pytest.mark.parametrize("pin", ["bytes", "sha256", "revision"])
 def test_a_pin_the_hub_contradicts_stops_before_the_download(
-    fetch: Fetcher, hub: "LyingHub", payload: bytes, pin: str
+    fetch: Fetcher, hub: LyingHub, payload: bytes, pin: str
 ) -> None:
     pins = {
         "bytes": artifact(bytes=len(payload) + 1),
@@ -145,14 +142,14 @@ def test_a_pin_the_hub_contradicts_stops_before_the_download(
 
 
 def test_the_catalogs_hash_counts_even_where_the_hub_gives_none(
-    fetch: Fetcher, hub: "LyingHub", payload: bytes
+    fetch: Fetcher, hub: LyingHub, payload: bytes
 ) -> None:
     hub.plain_git.add(FILE)
     with pytest.raises(IntegrityError, match="0000"):
         fetch(artifact(sha256="0" * 64))
 
 
-def test_the_hubs_own_lie_about_the_hash_is_found(fetch: Fetcher, hub: "LyingHub", payload: bytes) -> None:
+def test_the_hubs_own_lie_about_the_hash_is_found(fetch: Fetcher, hub: LyingHub, payload: bytes) -> None:
     hub.claimed_sha256[FILE] = "ab" * 32
     with pytest.raises(IntegrityError):
         fetch()
@@ -165,20 +162,18 @@ def test_a_mirror_steps_in_for_a_repository_that_is_gone(fetch: Fetcher, payload
     assert any("Trying the next source" in note for note in fetch.progress.notes)
 
 
-def test_the_last_sources_error_is_the_answer(fetch: Fetcher, hub: "LyingHub") -> None:
+def test_the_last_sources_error_is_the_answer(fetch: Fetcher, hub: LyingHub) -> None:
     with pytest.raises(AccessError, match="vanished"):
         fetch(artifact("missing.gguf"), artifact(repo=RepoId("vanished/tiny-GGUF")))
 
 
-def test_wrong_bytes_do_not_pass_to_the_next_source_in_silence(
-    fetch: Fetcher, hub: "LyingHub", payload: bytes
-) -> None:
-    hub.always = lie(flip_bit=True)
+def test_wrong_bytes_do_not_pass_to_the_next_source_in_silence(fetch: Fetcher, hub: LyingHub, payload: bytes) -> None:
+    hub.always = Lie(flip_bit=True)
     with pytest.raises(IntegrityError):
         fetch(artifact(), artifact(repo=RepoId("vanished/tiny-GGUF")))
 
 
-def shards(hub: "LyingHub", count: int = 3) -> list[bytes]:
+def shards(hub: LyingHub, count: int = 3) -> list[bytes]:
     parts = [b"GGUF" + bytes([index]) * 200_000 for index in range(count)]
     for index, data in enumerate(parts, start=1):
         hub.files[f"Q8/big-{index:05d}-of-{count:05d}.gguf"] = data
@@ -188,7 +183,7 @@ def shards(hub: "LyingHub", count: int = 3) -> list[bytes]:
 SPLIT = "Q8/big-00001-of-00003.gguf"
 
 
-def test_a_split_model_comes_whole(fetch: Fetcher, hub: "LyingHub") -> None:
+def test_a_split_model_comes_whole(fetch: Fetcher, hub: LyingHub) -> None:
     parts = shards(hub)
     fetched = fetch(artifact(SPLIT, bytes=sum(map(len, parts))))
     assert [file.path.name for file in fetched.files] == [f"big-{i:05d}-of-00003.gguf" for i in (1, 2, 3)]
@@ -201,16 +196,16 @@ def test_a_split_model_comes_whole(fetch: Fetcher, hub: "LyingHub") -> None:
     assert done == sorted(done)
 
 
-def test_a_split_model_is_there_only_when_all_of_it_is(fetch: Fetcher, hub: "LyingHub") -> None:
+def test_a_split_model_is_there_only_when_all_of_it_is(fetch: Fetcher, hub: LyingHub) -> None:
     parts = shards(hub)
-    hub.lies = [lie(), lie(), lie(flip_bit=True), lie(flip_bit=True)]
+    hub.lies = [Lie(), Lie(), Lie(flip_bit=True), Lie(flip_bit=True)]
     with pytest.raises(IntegrityError):
         fetch(artifact(SPLIT))
     assert fetch.find(artifact(SPLIT)) is None
     assert sum(file.bytes_transferred for file in fetch(artifact(SPLIT)).files) == len(parts[2])
 
 
-def test_a_missing_part_is_noticed_before_the_first_byte(fetch: Fetcher, hub: "LyingHub") -> None:
+def test_a_missing_part_is_noticed_before_the_first_byte(fetch: Fetcher, hub: LyingHub) -> None:
     shards(hub)
     del hub.files["Q8/big-00002-of-00003.gguf"]
     with pytest.raises(AccessError, match="00002"):
@@ -237,7 +232,7 @@ class FullDisk(Disk):
         return 400_000
 
 
-def test_space_is_counted_over_all_parts(fetch: Fetcher, hub: "LyingHub") -> None:
+def test_space_is_counted_over_all_parts(fetch: Fetcher, hub: LyingHub) -> None:
     shards(hub)
     with pytest.raises(NoSpaceError):
         fetch(artifact(SPLIT), disk=FullDisk())
@@ -269,7 +264,7 @@ def test_a_file_put_there_by_hand_is_taken_over_after_a_check(fetch: Fetcher, pa
     assert file.bytes_transferred == 0
 
 
-def test_another_pin_means_another_file(fetch: Fetcher, hub: "LyingHub", payload: bytes) -> None:
+def test_another_pin_means_another_file(fetch: Fetcher, hub: LyingHub, payload: bytes) -> None:
     fetch()
     new = payload + b"more"
     hub.files[FILE] = new
@@ -280,7 +275,7 @@ def test_another_pin_means_another_file(fetch: Fetcher, hub: "LyingHub", payload
 
 @pytest.mark.parametrize("linked", ["folder", "file", "books"])
 def test_a_link_out_of_the_store_is_not_followed(
-    fetch: Fetcher, hub: "LyingHub", payload: bytes, tmp_path: Path, linked: str
+    fetch: Fetcher, hub: LyingHub, payload: bytes, tmp_path: Path, linked: str
 ) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -319,7 +314,7 @@ def test_a_broken_note_costs_a_check_not_a_crash(fetch: Fetcher, payload: bytes,
     assert fetch().files[0].verified
 
 
-def test_a_name_too_long_for_the_disk_is_one_clear_error(fetch: Fetcher, hub: "LyingHub") -> None:
+def test_a_name_too_long_for_the_disk_is_one_clear_error(fetch: Fetcher, hub: LyingHub) -> None:
     name = "x" * 300 + ".gguf"
     hub.files[name] = b"GGUF" * 100
     with pytest.raises(PlannerError):
@@ -364,3 +359,18 @@ def test_the_default_quant(make_model: "MakeModel", quants: tuple[str, ...], cho
 def test_a_model_without_files_is_a_usage_error(make_model: "MakeModel") -> None:
     with pytest.raises(UsageError):
         default_variant(msgspec.structs.replace(make_model(), variants=()))
+
+
+def test_a_holder_that_does_nothing_is_named_in_the_end(config: Config, progress: "Recorder") -> None:
+    from filelock import FileLock
+
+    place = Store(config.models_dir).place(artifact())
+    place.lock.parent.mkdir(parents=True)
+    with FileLock(place.lock):
+        with pytest.raises(RemoteError) as caught, locked(place, progress, stall_s=0.3):
+            pytest.fail("the lock was held")
+        assert caught.value.reference == "locked"
+        assert str(place.lock) in caught.value.message
+    assert len(progress.notes) == 1
+    with locked(place, progress):
+        pass

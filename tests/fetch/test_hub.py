@@ -11,9 +11,10 @@ from planner.core.values import RepoId, RepoPath
 from planner.errors import AccessError, OfflineError, RemoteError, UsageError
 from planner.fetch import hub as hub_room
 from planner.fetch.stream import Head
+from tests.fetch.lying_hub import LyingHub
 
 if TYPE_CHECKING:
-    from tests.fetch.conftest import LyingHub, Recorder
+    from tests.fetch.conftest import Recorder
 
 REPO = RepoId("acme/tiny-GGUF")
 FILE = RepoPath("tiny-Q4_K_M.gguf")
@@ -21,7 +22,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def test_commit_size_and_hash_come_in_one_request(
-    hub: "LyingHub", config: Config, progress: "Recorder", payload: bytes
+    hub: LyingHub, config: Config, progress: "Recorder", payload: bytes
 ) -> None:
     snapshot = hub_room.describe(REPO, None, [FILE], config=config, progress=progress)
     assert snapshot.commit == COMMIT
@@ -32,13 +33,13 @@ def test_commit_size_and_hash_come_in_one_request(
 
 
 def test_a_pinned_revision_is_what_is_asked_for(
-    hub: "LyingHub", config: Config, progress: "Recorder", payload: bytes
+    hub: LyingHub, config: Config, progress: "Recorder", payload: bytes
 ) -> None:
     hub_room.describe(REPO, COMMIT, [FILE], config=config, progress=progress)
     assert f"/revision/{COMMIT}" in hub.requests[0].path
 
 
-def test_a_small_file_has_a_git_hash(hub: "LyingHub", config: Config, progress: "Recorder", payload: bytes) -> None:
+def test_a_small_file_has_a_git_hash(hub: LyingHub, config: Config, progress: "Recorder", payload: bytes) -> None:
     hub.plain_git.add(FILE)
     expected = hub_room.describe(REPO, None, [FILE], config=config, progress=progress).files[FILE]
     assert expected.sha256 is None
@@ -47,7 +48,7 @@ def test_a_small_file_has_a_git_hash(hub: "LyingHub", config: Config, progress: 
 
 
 def test_a_mirror_that_lists_names_only_is_asked_for_the_file(
-    hub: "LyingHub", config: Config, progress: "Recorder", payload: bytes
+    hub: LyingHub, config: Config, progress: "Recorder", payload: bytes
 ) -> None:
     listing = {"id": REPO, "sha": COMMIT, "siblings": [{"rfilename": FILE}]}
     hub.api_answers = [(200, {}, json.dumps(listing).encode())]
@@ -57,7 +58,7 @@ def test_a_mirror_that_lists_names_only_is_asked_for_the_file(
 
 
 def test_the_token_of_the_environment_goes_along_and_is_not_shown(
-    hub: "LyingHub", config: Config, progress: "Recorder", payload: bytes, monkeypatch: pytest.MonkeyPatch
+    hub: LyingHub, config: Config, progress: "Recorder", payload: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_planted")
     snapshot = hub_room.describe(REPO, None, [FILE], config=config, progress=progress)
@@ -80,7 +81,7 @@ def test_the_token_of_the_environment_goes_along_and_is_not_shown(
     ],
 )
 def test_the_hub_says_no_in_different_words(  # noqa: PLR0917  # one column each
-    hub: "LyingHub",
+    hub: LyingHub,
     config: Config,
     progress: "Recorder",
     monkeypatch: pytest.MonkeyPatch,
@@ -101,14 +102,14 @@ def test_the_hub_says_no_in_different_words(  # noqa: PLR0917  # one column each
 
 
 def test_a_missing_file_is_named_with_what_is_there(
-    hub: "LyingHub", config: Config, progress: "Recorder", payload: bytes
+    hub: LyingHub, config: Config, progress: "Recorder", payload: bytes
 ) -> None:
     with pytest.raises(AccessError, match=r"other\.gguf") as caught:
         hub_room.describe(REPO, None, [RepoPath("other.gguf")], config=config, progress=progress)
     assert FILE in caught.value.hint
 
 
-def test_a_renamed_file_is_pointed_out(hub: "LyingHub", config: Config, progress: "Recorder", payload: bytes) -> None:
+def test_a_renamed_file_is_pointed_out(hub: LyingHub, config: Config, progress: "Recorder", payload: bytes) -> None:
     with pytest.raises(AccessError) as caught:
         hub_room.describe(REPO, None, [RepoPath(FILE.lower())], config=config, progress=progress)
     assert f"called {FILE} now" in caught.value.hint
@@ -116,13 +117,13 @@ def test_a_renamed_file_is_pointed_out(hub: "LyingHub", config: Config, progress
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_passing_trouble_is_waited_out(
-    hub: "LyingHub", config: Config, progress: "Recorder", payload: bytes, status: int
+    hub: LyingHub, config: Config, progress: "Recorder", payload: bytes, status: int
 ) -> None:
     hub.api_answers = [(status, {"Retry-After": "0"}, b"")] * 2
     assert hub_room.describe(REPO, None, [FILE], config=config, progress=progress).commit == COMMIT
 
 
-def test_a_long_wait_is_told(hub: "LyingHub", config: Config, progress: "Recorder") -> None:
+def test_a_long_wait_is_told(hub: LyingHub, config: Config, progress: "Recorder") -> None:
     hub.api_answers = [(429, {"Retry-After": "600"}, b"")]
     with pytest.raises(RemoteError, match="10 min"):
         hub_room.describe(REPO, None, [FILE], config=config, progress=progress)
@@ -141,7 +142,7 @@ def test_a_long_wait_is_told(hub: "LyingHub", config: Config, progress: "Recorde
     ],
 )
 def test_an_answer_that_makes_no_sense_is_one_clear_error(
-    hub: "LyingHub", config: Config, progress: "Recorder", body: bytes
+    hub: LyingHub, config: Config, progress: "Recorder", body: bytes
 ) -> None:
     hub.api_answers = [(200, {"Content-Type": "application/json"}, body)]
     with pytest.raises(RemoteError) as caught:
@@ -158,7 +159,7 @@ def test_an_answer_that_makes_no_sense_is_one_clear_error(
     ],
 )
 def test_hostile_file_facts_are_refused(
-    hub: "LyingHub", config: Config, progress: "Recorder", entry: dict[str, object]
+    hub: LyingHub, config: Config, progress: "Recorder", entry: dict[str, object]
 ) -> None:
     listing = {"id": REPO, "sha": COMMIT, "siblings": [{"rfilename": FILE, **entry}]}
     hub.api_answers = [(200, {}, json.dumps(listing).encode())]
@@ -199,7 +200,7 @@ def test_offline_comes_before_everything(config: Config, progress: "Recorder", t
         hub_room.describe(REPO, None, [FILE], config=replace(config, offline=True), progress=progress)
 
 
-def test_a_refusal_of_the_cdn_is_not_taken_for_the_hubs(hub: "LyingHub") -> None:
+def test_a_refusal_of_the_cdn_is_not_taken_for_the_hubs(hub: LyingHub) -> None:
     snapshot = hub_room.Snapshot(hub.url, REPO, COMMIT, {})
     assert snapshot.refusal(Head(403, {}, "cdn.example")) is None
     assert snapshot.refusal(Head(403, {}, "127.0.0.1")) is not None
