@@ -174,6 +174,20 @@ def test_a_link_that_leaves_the_store_is_exit_4(
     assert (done.code, done.json["error"]["reference"]) == (4, "path-outside-store")
 
 
+def test_without_the_hub_the_variant_from_the_package_index_is_pointed_out(
+    planner: "Planner", hub: LyingHub, tmp_path: Path
+) -> None:
+    model = entry("acme/tiny", {"Q4_K_M": {"file": FILE}, "Q4_1": {"file": "tiny.gguf"}})
+    model["variants"][1]["artifacts"] = [
+        {"source": "package", "package": "tiny-model", "version": "1.0", "file": "tiny_model/tiny.gguf"}
+    ]
+    path = tmp_path / "two.json"
+    path.write_text(json.dumps({"schema": 1, "family": "llama", "models": [model]}))
+    done = planner("fetch", "tiny", "--catalog", str(path), "--json")
+    assert done.code == 5
+    assert "planner fetch tiny:Q4_1" in done.json["error"]["hint"]
+
+
 def test_plain_http_to_another_machine_is_refused(
     planner: "Planner", catalog: WriteCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:

