@@ -17,7 +17,8 @@ _WORDS = {
 }
 _REDRAW_S = 0.1
 _BAR = 24
-_MIN_SHOWN_BYTES = 10 * 10**6
+# What takes a moment only is not worth a line.
+_SHOWN_FROM_BYTES = {Phase.DOWNLOADING: 10 * 10**6, Phase.CHECKING: 2 * 10**9}
 
 
 class ProgressLine:
@@ -40,6 +41,7 @@ class ProgressLine:
         self._began_bytes = 0
         self._drawn_s = float("-inf")
         self._tenth = 0
+        self._said: set[Phase] = set()
         self._open = False
 
     def __enter__(self) -> Self:
@@ -73,10 +75,13 @@ class ProgressLine:
                 diagnostics.redraw(self._text(done_bytes, total_bytes, now_s))
                 self._drawn_s, self._open = now_s, True
             return
-        if not total_bytes or total_bytes < _MIN_SHOWN_BYTES:
+        if total_bytes is None and phase not in self._said and phase is not Phase.WAITING:
+            self._said.add(phase)
+            diagnostics.note(f"{self._label}: {_WORDS[phase]}")
+        if not total_bytes or total_bytes < _SHOWN_FROM_BYTES.get(phase, total_bytes + 1):
             return
         tenth = min(10, done_bytes * 10 // total_bytes)
-        if tenth > self._tenth and phase in (Phase.DOWNLOADING, Phase.CHECKING):
+        if tenth > self._tenth:
             self._tenth = tenth
             diagnostics.note(f"{self._label}: {_WORDS[phase]} {tenth * 10} % of {format_gb(total_bytes)}")
 

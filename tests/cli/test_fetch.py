@@ -325,3 +325,8 @@ def test_an_unknown_total_is_shown_as_what_came(capsys: pytest.CaptureFixture[st
     with ProgressLine("x", interactive=True) as line:
         line.update(Phase.DOWNLOADING, 30 * MB, None)
     assert "30 MB" in capsys.readouterr().err
+    with ProgressLine("x", interactive=False) as line:
+        for done in range(50):
+            line.update(Phase.DOWNLOADING, done * MB, None)
+            line.update(Phase.CHECKING, done * MB, 50 * MB)
+    assert capsys.readouterr().err.splitlines() == ["x: downloading"]
