@@ -35,6 +35,7 @@ _POLL_S = 0.05
 _WATCH_S = 0.2
 _STOP_DEADLINE_S = 30.0
 _LOCK_DEADLINE_S = 30.0
+_REAP_S = 2.0
 
 OnChange = Callable[[DeploymentRecord], None]
 
@@ -225,11 +226,11 @@ def stop_deployment(home: Home) -> DeploymentRecord:
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(record.supervisor_pid)
             process.send_signal(signal.SIGTERM)
-            # A supervisor that started us (tests do) stays a zombie until its parent looks.
             _wait_gone(record, _STOP_DEADLINE_S)
             if supervisor_alive(record):
                 process.kill()
                 _wait_gone(record, _STOP_DEADLINE_S)
+            _wait_reaped(process)
         record = home.read_state() or record
     _end_leftovers(home, record)
     stopped = msgspec.structs.replace(
@@ -276,6 +277,13 @@ def _names(deployments_dir: Path) -> list[str]:
 def _wait_gone(record: DeploymentRecord, deadline_s: float) -> None:
     deadline = time.monotonic() + deadline_s
     while supervisor_alive(record) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+
+
+def _wait_reaped(process: psutil.Process) -> None:
+    """Give its parent, as a rule the system's first process, a moment to clear it from the process list."""
+    deadline = time.monotonic() + _REAP_S
+    while process.is_running() and time.monotonic() < deadline:
         time.sleep(_POLL_S)
 
 
