@@ -72,6 +72,10 @@ async def planned(pilot: Pilot[None]) -> PlannerApp:
     """The app once it has settled: plans or a problem are shown, servers were read."""
     app = pilot.app
     assert isinstance(app, PlannerApp)
-    await until(pilot, lambda: not app.state.looking and not app.state.planning, "a plan")
-    await pilot.pause(0.05)
+
+    def settled() -> bool:
+        busy = any(worker.is_running for worker in app.workers)
+        return not busy and not app.state.looking and not app.state.planning
+
+    await until(pilot, settled, "a plan")
     return app

@@ -27,7 +27,7 @@ async def test_shows_machine_pairs_and_the_memory_of_the_chosen_one(world: World
         text = screen_text(app)
         assert "Acme GPU 24" in text
         assert "18.0 GiB of 24.0 GiB free" in text
-        assert "not usable: it is lost" in text
+        assert "! cuda:1 Acme GPU 8 cannot be used: it is lost" in text
         assert "writer-8b-instruct-2026 Q4_K_M" in text
         for component in ("weights", "KV cache", "compute", "overhead", "free"):
             assert component in text

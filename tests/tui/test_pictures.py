@@ -19,7 +19,7 @@ Snap = Callable[[App[Any]], None]
 SIZES = [(80, 24), (120, 40), (40, 12)]
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", SIZES, ids="{0[0]}x{0[1]}".format)
 async def test_home(world: World, snap: Snap, size: tuple[int, int]) -> None:
     world.servers = (server(),)
     app = PlannerApp(world.services)
@@ -45,7 +45,7 @@ async def test_nothing_fits(world: World, snap: Snap) -> None:
         snap(app)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+@pytest.mark.parametrize("size", SIZES[:2], ids="{0[0]}x{0[1]}".format)
 async def test_launch_under_way(world: World, snap: Snap, size: tuple[int, int]) -> None:
     app = PlannerApp(world.services)
     async with app.run_test(size=size) as pilot:

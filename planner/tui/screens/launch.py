@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from planner.tui.app import PlannerApp
 
 _PERCENT = re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d+)?) ?%")
+_WIDE_GAP = re.compile(r" {2,}")
 _DRAWN_BAR = re.compile(r"\[[#-]+\] ?")
 """The command line's own bar; ours is drawn below the words."""
 _MAX_LOG_LINES = 5000
@@ -66,7 +67,7 @@ class LaunchStatus(Fitted):
 
     def _progress(self, launch: Launch, width: int) -> list[Content]:
         share = percent_in(launch.line)
-        words = launch.line if share is None else _DRAWN_BAR.sub("", launch.line)
+        words = launch.line if share is None else _WIDE_GAP.sub(", ", _DRAWN_BAR.sub("", launch.line))
         line = hanging(" ", words or f"starting {self.marks.ellipsis}", width)
         if share is None:
             return [line]

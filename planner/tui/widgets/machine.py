@@ -43,7 +43,7 @@ class Machine(Fitted):
             )
         if self.hardware is None:
             return Content.styled(f"looking at this machine {self.marks.ellipsis}", MUTED)
-        rows = [self._device(device) for device in self.hardware.devices]
+        rows = [self._device(device) for device in self.hardware.devices if device.usable]
         table = Table(
             _COLUMNS,
             [*rows, self._host(self.hardware)],
@@ -51,12 +51,9 @@ class Machine(Fitted):
             ellipsis=self.marks.ellipsis,
             header=False,
         )
-        return lines(table.lines)
+        return lines([*table.lines, *(self._unusable(d, width) for d in self.hardware.devices if not d.usable)])
 
     def _device(self, device: Device) -> Sequence[Cell | str]:
-        if not device.usable:
-            why = f"not usable: {device.note}" if device.note else "not usable"
-            return (device.id, device.name, "", Cell(why, "$text-warning"), "")
         free = device.memory_free_bytes if device.memory_free_bytes is not None else device.memory_budget_bytes
         return (
             Cell(device.id, "bold"),
@@ -65,6 +62,10 @@ class Machine(Fitted):
             _memory(free, device.memory_total_bytes),
             _bandwidth(device.memory_bandwidth_gbps),
         )
+
+    def _unusable(self, device: Device, width: int) -> Content:
+        why = f": {device.note}" if device.note else ""
+        return hanging(self.marks.warning, f"{device.id} {device.name} cannot be used{why}", width, "$text-warning")
 
     def _host(self, hardware: Hardware) -> Sequence[Cell | str]:
         host = hardware.host

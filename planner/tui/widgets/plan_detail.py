@@ -88,6 +88,7 @@ class PlanDetail(VerticalScroll):
         bars, models, words = self.query_one(Bars), self.query_one(Models), self.query_one(Words)
         bars.plan = models.plan = words.plan = plan
         words.notes = notes
+        self.query_one("#figures").display = plan is not None
         for part in (bars, models, words):
             part.redraw()
         self.border_title = "Memory and reasons" if plan is None else f"Plan {plan.rank} ({plan.label})"
