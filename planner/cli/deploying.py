@@ -233,6 +233,11 @@ def _run(session: Session, home: Home, spec: DeploymentSpec, *, detach: bool) ->
             return _stay(session, home, supervisor)
         except _StopSignal:
             return ExitCode.OK if ready else ExitCode.INTERRUPTED
+        except KeyboardInterrupt:
+            if not ready:
+                raise
+            # The usual way to end it, not an interruption worth a line of its own.
+            return ExitCode.INTERRUPTED
         finally:
             if not (detach and ready):
                 _end(session, home, supervisor)

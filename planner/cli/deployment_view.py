@@ -79,7 +79,7 @@ def process_table(record: DeploymentRecord) -> list[str]:
         )
         for process in record.processes
     ]
-    headings = ("  role", "model", "state", "memory (est.)", "tg tok/s (est.)", "pp tok/s (est.)")
+    headings = ("  role", "model", "state", "buffers (est.)", "tg tok/s (est.)", "pp tok/s (est.)")
     return table(headings, rows, right=frozenset({3, 4, 5}))
 
 
@@ -112,8 +112,8 @@ def _memory(process: ProcessRecord) -> str:
         return "memory not reported"
     measured = format_gib(process.memory_measured_bytes)
     if process.memory_estimated_bytes is None:
-        return f"{measured} of memory"
-    return f"{measured} of memory ({format_gib(process.memory_estimated_bytes)} estimated)"
+        return f"its buffers take {measured}"
+    return f"its buffers take {measured} ({format_gib(process.memory_estimated_bytes)} estimated)"
 
 
 def _beside(measured: float | None, estimated: float | None, show: Callable[[float], str]) -> str:

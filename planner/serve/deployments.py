@@ -140,6 +140,8 @@ def start_supervisor(home: Home, spec: DeploymentSpec, *, stall_s: float | None 
         _end_leftovers(home, old)
     home.make()
     home.state.unlink(missing_ok=True)
+    for log_file in home.log("supervisor").parent.glob("*.log*"):
+        log_file.unlink(missing_ok=True)
     home.write_plan(spec)
     extra = [] if stall_s is None else [str(stall_s)]
     log = open_log(home.log("supervisor"))

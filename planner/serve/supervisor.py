@@ -29,7 +29,7 @@ from planner.serve.family import create_time
 from planner.serve.gateway.app import GatewayConfig, create_app
 from planner.serve.gateway_server import GatewayServer, bind_gateway
 from planner.serve.process import STALL_S, EngineProcess
-from planner.serve.records import ESSENTIAL_CHECKS, first_record, ready_record, verified_record
+from planner.serve.records import ESSENTIAL_CHECKS, first_record, ready_record, slow_notes, verified_record
 from planner.serve.state import DeploymentRecord, DeploymentSpec, ErrorRecord, Home, ProcessRecord
 from planner.serve.upstream import RoleState, Upstream, Upstreams
 from planner.serve.verify import VerifyReport, verify
@@ -171,6 +171,8 @@ class Supervisor:
             self.request_stop()
             return
         self._record = verified_record(self._record, report)
+        for text in slow_notes(self._spec, report):
+            self._note(text)
         for role, process in self._crew.running():
             self._update(role, memory_rss_bytes=process.memory_rss_bytes())
         self._show()
