@@ -9,6 +9,7 @@ from planner.core.hardware import Backend
 from planner.core.model import Model, Role, Variant
 from planner.core.quants import bits_per_weight
 from planner.core.values import decode_value
+from planner.core.variants import default_variant
 from planner.core.workload import KvType, Settings
 from planner.errors import BadDataError, UsageError
 
@@ -111,22 +112,3 @@ def parse_request(line: bytes | str) -> EstimateRequest:
     if request.n_gpus > 64:
         raise BadDataError("“n_gpus” is at most 64.", reference="bad-request")
     return request
-
-
-def default_variant(model: Model) -> Variant:
-    """The quant to take when none is named: Q4_K_M for generators, the most exact one up to Q8_0 for the others.
-
-    Raises UsageError when the catalog knows no file of the model.
-    """
-    order = ("Q4_K_M", "Q4_K_S", "Q5_K_M", "MXFP4", "Q8_0") if model.role is Role.GENERATION else ("Q8_0", "F16")
-    for quant in order:
-        variant = model.variant(quant)
-        if variant is not None:
-            return variant
-    if model.variants:
-        return model.variants[0]
-    raise UsageError(
-        f"The catalog knows no file of {model.id}.",
-        hint=model.deploy_note or "Name a quant type, or give file_bytes.",
-        reference="no-variant",
-    )

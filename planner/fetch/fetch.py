@@ -38,7 +38,6 @@ from planner.net.http import make_session, require_online
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})\.gguf")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,99}")
-_PREFERRED = ("Q4_K_M", "Q8_0")
 
 
 @dataclass(frozen=True)
@@ -75,18 +74,6 @@ class _HubFile:
             origin=f"{self.snapshot.repo}@{self.snapshot.commit}/{self.name}",
             revision=self.snapshot.commit,
         )
-
-
-def default_variant(model: Model) -> Variant:
-    """The quant taken when none is named: Q4_K_M, else Q8_0, else the first. Raises UsageError without any."""
-    if not model.variants:
-        raise UsageError(
-            f"{model.id} has no file that could be fetched. {model.deploy_note}".strip(),
-            hint="Choose another model: planner models.",
-            reference="not-deployable",
-        )
-    found = (model.variant(quant) for quant in _PREFERRED)
-    return next((variant for variant in found if variant is not None and variant.artifacts), model.variants[0])
 
 
 def store_file(model: Model, variant: Variant, artifact: Artifact) -> RepoPath | None:

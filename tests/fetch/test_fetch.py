@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from planner.config import Config
-from planner.core.model import Artifact, Model, Variant
+from planner.core.model import Artifact
 from planner.core.values import RepoId, RepoPath
 from planner.errors import (
     AccessError,
@@ -22,11 +22,10 @@ from planner.errors import (
     OfflineError,
     PlannerError,
     RemoteError,
-    UsageError,
 )
 from planner.fetch.disk import Disk
 from planner.fetch.download import Patience
-from planner.fetch.fetch import default_variant, fetch_variant, find_variant, shard_names
+from planner.fetch.fetch import fetch_variant, find_variant, shard_names
 from planner.fetch.lock import locked
 from planner.fetch.store import FetchedModel, Store
 from tests.fetch.lying_hub import Lie, LyingHub
@@ -341,24 +340,6 @@ def test_store_lists_what_it_has(fetch: Fetcher, payload: bytes) -> None:
     fetched = fetch()
     assert [file.path for file in fetch.store.files()] == [fetched.path]
     assert fetch.store.verify(fetched.files[0])
-
-
-def variants(*quants: str) -> tuple[Variant, ...]:
-    return tuple(Variant(quant=quant, artifacts=(artifact(),)) for quant in quants)
-
-
-@pytest.mark.parametrize(
-    ("quants", "chosen"),
-    [(("F16", "Q8_0", "Q4_K_M"), "Q4_K_M"), (("F16", "Q8_0"), "Q8_0"), (("F16", "F32"), "F16")],
-)
-def test_the_default_quant(make_model: "MakeModel", quants: tuple[str, ...], chosen: str) -> None:
-    model: Model = msgspec.structs.replace(make_model(), variants=variants(*quants))
-    assert default_variant(model).quant == chosen
-
-
-def test_a_model_without_files_is_a_usage_error(make_model: "MakeModel") -> None:
-    with pytest.raises(UsageError):
-        default_variant(msgspec.structs.replace(make_model(), variants=()))
 
 
 def test_a_holder_that_does_nothing_is_named_in_the_end(config: Config, progress: "Recorder") -> None:

@@ -47,7 +47,8 @@ def fetch(session: Session, model: str | None, list_only: bool) -> None:
 
 def _fetch(session: Session, model: Model, variant: Variant | None) -> None:
     from planner.cli.progress import ProgressLine
-    from planner.fetch.fetch import default_variant, fetch_variant
+    from planner.core.variants import default_variant
+    from planner.fetch.fetch import fetch_variant
     from planner.fetch.store import Store
 
     if not model.deployable:
