@@ -3,6 +3,12 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples every time, and no deadline: a busy machine is not a failure. `--hypothesis-profile=default`
+# searches afresh.
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.load_profile("steady")
 
 _PRIVATE = (
     "HF_TOKEN",

@@ -96,7 +96,7 @@ class Surroundings:
         try:
             with (self.path(path) if isinstance(path, str) else path).open("rb") as file:
                 return file.read(1 << 20).decode("utf-8", "replace").strip()
-        except OSError:
+        except (OSError, ValueError):  # ValueError: a path with a null byte, made of another file's content
             return None
 
     def read_int(self, path: Path | str, base: int = 10) -> int | None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from planner.probe.cgroup import Limits, read_limits
@@ -175,6 +175,7 @@ def test_a_limit_that_makes_no_sense_is_none(tree: Tree, text: str) -> None:
     assert limits == Limits()
 
 
+@example(cgroup="\0", mountinfo="")
 @given(cgroup=st.text(max_size=60), mountinfo=st.text(max_size=120))
 def test_no_content_of_proc_breaks_it(tmp_path_factory: pytest.TempPathFactory, cgroup: str, mountinfo: str) -> None:
     root = tmp_path_factory.mktemp("root")

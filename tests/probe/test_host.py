@@ -1,11 +1,14 @@
 """All sources together: any subset of answers is a machine, and no source can hold up or break the rest."""
 
+import contextlib
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from planner.core.hardware import Backend, Device, DeviceKind, DeviceSpec, Vendor
@@ -160,8 +163,12 @@ def test_a_program_that_hangs_is_stopped_with_its_children_and_its_words_kept(tm
     finished = run_program(["sh", "-c", f"cd {tmp_path} && exec sh run.sh"], 1.0, {})
     assert finished == Finished(None, "early\n", timed_out=True)
     child = int((tmp_path / "child").read_text())
-    state = Path(f"/proc/{child}/stat")
-    assert not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] in "ZX"
+    # The signal was sent; the kernel ends it in its own time.
+    while psutil.pid_exists(child):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if psutil.Process(child).status() in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}:
+                break
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("argv", [["/no/such/program"], ["/"], ["a\0b"]])
