@@ -52,8 +52,11 @@ def perplexity_increase(quant: str) -> float:
 
     Absolute increases of Llama-3-8B (F16: 6.2332) from llama.cpp's `llama-quantize --help`; i-quants and ternary
     types, which it does not list, are placed among them by their bits per weight. MXFP4 counts as lossless: the
-    models published in it were trained for it. Unknown names count as a small 4-bit type.
+    models published in it were trained for it; MXFP4_MOE is a requantisation by others and counts as Q4_K_S.
+    Unknown names count as a small 4-bit type.
     """
+    if quant.upper() == "MXFP4_MOE":
+        quant = "Q4_K_S"
     return _PERPLEXITY_INCREASE.get(canonical(quant), 0.4) / _BASE_PERPLEXITY
 
 
