@@ -13,11 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import msgspec
-
-from planner.core.values import Digest, decode_value, encode_value
+from planner.core.values import Digest
 from planner.errors import AccessError, IntegrityError, PlannerError, RemoteError
-from planner.fetch.disk import CHUNK_BYTES, Disk, disk_errors, require_space, write_atomically
+from planner.fetch.disk import CHUNK_BYTES, Disk, disk_errors, require_space
+from planner.fetch.partial import PartialNote, discard, open_partial, read_note, write_note
 from planner.fetch.progress import Phase, Progress
 from planner.fetch.store import Expected, Place
 from planner.fetch.stream import SLICE_S, Cut, Download, Ended, Head
@@ -62,15 +61,6 @@ class Received:
     sha256: Digest
     verified: bool
     bytes_transferred: int
-
-
-class PartialNote(msgspec.Struct, frozen=True):
-    """Whose bytes the partial file holds."""
-
-    url: str
-    etag: str | None
-    sha256: Digest | None
-    size: int | None
 
 
 @dataclass(frozen=True)
@@ -122,7 +112,7 @@ class Downloader:
             except _MismatchError as wrong:
                 transferred = run.transferred
                 if wrong.spoilt:
-                    _discard(place)
+                    discard(place)
                 if last:
                     raise IntegrityError(
                         f"{place.final.name} came with the wrong {wrong.promised.split()[0]}, twice: "
@@ -165,7 +155,7 @@ class _Run:
         self.transferred = transferred_before
         with disk_errors(place.final, kept=place.partial):
             place.partial.parent.mkdir(parents=True, exist_ok=True)
-            with _open_partial(place) as file:
+            with open_partial(place) as file:
                 self._resume(file)
                 if self._total is not None:
                     require_space(owner._disk, place.partial.parent, size_bytes=self._total, have_bytes=self._offset)
@@ -175,7 +165,7 @@ class _Run:
     def _resume(self, file: BinaryIO) -> None:
         """Take over what an earlier run left, if it is the same file; hash it on the way."""
         size = file.seek(0, 2)
-        note = _read_note(self._place)
+        note = read_note(self._place)
         if size == 0:
             return
         same_hash = note is not None and note.sha256 is not None and note.sha256 == self._expected.sha256
@@ -368,7 +358,7 @@ class _Run:
             return
         magic = next((m for suffix, m in _MAGIC.items() if name.lower().endswith(suffix)), None)
         if magic is not None and not self._head.startswith(magic):
-            _discard(self._place)
+            discard(self._place)
             raise IntegrityError(
                 f"What the server sent as {name} is not such a file (it begins with {self._head[:8]!r}).",
                 hint="The repository may hold only a pointer to the file, or a proxy answered instead.",
@@ -408,8 +398,7 @@ class _Run:
 
     def _write_note(self) -> None:
         note = PartialNote(self._remote.url, self._etag, self._expected.sha256, self._total)
-        body = msgspec.json.encode(note, enc_hook=encode_value)
-        write_atomically(self._place.partial_entry, body, self._owner._disk)
+        write_note(self._place, note, self._owner._disk)
 
 
 _NOT_OURS = object()
@@ -428,22 +417,3 @@ def _web_page(host: str, name: str) -> RemoteError:
 def _length(headers: Mapping[str, str]) -> int | None:
     text = headers.get("Content-Length", "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
-
-
-def _discard(place: Place) -> None:
-    with disk_errors(place.partial):
-        place.partial.unlink(missing_ok=True)
-        place.partial_entry.unlink(missing_ok=True)
-
-
-def _open_partial(place: Place) -> BinaryIO:
-    """The partial file for reading and writing, without a buffer that a killed process would lose."""
-    place.partial.touch(exist_ok=True)
-    return place.partial.open("r+b", buffering=0)
-
-
-def _read_note(place: Place) -> PartialNote | None:
-    try:
-        return msgspec.json.decode(place.partial_entry.read_bytes(), type=PartialNote, dec_hook=decode_value)
-    except (OSError, msgspec.MsgspecError, ValueError):
-        return None
