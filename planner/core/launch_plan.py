@@ -9,9 +9,9 @@ from enum import StrEnum
 
 import msgspec
 
-from planner.core.estimate import Estimate
+from planner.core.estimate import HOST, Estimate
 from planner.core.hardware import Backend
-from planner.core.model import Model, Pooling, Role, Variant
+from planner.core.model import Model, Role, Variant
 from planner.core.recommendation import Choice, Recommendation
 from planner.core.workload import Settings
 
@@ -126,11 +126,12 @@ def engine_argv(
     if process.backend is Backend.CPU:
         # Zero layers alone would still let a GPU build take memory of the card for its work buffers.
         wanted.append(("--device", "none"))
-    if process.tensor_split and len(process.tensor_split) > 1:
-        wanted.append(("--tensor-split", ",".join(f"{share:g}" for share in process.tensor_split)))
+    wanted += _device_flags(process, flags)
     match process.role:
         case Role.EMBEDDING:
-            wanted += [("--embeddings", None), ("--pooling", (process.model.pooling or Pooling.MEAN).value)]
+            wanted.append(("--embeddings", None))
+            if process.model.pooling is not None:
+                wanted.append(("--pooling", process.model.pooling.value))
         case Role.RERANKER:
             wanted.append(("--reranking", None))
         case Role.GENERATION:
@@ -143,6 +144,25 @@ def engine_argv(
         if flag in flags:
             argv += [flag] if value is None else [flag, value]
     return tuple(argv)
+
+
+def _device_flags(process: ProcessPlan, flags: AbstractSet[str]) -> list[tuple[str, str | None]]:
+    """Which GPUs take layers, and in which proportion.
+
+    CUDA cards are named (`cuda:1` is the engine's CUDA1), so that no runtime context is made on a card that the
+    plan leaves alone; other backends name theirs differently from build to build and get the proportions only.
+    """
+    split = process.tensor_split or ()
+    used = [row.device for row in process.estimate.memory.devices if row.device != HOST]
+    numbers = [name.removeprefix("cuda:") for name in used]
+    found: list[tuple[str, str | None]] = []
+    known = bool(numbers) and all(number.isdigit() for number in numbers)
+    if process.backend is Backend.CUDA and "--device" in flags and known:
+        found.append(("--device", ",".join(f"CUDA{number}" for number in numbers)))
+        split = tuple(share for share in split if share)
+    if len(split) > 1:
+        found.append(("--tensor-split", ",".join(f"{share:g}" for share in split)))
+    return found
 
 
 def embedded_parameters(process: ProcessPlan, *, model_path: str, api_key: str) -> dict[str, object]:

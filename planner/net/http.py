@@ -5,6 +5,7 @@ requests and urllib3 are imported when a session is made, never with this module
 
 import ipaddress
 import random
+import socket
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
@@ -75,6 +76,11 @@ def is_private(host: str) -> bool:
     try:
         return not ipaddress.ip_address(name).is_global
     except ValueError:
+        pass
+    try:
+        # `127.1`, `0x7f.0.0.1`: not canonical, but the resolver takes them for addresses all the same.
+        return not ipaddress.IPv4Address(socket.inet_aton(name)).is_global
+    except OSError:
         return False
 
 

@@ -318,9 +318,7 @@ def _visible(here: Surroundings, answer: Answer, devices: list[Device], notes: l
         return tuple(devices)
     notes.append(f"CUDA_VISIBLE_DEVICES={printable(value or '')} is set: {len(order)} of {len(uuids)} GPUs are used.")
     if len({d.slug for d in devices}) > 1 and here.environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
-        notes.append(
-            "Numbers in it follow CUDA's own order unless CUDA_DEVICE_ORDER=PCI_BUS_ID; PCI order was assumed."
-        )
+        notes.append("Its numbers are read in PCI order, and engines are started with CUDA_DEVICE_ORDER=PCI_BUS_ID.")
     shown = [devices[i] for i in order if i < len(devices)]
     hidden = [
         msgspec.structs.replace(d, usable=False, memory_budget_bytes=None, note="hidden by CUDA_VISIBLE_DEVICES")

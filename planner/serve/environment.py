@@ -39,6 +39,9 @@ def engine_environment(
     names = _ALLOWED | _ALLOWED_FOR_PYTHON if python else _ALLOWED
     kept = {name: value for name, value in environ.items() if name in names or name.startswith("LC_")}
     kept["XDG_CONFIG_HOME"] = str(config_home)
+    # The probe numbers cards as the driver does; CUDA's own default is fastest first, and a plan for unlike cards
+    # would land on the wrong one.
+    kept["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     if temp_dir is not None:
         kept["TMPDIR"] = str(temp_dir)
     return kept

@@ -63,6 +63,32 @@ def test_an_embedder_is_told_its_pooling() -> None:
     assert "--jinja" not in made
 
 
+def test_without_a_known_pooling_the_file_decides() -> None:
+    model = msgspec.structs.replace(process(Role.EMBEDDING).model, pooling=None)
+    assert "--pooling" not in argv(EngineKind.LLAMA_SERVER, Role.EMBEDDING, model=model)
+
+
+def test_only_the_cards_that_take_layers_are_named() -> None:
+    plan = process(Role.GENERATION)
+    rows = tuple(
+        msgspec.structs.replace(plan.estimate.memory.devices[0], device=name) for name in ("cuda:0", "cuda:2")
+    )
+    memory = msgspec.structs.replace(plan.estimate.memory, devices=(*rows, plan.estimate.memory.devices[0]))
+    estimate = msgspec.structs.replace(plan.estimate, memory=memory)
+    changes = {"backend": Backend.CUDA, "n_gpu_layers": 13, "estimate": estimate, "tensor_split": (7.0, 0.0, 6.0)}
+    made = argv(EngineKind.LLAMA_SERVER, Role.GENERATION, **changes)
+    assert value(made, "--device") == "CUDA0,CUDA2"
+    assert value(made, "--tensor-split") == "7,6"
+    made = argv(EngineKind.LLAMA_SERVER, Role.GENERATION, **{**changes, "backend": Backend.ROCM})
+    assert "--device" not in made
+    assert value(made, "--tensor-split") == "7,0,6"
+
+
+def test_cards_are_numbered_as_the_probe_numbers_them() -> None:
+    made = engine_environment({"CUDA_DEVICE_ORDER": "FASTEST_FIRST"}, config_home=Path("/c"))
+    assert made["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+
+
 def test_a_flag_its_help_does_not_name_is_not_passed() -> None:
     made = argv(EngineKind.LLAMA_SERVER, Role.GENERATION, flags="--host --port --api-key-file --ctx-size")
     assert {part for part in made if part.startswith("--")} == {"--host", "--port", "--api-key-file", "--ctx-size"}
