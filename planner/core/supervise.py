@@ -2,7 +2,8 @@
 
 Times are seconds of any monotonic clock; `now` is always an argument. A process that dies before it ever answered
 is not restarted (the same would happen again, and the person who started it is waiting for the reason). One that
-dies later is restarted after 1, 2 and 4 s, and given up on after three crashes within 60 s.
+dies later is restarted after 1, 2 and 4 s, and given up on after three crashes within 60 s, or when it dies again
+after all three delays without having answered for 60 s in between: loading slowly must not make a crash loop endless.
 """
 
 from enum import StrEnum
@@ -14,6 +15,8 @@ from planner.core.model import Role
 RESTART_DELAYS_S = (1.0, 2.0, 4.0)
 CRASH_WINDOW_S = 60.0
 CRASH_LIMIT = 3
+STREAK_LIMIT = len(RESTART_DELAYS_S) + 1
+"""Crashes in a row, however far apart, without a whole window of answering between two of them."""
 
 
 class Phase(StrEnum):
@@ -174,10 +177,10 @@ def _exited(
     crashes = (*(t for t in process.crashes if now - t <= CRASH_WINDOW_S), now)
     ran_well = process.ready_at is not None and now - process.ready_at > CRASH_WINDOW_S
     streak = 1 if ran_well else process.streak + 1
-    if permanent or len(crashes) >= CRASH_LIMIT:
+    if permanent or len(crashes) >= CRASH_LIMIT or streak >= STREAK_LIMIT:
         phase, restart_at = Phase.FAILED, None
     else:
-        phase, restart_at = Phase.RESTARTING, now + RESTART_DELAYS_S[min(streak, len(RESTART_DELAYS_S)) - 1]
+        phase, restart_at = Phase.RESTARTING, now + RESTART_DELAYS_S[streak - 1]
     changed = msgspec.structs.replace(
         process, phase=phase, restart_at=restart_at, crashes=crashes, streak=streak, reason=reason, ready_at=None
     )

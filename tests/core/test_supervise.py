@@ -101,6 +101,31 @@ def test_a_crash_while_restarting_counts() -> None:
     assert state.process(GENERATOR).phase is Phase.FAILED
 
 
+@pytest.mark.parametrize("load_s", [0.5, 25.0, 31.0, 120.0])
+@pytest.mark.parametrize("answers", [True, False])
+@pytest.mark.parametrize("alive_s", [0.5, 30.0, 60.0])
+def test_a_crash_loop_ends_however_slowly_each_life_loads(load_s: float, answers: bool, alive_s: float) -> None:
+    state, _ = play((1000, CRASH), state=running())
+    now, starts = 1000.0, 0
+    while (process := state.process(GENERATOR)).phase is Phase.RESTARTING and starts < 10:
+        assert process.restart_at is not None
+        state, actions = play((process.restart_at, Ticked()), state=state)
+        starts += len(actions)
+        now = process.restart_at + load_s
+        if answers:
+            state, _ = play((now, BecameReady(GENERATOR)), state=state)
+        state, _ = play((now + alive_s, CRASH), state=state)
+    assert state.process(GENERATOR).phase is Phase.FAILED
+    assert starts <= 3
+
+
+def test_crashes_with_a_quiet_minute_between_them_never_add_up() -> None:
+    state = running()
+    for crash in range(100, 1000, 100):
+        state, _ = play((crash, CRASH), (crash + 4, Ticked()), (crash + 30, BecameReady(GENERATOR)), state=state)
+    assert state.process(GENERATOR).phase is Phase.RUNNING
+
+
 def test_what_cannot_be_helped_by_a_restart_is_not_restarted() -> None:
     state, actions = play((10, Exited(GENERATOR, "gone", permanent=True)), (99, Ticked()), state=running())
     assert state.process(GENERATOR).phase is Phase.FAILED
