@@ -32,6 +32,8 @@ START_LIMIT_S = 3600.0
 STOP_GRACE_S = 10.0
 _POLL_S = 0.05
 _HEALTH_FAILURES = 3
+_EXIT_S = 1.0
+"""How long after a broken request its cause, the end of the engine, may take to be seen."""
 _LISTENING = re.compile(r"listening on http://127\.0\.0\.1:(\d{1,5})(?![\d.])")
 _KEPT_LINES = 4000
 
@@ -107,7 +109,7 @@ class EngineProcess:
                     url = f"http://127.0.0.1:{port}"
                     status = await health(client, url)
                     if status == httpx2.codes.OK:
-                        await probe(url)
+                        await self._ask(probe, url)
                         return Ready(url=url, listening_pid=pid, seconds=clock() - started)
                     answered = f"HTTP {status}" if status else "nothing"
                 if clock() - moved > stall_s or clock() - started > limit_s:
@@ -168,6 +170,25 @@ class EngineProcess:
             return sum(int(member.memory_info().rss) for member in members(self.pid))
         except psutil.Error:
             return None
+
+    async def _ask(self, probe: Callable[[str], Awaitable[None]], url: str) -> None:
+        """Await `probe(url)`; an engine that ends meanwhile is explained by its end, not by the broken answer."""
+        asking = asyncio.ensure_future(probe(url))
+        ending = asyncio.ensure_future(self._process.wait())
+        try:
+            await asyncio.wait({asking, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                raise self.explain_exit()
+            try:
+                await asking
+            except LaunchError as error:
+                if await self._exited_within(_EXIT_S):
+                    raise self.explain_exit() from error
+                raise
+        finally:
+            asking.cancel()
+            ending.cancel()
+            await asyncio.gather(asking, ending, return_exceptions=True)
 
     async def _exited_within(self, seconds: float) -> bool:
         if self._process.returncode is not None:

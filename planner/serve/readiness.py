@@ -22,9 +22,12 @@ def role_probe(
         async with loopback_client(api_key, timeout_s=timeout_s) as client:
             try:
                 response = await client.post(url + path, json=body)
-                answer = response.json()
-            except (httpx2.HTTPError, ValueError) as error:
-                raise _unfit(role, f"{type(error).__name__}: {error}") from error
+            except httpx2.HTTPError as error:
+                raise _unfit(role, f"nothing usable ({type(error).__name__}: {error})") from error
+        try:
+            answer = response.json()
+        except ValueError as error:
+            raise _unfit(role, f"HTTP {response.status_code} with something that is not JSON") from error
         if response.status_code != httpx2.codes.OK:
             raise _unfit(role, f"HTTP {response.status_code}: {response.text[:300]}")
         if role is Role.EMBEDDING:
@@ -55,7 +58,7 @@ def _vector_length(answer: object) -> int | None:
 
 def _unfit(role: Role, what: str) -> LaunchError:
     return LaunchError(
-        f"The {role.value} engine started, but does not do its job: it answered {what}.",
+        f"The {role.value} engine started, but does not do its job: it answered {what.rstrip(' .')}.",
         hint="The model file may not be what the catalog says: planner inspect FILE; planner logs.",
         reference="engine-unfit",
     )

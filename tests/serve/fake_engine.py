@@ -1,4 +1,4 @@
-"""A stand-in for llama-server: its `--help`, its log lines and its HTTP, and thirteen ways to misbehave.
+"""A stand-in for llama-server: its `--help`, its log lines and its HTTP, and many ways to misbehave.
 
 Run as `fake_engine.py MODE ARGUMENTS…`; `install` makes an executable of it that hides the mode.
 """
@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -151,8 +152,26 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.answer(404, {"error": {"message": "no", "code": 404}})
 
+    def before_answering(self) -> None:
+        match self.mode:
+            case "killed-by-request":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "illegal-by-request":
+                os.kill(os.getpid(), signal.SIGILL)
+            case "dies-with-open-connection":
+                # A process of its own keeps the connection open: nobody ever answers, and nobody hangs up.
+                code = "import time; time.sleep(600)"
+                subprocess.Popen([sys.executable, "-IS", "-c", code], pass_fds=[self.connection.fileno()])
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "breaks-off":
+                self.connection.shutdown(socket.SHUT_RDWR)
+                self.close_connection = True
+
     def do_POST(self) -> None:
         body: dict[str, Any] = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
+        self.before_answering()
+        if self.mode == "breaks-off":
+            return
         if self.path == "/die":
             os._exit(3)
         if self.path == "/freeze":

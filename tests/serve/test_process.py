@@ -109,6 +109,38 @@ async def test_an_embedder_with_other_vectors_than_promised_is_refused(tmp_path:
         await engine.stop()
 
 
+@pytest.mark.parametrize(
+    ("mode", "reference"),
+    [
+        ("killed-by-request", "out-of-memory"),
+        ("illegal-by-request", "engine-wrong-cpu"),
+        ("dies-with-open-connection", "out-of-memory"),
+    ],
+)
+async def test_an_engine_that_dies_of_its_first_request_is_not_blamed_on_the_model_file(
+    tmp_path: Path, mode: str, reference: str
+) -> None:
+    engine = await launched(tmp_path, mode)
+    try:
+        async with asyncio.timeout(60):
+            with pytest.raises(LaunchError) as caught:
+                await ready(engine)
+    finally:
+        await engine.stop()
+    assert caught.value.reference == reference
+
+
+async def test_an_engine_that_lives_and_breaks_off_its_answer_is_unfit(tmp_path: Path) -> None:
+    engine = await launched(tmp_path, "breaks-off")
+    try:
+        with pytest.raises(LaunchError) as caught:
+            await ready(engine)
+    finally:
+        await engine.stop()
+    assert caught.value.reference == "engine-unfit"
+    assert ".." not in caught.value.message
+
+
 async def test_stopping_takes_along_what_the_engine_started(tmp_path: Path) -> None:
     engine = await launched(tmp_path, "orphan")
     await ready(engine)
