@@ -1,37 +1,40 @@
 """`planner logs`: what the engines say, without keys."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from planner.cli.output import write_json, write_lines
 from planner.cli.session import Session, common_options
-from planner.errors import NoResultError
+from planner.core.model import Role
+from planner.errors import NoResultError, UsageError
 
 _POLL_S = 0.2
+_ROLES = (*Role, "supervisor")
 
 
 @click.command(short_help="What the engines say.")
-@click.argument("role", required=False, metavar="[embedding|generation|reranker|supervisor]")
+@click.argument("words", nargs=-1, metavar=f"[NAME] [{'|'.join(_ROLES)}]")
 @click.option("--name", metavar="NAME", help="Which deployment, when there are several.")
 @click.option("--lines", "-n", type=click.IntRange(1, 100_000), default=40, show_default=True, help="How many lines.")
 @click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C, or until the deployment ends.")
 @common_options
-def logs(session: Session, *, role: str | None, name: str | None, lines: int, follow: bool) -> None:
+def logs(session: Session, *, words: tuple[str, ...], name: str | None, lines: int, follow: bool) -> None:
     r"""Show the engines' logs; keys are removed. The logs of a stopped deployment stay until the next start.
 
     \b
     Examples:
       planner logs
       planner logs -f generation
+      planner logs default supervisor
     """
     from planner.serve.log_file import LogReader, log_tail
     from planner.serve.redact import redact
 
     folder = session.config.deployments_dir
-    home = folder / (name or _newest(folder))
+    name, role = _wanted(folder, words, name)
+    home = _home(folder, name or _newest(folder))
     found = _files(home, role)
     if session.as_json:
         body = [
@@ -51,6 +54,61 @@ def logs(session: Session, *, role: str | None, name: str | None, lines: int, fo
         time.sleep(_POLL_S)
 
 
+def _wanted(folder: Path, words: tuple[str, ...], name: str | None) -> tuple[str | None, str | None]:
+    """Name and role. A single word is a role if it is one, as a deployment of that name can be given by --name."""
+    match words:
+        case ():
+            return name, None
+        case (word,) if word in _ROLES:
+            return name, word
+        case (word,) if name is not None:
+            raise UsageError(f"There is no role “{word}”.", hint=f"Roles: {', '.join(_ROLES)}.")
+        case (word,):
+            if not _exists(folder, word):
+                raise NoResultError(
+                    f"“{word}” is neither a deployment nor a role.",
+                    hint=f"Deployments: {_names(folder)}. Roles: {', '.join(_ROLES)}.",
+                    reference="no-such-deployment",
+                )
+            return word, None
+        case (first, role) if name is None:
+            if role not in _ROLES:
+                raise UsageError(f"There is no role “{role}”.", hint=f"Roles: {', '.join(_ROLES)}.")
+            return first, role
+    raise UsageError(
+        "planner logs takes one deployment and one role.", hint="For example: planner logs default generation"
+    )
+
+
+def _exists(folder: Path, name: str) -> bool:
+    from planner.serve.state import Home
+
+    try:
+        path = Home(folder, name).path
+    except UsageError:
+        return False
+    return (path / "state.json").exists() or (path / "logs").is_dir()
+
+
+def _names(folder: Path) -> str:
+    found = sorted(path.name for path in folder.glob("[!.]*") if _exists(folder, path.name))
+    return ", ".join(found) or "none"
+
+
+def _home(folder: Path, name: str) -> Path:
+    """The folder of a deployment that exists. Raises UsageError for a name that cannot be one, NoResultError."""
+    from planner.serve.state import Home
+
+    home = Home(folder, name).path
+    if not _exists(folder, name):
+        raise NoResultError(
+            f"There is no deployment named “{name}”.",
+            hint=f"Deployments: {_names(folder)}.",
+            reference="no-such-deployment",
+        )
+    return home
+
+
 def _newest(folder: Path) -> str:
     """The deployment whose state changed last."""
     states = sorted(folder.glob("*/state.json"), key=lambda path: path.stat().st_mtime_ns)
@@ -67,10 +125,10 @@ def _files(home: Path, role: str | None) -> list[Path]:
     found = sorted((home / "logs").glob("*.log"))
     chosen = [path for path in found if role is None or path.stem == role]
     if not chosen:
-        there: Iterator[str] = (path.stem for path in found)
+        there = ", ".join(path.stem for path in found)
         raise NoResultError(
-            f"“{home.name}” has no log of {role}." if role else f"There is no deployment named “{home.name}”.",
-            hint=f"It has: {', '.join(there)}." if found else "planner status lists what runs.",
+            f"“{home.name}” has no log of {role}." if role else f"“{home.name}” has no logs.",
+            hint=f"It has: {there}." if there else "planner status lists what runs.",
             reference="no-such-log",
         )
     return chosen
