@@ -143,10 +143,6 @@ def remember_wrong_cpu(binary: Path, *, cache_dir: Path) -> None:
 def _ask(kind: EngineKind, binary: Path, environ: Mapping[str, str], run: Runner) -> Capabilities:
     # A llamafile is not executable by every kernel, and names the server's flags only in server mode.
     head = ["sh", str(binary)] if kind is EngineKind.LLAMAFILE else [str(binary)]
-    if not binary.exists():
-        raise explain_os_error(FileNotFoundError(2, "No such file or directory"), str(binary))
-    if binary.is_dir():
-        raise explain_os_error(PermissionError(13, "Is a directory"), str(binary))
 
     def ask(*arguments: str) -> str:
         try:
@@ -160,7 +156,7 @@ def _ask(kind: EngineKind, binary: Path, environ: Mapping[str, str], run: Runner
         except OSError as error:
             raise explain_os_error(error, str(binary)) from error
         if code:
-            raise explain_exit(code, text.splitlines(), engine=str(binary))
+            raise explain_exit(code, text.splitlines(), engine=str(binary), asked=arguments[-1])
         return text
 
     version, build = parse_version(ask("--version"))

@@ -7,6 +7,7 @@ them apart. Killed by the memory controller it says nothing at all (measured, do
 import re
 import signal
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from planner.errors import EngineError
@@ -120,8 +121,20 @@ _CAUSES: tuple[_Cause, ...] = (
 )
 
 
-def explain_exit(returncode: int, lines: Sequence[str], *, engine: str, secrets: Sequence[str] = ()) -> LaunchError:
-    """The error for an engine that exited with this code (negative: a signal) after printing these lines."""
+def explain_exit(
+    returncode: int, lines: Sequence[str], *, engine: str, secrets: Sequence[str] = (), asked: str = ""
+) -> LaunchError:
+    """The error for an engine that exited with this code (negative: a signal) after printing these lines.
+
+    `asked`: the argument it was asked what it is with, such as `--help`, when it was not started to serve.
+    """
+    error = _explained(returncode, lines, engine, secrets)
+    if asked and error.hint in (_WHOLE_LOG, _SMALLER):  # no log was written, and no model was loaded
+        error.hint = f"That was the check of its {asked}. Run {engine} {asked} yourself, or use --engine embedded."
+    return error
+
+
+def _explained(returncode: int, lines: Sequence[str], engine: str, secrets: Sequence[str]) -> LaunchError:
     text = "\n".join(lines[-400:])
     words = last_words(lines, secrets=secrets)
     said = f". It said: {words}" if words else ". It printed nothing."
@@ -173,16 +186,30 @@ def _by_signal(returncode: int) -> tuple[str, str, str] | None:
 
 def explain_os_error(error: OSError, binary: str) -> LaunchError:
     """The error for a program that could not be started at all."""
+    path = Path(binary)
     match error:
-        case FileNotFoundError():
+        case _ if path.is_dir():
+            inside = path / "llama-server"
+            text, hint, reference = (
+                f"{binary} is a folder, not a program.",
+                f"Give the program in it: {inside}." if inside.is_file() else "Give the program itself.",
+                "engine-not-executable",
+            )
+        case FileNotFoundError() if path.is_file():
+            text, hint, reference = (
+                f"{binary} names an interpreter or loader that this system lacks: it was made for another one.",
+                "Get the build for this machine, or use --engine embedded.",
+                "engine-wrong-platform",
+            )
+        case FileNotFoundError() | NotADirectoryError():
             text, hint, reference = (
                 f"There is no program {binary}.",
-                "Install llama.cpp, give its path with --engine-path, or use --engine embedded.",
+                "Check the path, or use another engine: --engine embedded.",
                 "engine-missing",
             )
-        case PermissionError() | IsADirectoryError():
+        case PermissionError():
             text, hint, reference = (
-                f"{binary} may not be executed (it is a folder, or lacks the permission).",
+                f"{binary} may not be executed: it, or a folder above it, lacks the permission.",
                 f"chmod +x {binary}",
                 "engine-not-executable",
             )

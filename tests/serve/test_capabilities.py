@@ -130,6 +130,24 @@ def test_what_is_no_usable_engine_is_told_apart(tmp_path: Path, make: Callable[[
     assert caught.value.hint
 
 
+def test_a_folder_and_a_missing_file_given_as_the_engine_get_their_own_advice(tmp_path: Path) -> None:
+    sources = Sources(cache_dir=tmp_path)
+    with pytest.raises(LaunchError, match="is a folder") as caught:
+        choose_engine("auto", sources, path=tmp_path)
+    assert "chmod" not in caught.value.hint
+    with pytest.raises(LaunchError, match="There is no program") as caught:
+        choose_engine("auto", sources, path=tmp_path / "missing")
+    assert "Check the path" in caught.value.hint
+
+
+def test_a_program_that_fails_when_asked_is_to_be_asked_by_hand(tmp_path: Path) -> None:
+    binary = install(tmp_path / "bin/llama-server", "ready")
+    with pytest.raises(LaunchError, match="exit code 7") as caught:
+        probe_binary(EngineKind.LLAMA_SERVER, binary, cache_dir=tmp_path, run=lambda _argv, _environ: (7, "boo"))
+    assert f"{binary} --version" in caught.value.hint
+    assert "planner logs" not in caught.value.hint
+
+
 def test_a_broken_cache_is_asked_again(tmp_path: Path) -> None:
     binary = install(tmp_path / "bin/llama-server", "ready")
     first = probe_binary(EngineKind.LLAMA_SERVER, binary, cache_dir=tmp_path)

@@ -1,5 +1,7 @@
 """What an engine's death means, from real last words."""
 
+from pathlib import Path
+
 import pytest
 
 from planner.serve.failure import explain_exit, explain_os_error, last_words
@@ -55,6 +57,28 @@ def test_a_program_that_cannot_be_started_names_the_fix(error: OSError, referenc
     assert found.reference == reference
     assert "/opt/llama-server" in found.message
     assert found.permanent
+
+
+def test_the_hint_after_a_failed_question_does_not_speak_of_a_log() -> None:
+    for code, text in ((3, "boo"), (-11, ""), (-9, ""), (1, "std::bad_alloc")):
+        error = explain_exit(code, text.splitlines(), engine="/opt/llama-server", asked="--version")
+        assert "planner logs" not in error.hint
+        assert "/opt/llama-server --version" in error.hint
+    assert "planner logs" in explain_exit(3, ["boo"], engine="x").hint
+    lacking = "libggml.so: cannot open shared object file"
+    assert explain_exit(127, [lacking], engine="x", asked="--help").hint.startswith("Install it")
+
+
+def test_a_path_that_is_not_a_program_is_said_as_what_it_is(tmp_path: Path) -> None:
+    folder = explain_os_error(IsADirectoryError(21, "Is a directory"), str(tmp_path))
+    assert "is a folder" in folder.message
+    assert "chmod" not in folder.hint
+    (tmp_path / "llama-server").write_text("#!/no/such/shell\n")
+    inside = str(tmp_path / "llama-server")
+    assert inside in explain_os_error(PermissionError(13, "Permission denied"), str(tmp_path)).hint
+    assert explain_os_error(FileNotFoundError(2, "No such file"), inside).reference == "engine-wrong-platform"
+    missing = explain_os_error(FileNotFoundError(2, "No such file"), str(tmp_path / "nothing"))
+    assert "Check the path" in missing.hint
 
 
 def test_last_words_prefer_errors_and_cannot_drive_a_terminal() -> None:
