@@ -193,10 +193,20 @@ def _translated(
         refused = access_error(endpoint, repo, status, headers, logged_in=logged_in)
         if refused is not None:
             return refused
-        plain = RemoteError(f"{host} answered {status} when asked about {repo}.", reference=f"http-{status}")
+        plain = RemoteError(
+            f"{host} answered {status} when asked about {repo}.", hint=_hint(status), reference=f"http-{status}"
+        )
         return _RetryError(plain, retry_after_s(headers)) if status in RETRY_STATUSES or status >= 500 else plain
     if isinstance(error, library.errors.HFValidationError):
         return AccessError(f"{repo} is not a repository id the Hub accepts.", reference="not-found")
+    if _is_silence(error):
+        return _RetryError(
+            RemoteError(
+                f"{host} did not answer within {_REQUEST_S:g} s.",
+                hint="Try again later; files that are on this machine already work with --offline.",
+                reference="timeout",
+            )
+        )
     if _is_transport(error):
         return _RetryError(
             RemoteError(
@@ -209,6 +219,21 @@ def _translated(
         hint="A login page or a proxy may have answered in its place. Is HF_ENDPOINT right?",
         reference="bad-answer",
     )
+
+
+def _hint(status: int) -> str:
+    if status >= 500:
+        return "The server has trouble: try again later. Files that are on this machine already work with --offline."
+    if status in RETRY_STATUSES:
+        return "The server asks for patience: try again later, or log in (HF_TOKEN) for a higher limit."
+    return "A proxy may have answered in its place. Is HF_ENDPOINT right?"
+
+
+def _is_silence(error: Exception) -> bool:
+    """Whether the server was reached and then said nothing; a connection that cannot be made is another matter."""
+    import httpx2  # noqa: PLC0415  # huggingface_hub has imported it already
+
+    return isinstance(error, httpx2.ReadTimeout)
 
 
 def _is_transport(error: Exception) -> bool:

@@ -1,6 +1,7 @@
 """What the Hub says about a repository, and the three ways in which it says no."""
 
 import json
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,6 +122,37 @@ def test_passing_trouble_is_waited_out(
 ) -> None:
     hub.api_answers = [(status, {"Retry-After": "0"}, b"")] * 2
     assert hub_room.describe(REPO, None, [FILE], config=config, progress=progress).commit == COMMIT
+
+
+@pytest.mark.parametrize(("status", "says"), [(500, "trouble"), (503, "trouble"), (429, "patience"), (418, "proxy")])
+def test_trouble_that_stays_says_what_to_do(
+    hub: LyingHub, config: Config, progress: "Recorder", status: int, says: str
+) -> None:
+    hub.api_answers = [(status, {"Retry-After": "0"}, b"")] * 20
+    with pytest.raises(RemoteError, match=str(status)) as caught:
+        hub_room.describe(REPO, None, [FILE], config=config, progress=progress)
+    assert says in caught.value.hint
+    assert caught.value.reference == f"http-{status}"
+    if status >= 500:
+        assert "--offline" in caught.value.hint
+
+
+def test_a_silent_server_is_told_from_an_unreachable_one(
+    config: Config, progress: "Recorder", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    monkeypatch.setattr(hub_room, "_REQUEST_S", 0.2)
+    monkeypatch.setattr(hub_room, "TRIES", 1)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        there = replace(config, hf_endpoint=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(RemoteError, match=r"did not answer within 0\.2 s") as caught:
+            hub_room.describe(REPO, None, [FILE], config=there, progress=progress)
+    assert caught.value.reference == "timeout"
+    with pytest.raises(RemoteError, match="could not be reached"):
+        hub_room.describe(REPO, None, [FILE], config=there, progress=progress)
 
 
 def test_a_long_wait_is_told(hub: LyingHub, config: Config, progress: "Recorder") -> None:
