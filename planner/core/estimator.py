@@ -35,14 +35,14 @@ def weights_of(model: Model, variant: Variant) -> WeightTable:
 
 
 def settings_for(model: Model, workload: Workload, context: int) -> Settings:
-    """Engine settings for a role: an embedder reserves a row per token, and its micro-batch is its longest input.
+    """Engine settings for a role. Embedders and rerankers reserve a row per token, and take an input in one go.
 
     Mean and CLS pooling cannot split an input over micro-batches, so ubatch = context per slot; last-token pooling
     can, so a small one saves memory (310 against 1,241 MiB at 512 and 2,048 on a 0.6 B model).
     """
     context = min(context, model.context_length)
     parallel = workload.parallel
-    if model.role is not Role.EMBEDDING:
+    if model.role is Role.GENERATION:
         return Settings(
             context=context * parallel,
             batch=2048,
@@ -50,7 +50,6 @@ def settings_for(model: Model, workload: Workload, context: int) -> Settings:
             parallel=parallel,
             kv_type_k=workload.kv_type,
             kv_type_v=workload.kv_type,
-            embedding=model.role is Role.RERANKER,
         )
     splittable = model.pooling is Pooling.LAST and model.architecture is not None and model.architecture.causal
     longest = min(512, context) if splittable else context

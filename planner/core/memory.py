@@ -122,7 +122,7 @@ def compute_buffer_bytes(arch: Architecture, settings: Settings) -> int:
 def host_compute_bytes(arch: Architecture, settings: Settings) -> int:
     """Host side of a process whose layers are on GPUs: input rows and the attention mask."""
     u = micro_batch(settings)
-    mask = 2 * u * kv_cells(arch, settings).per_sequence if arch.causal else 2 * u * u
+    mask = (2 if settings.flash_attention else 4) * u * (kv_cells(arch, settings).per_sequence if arch.causal else u)
     return u * 4 * arch.embedding_length + mask
 
 
@@ -144,11 +144,12 @@ class Layout(msgspec.Struct, frozen=True):
 
 
 class Pool(msgspec.Struct, frozen=True):
-    """A device (or the host) as a container: its id, backend and what may be taken of it in bytes."""
+    """A device (or the host) as a container: its id, backend, what may be taken of it in bytes, and its speed."""
 
     id: str
     backend: Backend
     budget_bytes: int | None
+    bandwidth_gbps: float | None = None
 
 
 class ProcessMemory:
@@ -164,8 +165,12 @@ class ProcessMemory:
         self._compute = compute_buffer_bytes(arch, settings)
         self._host_compute = host_compute_bytes(arch, settings)
         self._output = output_buffer_bytes(arch, settings)
-        # Several GPUs in one process turn on pipeline copies of the inputs: 3 more of mask and input rows each.
+        # Several GPUs that hold everything turn on pipeline copies of the inputs: 3 more of mask and input rows each.
         self._pipeline = 3 * self._host_compute
+
+    def fixed_bytes(self, pool: Pool, *, shared: bool) -> int:
+        """What a GPU with at least one layer takes before any layer's own bytes."""
+        return self._compute + (self._pipeline if shared else 0) + BACKEND_OVERHEAD_BYTES[pool.backend]
 
     def at(self, layout: Layout, gpus: tuple[Pool, ...], host: Pool, *, unified: bool = False) -> Memory:
         """Bytes per device. On unified memory everything is in the host's pool."""
@@ -173,7 +178,7 @@ class ProcessMemory:
         first = self.units - layout.gpu_units
         rows: list[DeviceMemory] = []
         start = first
-        spread = len(used) > 1
+        spread = len(used) > 1 and first == 0
         for pool, count in used:
             compute = self._compute + (self._pipeline if spread else 0)
             rows.append(

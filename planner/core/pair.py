@@ -137,7 +137,9 @@ def _candidates(
                 settings = settings_for(pin.model, workload, context)
                 process = ProcessMemory(architecture, table, settings)
                 found.append(_Candidate(pin.model, variant, settings, process))
-                if role is Role.EMBEDDING and machine.gpus and not machine.unified:
+                # An embedder on the CPU leaves a card to the generator; a generator on the CPU may use more of a
+                # memory that both share.
+                if machine.gpus and role is (Role.GENERATION if machine.unified else Role.EMBEDDING):
                     found.append(_Candidate(pin.model, variant, settings, process, on_cpu=True))
     return found
 
@@ -163,7 +165,7 @@ def _rate(candidate: _Candidate, machine: Machine, hardware: Hardware, workload:
     if found.placement.verdict is Verdict.NO_FIT:
         return None
     if candidate.on_cpu:
-        found = msgspec.structs.replace(found, placement=_deliberate(found.placement))
+        found = msgspec.structs.replace(found, placement=_deliberate(found.placement, machine))
     generating = candidate.model.role is Role.GENERATION
     rate = found.throughput.tg
     if generating and workload.min_speed and (rate is None or rate.mid < workload.min_speed):
@@ -180,8 +182,9 @@ def _rate(candidate: _Candidate, machine: Machine, hardware: Hardware, workload:
     return _Rated(candidate, found, weighted(terms, workload.prefer), terms)
 
 
-def _deliberate(placement: Placement) -> Placement:
-    return msgspec.structs.replace(placement, reason="on the CPU, which leaves the GPU to the generator")
+def _deliberate(placement: Placement, machine: Machine) -> Placement:
+    why = "which may use more of the shared memory" if machine.unified else "which leaves the GPU to the generator"
+    return msgspec.structs.replace(placement, reason=f"on the CPU, {why}")
 
 
 def _singles(candidates: list[_Candidate], machine: Machine, hardware: Hardware, workload: Workload) -> list[_Rated]:
@@ -309,11 +312,13 @@ def memory_plan(choices: tuple[Choice, ...], machine: Machine) -> MemoryPlan:
         for row in choice.estimate.memory.devices:
             used[row.device] = used.get(row.device, 0) + row.total_bytes
     pools = machine.gpus if machine.unified else (*machine.gpus, machine.host)
+    # A process on the CPU is not bound by what the GPU may take of a shared memory.
+    shared = machine.total_bytes if any(not c.estimate.placement.n_gpu_layers for c in choices) else None
     devices = tuple(
         BudgetUse(
             device=HOST if machine.unified else pool.id,
             total_bytes=used.get(HOST if machine.unified else pool.id, 0),
-            budget_bytes=pool.budget_bytes,
+            budget_bytes=shared if machine.unified and shared is not None else pool.budget_bytes,
         )
         for pool in pools
     )

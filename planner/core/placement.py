@@ -1,7 +1,8 @@
 """Where the layers of a process go: everything on a GPU, over several, partly on the CPU, or nowhere.
 
-Order of what gives way: one GPU before several (each costs a runtime context and a compute buffer), all layers on
-GPUs before some on the CPU, and never a setting of the user's. The answer carries its reason.
+Order of what gives way: one GPU before several (each costs a runtime context and a compute buffer), the fastest
+that holds it, all layers on GPUs before some on the CPU, and never a setting of the user's. The answer carries its
+reason.
 """
 
 import msgspec
@@ -42,13 +43,15 @@ class Machine(msgspec.Struct, frozen=True):
         def reduced(pool: Pool) -> Pool:
             used = taken.get(HOST if self.unified else pool.id, 0)
             budget = None if pool.budget_bytes is None else pool.budget_bytes - used
-            return Pool(id=pool.id, backend=pool.backend, budget_bytes=budget)
+            return msgspec.structs.replace(pool, budget_bytes=budget)
 
         return Machine(gpus=tuple(map(reduced, self.gpus)), host=reduced(self.host), unified=self.unified)
 
 
 def machine_of(hardware: Hardware, *, live: bool, margin: float = 0.0) -> Machine:
     """The containers of a machine: a budget per device, less a share `margin` kept free for comfort.
+
+    With a margin the host keeps at least 2 GiB (a fifth of a small one) of its capacity for the system.
 
     `live`: what is free now; else the capacity, so that the same machine gives the same answer every time.
     Devices that are unusable or of unknown memory take no layers. GPUs of one backend only are combined: the one
@@ -60,7 +63,8 @@ def machine_of(hardware: Hardware, *, live: bool, margin: float = 0.0) -> Machin
     candidates = [d for d in hardware.devices if d.usable and d.memory_budget_bytes]
     unified = [d for d in candidates if d.kind is DeviceKind.UNIFIED]
     discrete = [d for d in candidates if d.kind is DeviceKind.DISCRETE]
-    host_pool = Pool(id=HOST, backend=Backend.CPU, budget_bytes=int(host_bytes * keep))
+    system = 0 if live or not margin else min(2 * GIB, host_bytes // 5)
+    host_pool = Pool(id=HOST, backend=Backend.CPU, budget_bytes=host_bytes - max(int(host_bytes * margin), system))
     if discrete:
         leading = max(discrete, key=lambda d: d.memory_budget_bytes or 0).backend
         pools = tuple(
@@ -68,6 +72,7 @@ def machine_of(hardware: Hardware, *, live: bool, margin: float = 0.0) -> Machin
                 id=d.id,
                 backend=d.backend,
                 budget_bytes=int(keep * ((d.memory_budget_bytes if live else d.memory_total_bytes) or 0)),
+                bandwidth_gbps=d.memory_bandwidth_gbps,
             )
             for d in discrete
             if d.backend is leading
@@ -97,25 +102,45 @@ def place(
     count = len(machine.gpus)
     if not count:
         return _judge(process, machine, Layout(units=()), fixed=False)
-    least = count if all_gpus else 1
     wanted = units if n_gpu_layers is None else min(n_gpu_layers, units)
-    for used in range(least, count + 1):
-        found = _judge(process, machine, _spread(machine, wanted, used), fixed=n_gpu_layers is not None)
+    subsets = [frozenset(range(count))] if all_gpus else _subsets(machine.gpus)
+    for chosen in subsets:
+        found = _judge(process, machine, _spread(process, machine, wanted, chosen), fixed=n_gpu_layers is not None)
         if _gpus_fit(found[1]) and (n_gpu_layers is not None or found[0].verdict is Verdict.FITS):
             return found
     if n_gpu_layers is not None:
         return found
-    return _largest_partial(process, machine)
+    return _largest_partial(process, machine, subsets)
 
 
-def _spread(machine: Machine, units: int, used: int) -> Layout:
-    """Units over the `used` roomiest GPUs, in device order and in proportion to their budgets."""
-    order = sorted(range(len(machine.gpus)), key=lambda i: -(machine.gpus[i].budget_bytes or 0))
-    chosen = frozenset(order[:used])
-    budgets = [max(0, pool.budget_bytes or 0) if i in chosen else 0 for i, pool in enumerate(machine.gpus)]
+def _subsets(gpus: tuple[Pool, ...]) -> list[frozenset[int]]:
+    """Sets of GPUs worth trying, fewer before more; of one size the fastest first, then the roomiest.
+
+    The slowest card of a set rules its speed, so a set is a run of the cards ordered by bandwidth, or by memory.
+    """
+    by_speed = sorted(
+        range(len(gpus)), key=lambda i: (-(gpus[i].bandwidth_gbps or 0.0), -(gpus[i].budget_bytes or 0))
+    )
+    by_room = sorted(range(len(gpus)), key=lambda i: -(gpus[i].budget_bytes or 0))
+    found: dict[frozenset[int], None] = {}
+    for size in range(1, len(gpus) + 1):
+        for start in range(len(gpus) - size + 1):
+            found[frozenset(by_speed[start : start + size])] = None
+        found[frozenset(by_room[:size])] = None
+    return list(found)
+
+
+def _spread(process: ProcessMemory, machine: Machine, units: int, chosen: frozenset[int]) -> Layout:
+    """Units over the chosen GPUs in device order, in proportion to what each has left for layers."""
+    fixed = process.fixed_bytes
+    budgets = [
+        max(0, (pool.budget_bytes or 0) - fixed(pool, shared=len(chosen) > 1)) if i in chosen else 0
+        for i, pool in enumerate(machine.gpus)
+    ]
     total = sum(budgets)
     if not total:
-        return Layout(units=tuple(units if i == 0 else 0 for i in range(len(budgets))))
+        first = min(chosen)
+        return Layout(units=tuple(units if i == first else 0 for i in range(len(budgets))))
     shares = [units * budget / total for budget in budgets]
     counts = [int(share) for share in shares]
     by_remainder = sorted(range(len(shares)), key=lambda i: (counts[i] - shares[i], i))
@@ -124,23 +149,25 @@ def _spread(machine: Machine, units: int, used: int) -> Layout:
     return Layout(units=tuple(counts))
 
 
-def _largest_partial(process: ProcessMemory, machine: Machine) -> tuple[Placement, Memory]:
-    """Bisect for the most units on GPUs that still fit; memory on the GPUs only grows with them."""
+def _largest_partial(
+    process: ProcessMemory, machine: Machine, subsets: list[frozenset[int]]
+) -> tuple[Placement, Memory]:
+    """The most units on GPUs that still fit, over all sets of GPUs; among equals the first set."""
     if machine.unified:
         # Moving layers between GPU and CPU of one pool frees nothing, but the CPU may use more of the pool.
         on_cpu = _judge(process, machine, Layout(units=(0,)), fixed=False)
         on_gpu = _judge(process, machine, Layout(units=(process.units,)), fixed=False)
         return on_gpu if on_cpu[0].verdict is Verdict.NO_FIT else on_cpu
-    gpus = len(machine.gpus)
-    low, high = 0, process.units + 1
-    best = _judge(process, machine, _spread(machine, 0, gpus), fixed=False)
-    while low + 1 < high:
-        middle = (low + high) // 2
-        candidate = _judge(process, machine, _spread(machine, middle, gpus), fixed=False)
-        if _gpus_fit(candidate[1]):
-            low, best = middle, candidate
-        else:
-            high = middle
+    best = _judge(process, machine, Layout(units=(0,) * len(machine.gpus)), fixed=False)
+    for chosen in subsets:
+        low, high = best[0].n_gpu_layers, process.units + 1
+        while low + 1 < high:
+            middle = (low + high) // 2
+            candidate = _judge(process, machine, _spread(process, machine, middle, chosen), fixed=False)
+            if _gpus_fit(candidate[1]):
+                low, best = middle, candidate
+            else:
+                high = middle
     return best
 
 

@@ -60,6 +60,20 @@ def perplexity_increase(quant: str) -> float:
     return _PERPLEXITY_INCREASE.get(canonical(quant), 0.4) / _BASE_PERPLEXITY
 
 
+_TABLE_BLOCK_BYTES = {"Q2": 84 / 256, "Q3": 110 / 256, "Q4": 144 / 256, "Q5": 176 / 256, "Q6": 210 / 256}
+
+
+def token_table_element_bytes(quant: str, row_length: int) -> float | None:
+    """Bytes per element of a token table that is not also the output matrix; None where no rule is known.
+
+    K-quant files keep it in their base type whatever the mix of the rest (Llama-3-8B Q4_K_M: 281.8 MiB, 4.5 bits).
+    """
+    base = canonical(quant)
+    if "_K" in base and row_length % 256 == 0:
+        return _TABLE_BLOCK_BYTES.get(base[:2])
+    return ELEMENT_BYTES.get(base.lower())
+
+
 def table_element_bytes(quant: str, row_length: int) -> float:
     """Bytes per element of an output matrix, or of a token table that doubles as one.
 

@@ -6,7 +6,7 @@ from planner.core.quality import quality
 from planner.core.recommendation import Choice, MemoryPlan
 from planner.core.score import COMFORT_TOKENS_PER_S, READING_TOKENS_PER_S
 from planner.core.workload import Workload
-from planner.units import format_count, format_gib, format_rate
+from planner.units import format_gib, format_rate
 
 
 def reasons_of(
@@ -70,10 +70,3 @@ def _context_reason(choice: Choice, needed: int, workload: Workload) -> str:
 def rate_text(rate: Rate) -> str:
     """A range for people: `53 to 92 tok/s`."""
     return f"{format_rate(rate.low)} to {format_rate(rate.high)} tok/s"
-
-
-def model_line(choice: Choice) -> str:
-    """One line that identifies a choice: name, quant, size."""
-    parameters = choice.model.parameters
-    size = f", {format_count(parameters)} parameters" if parameters else ""
-    return f"{choice.model.id} {choice.variant.quant}{size}"

@@ -13,6 +13,12 @@ from planner.core.variants import default_variant
 from planner.core.workload import KvType, Settings
 from planner.errors import BadDataError, UsageError
 
+_LIMITS = {
+    "context": 2**28, "depth": 2**28, "n_prompt": 2**28, "batch": 2**20, "ubatch": 2**20, "parallel": 256,
+    "n_gpus": 64, "n_gpu_layers": 10_000, "file_bytes": 2**50, "ram_bytes": 2**50,
+}  # fmt: skip
+"""Far beyond every model and machine; the same bounds as the command's options."""
+
 
 class EstimateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The fields of a request (docs/json.md). One of `model`, `spec`, `gguf` names the model.
@@ -109,6 +115,8 @@ def parse_request(line: bytes | str) -> EstimateRequest:
             raise BadDataError(f"“{name}” must be at least 1, got {value}.", reference="bad-request")
     if request.depth < 0 or (request.n_gpu_layers or 0) < 0:
         raise BadDataError("“depth” and “n_gpu_layers” cannot be negative.", reference="bad-request")
-    if request.n_gpus > 64:
-        raise BadDataError("“n_gpus” is at most 64.", reference="bad-request")
+    for name, limit in _LIMITS.items():
+        value = getattr(request, name)
+        if value is not None and value > limit:
+            raise BadDataError(f"“{name}” is at most {limit}, got {value}.", reference="bad-request")
     return request

@@ -37,9 +37,9 @@ _INDEX_FAST = 5_000.0
 
 
 def speed_term(rate: Rate | None, slow: float, fast: float) -> float:
-    """Logarithmic between `slow` (0) and `fast` (1), down to -1 below; an unknown rate counts as slow."""
+    """Logarithmic between `slow` (0) and `fast` (1), down to -1 below; an unknown rate counts as a slow one."""
     if rate is None or rate.mid <= 0:
-        return 0.0
+        return -0.5
     return max(-1.0, min(1.0, math.log(rate.mid / slow) / math.log(fast / slow)))
 
 

@@ -137,7 +137,10 @@ def kv_bytes_per_token(arch: Architecture, settings: Settings) -> float:
 
 
 class _Run(msgspec.Struct, frozen=True):
-    """A placed process and what its tokens cost; `device` is the GPU that sets the pace."""
+    """A placed process and what its tokens cost; `device` is the GPU that sets the pace.
+
+    `parts` are the units (layers, then the output layer) of each GPU as (device, first, end).
+    """
 
     arch: Architecture
     work: Work
@@ -145,6 +148,7 @@ class _Run(msgspec.Struct, frozen=True):
     hardware: Hardware
     placement: Placement
     device: Device | None
+    parts: tuple[tuple[Device, int, int], ...]
     quant: str
 
 
@@ -161,7 +165,8 @@ def estimate_throughput(
     """Rates of a placed process; empty when it does not run or the device's bandwidth is unknown."""
     if placement.verdict is Verdict.NO_FIT:
         return Throughput()
-    device = _leading_device(hardware, placement, memory)
+    devices = _devices_used(hardware, placement, memory)
+    device = min(devices, key=lambda d: d.memory_bandwidth_gbps or 0.0, default=None)
     if placement.n_gpu_layers and (device is None or not device.memory_bandwidth_gbps):
         return Throughput()
     run = _Run(
@@ -171,6 +176,7 @@ def estimate_throughput(
         hardware=hardware,
         placement=placement,
         device=device,
+        parts=_parts(devices, placement),
         quant=quant,
     )
     if settings.embedding:
@@ -178,39 +184,46 @@ def estimate_throughput(
     return Throughput(pp=_prompt_rate(run), tg=_generation_rate(run))
 
 
-def _leading_device(hardware: Hardware, placement: Placement, memory: Memory) -> Device | None:
-    """The device that sets the pace: the slowest of those that hold layers."""
+def _devices_used(hardware: Hardware, placement: Placement, memory: Memory) -> tuple[Device, ...]:
+    """The GPUs that hold layers, in the order of their parts."""
     if not placement.n_gpu_layers:
-        return None
-    used = {row.device for row in memory.devices if row.total_bytes}
-    devices = [d for d in hardware.devices if d.usable and d.id in used]
-    if not devices:
-        # Unified memory: everything is in the host's row.
-        devices = [d for d in hardware.devices if d.usable and d.memory_budget_bytes]
-    return min(devices, key=lambda d: d.memory_bandwidth_gbps or 0.0, default=None)
+        return ()
+    by_id = {device.id: device for device in hardware.devices if device.usable}
+    used = tuple(by_id[row.device] for row in memory.devices if row.device in by_id)
+    if used:
+        return used
+    # On unified memory everything is in the host's row, and the bandwidth is the host's where no sheet says more.
+    shared = next((d for d in by_id.values() if d.memory_budget_bytes), None)
+    if shared is None:
+        return ()
+    bandwidth = shared.memory_bandwidth_gbps or hardware.host.memory_bandwidth_gbps
+    return (msgspec.structs.replace(shared, memory_bandwidth_gbps=bandwidth),)
+
+
+def _parts(devices: tuple[Device, ...], placement: Placement) -> tuple[tuple[Device, int, int], ...]:
+    """Which units each GPU holds: consecutive runs, in device order, after those that stay on the host."""
+    counts = [int(share) for share in placement.tensor_split or () if share] or [placement.n_gpu_layers]
+    start = placement.n_layers - placement.n_gpu_layers
+    found = []
+    for device, count in zip(devices, counts, strict=False):
+        found.append((device, start, start + count))
+        start += count
+    return tuple(found)
 
 
 def _generation_rate(run: _Run) -> Rate:
     arch, work, placement, device = run.arch, run.work, run.placement, run.device
-    share = _quant_share(run.quant)
     on_gpu = placement.n_gpu_layers
     first = placement.n_layers - on_gpu
     seconds = 0.0
     interval = Interval(1.0, 1.0)
     calibrated = True
-    if on_gpu and device is not None and device.memory_bandwidth_gbps:
-        read = sum(work.layer_bytes[first:]) + sum(work.kv_bytes[first:]) + work.output_bytes
-        efficiency = _EFFICIENCY.get((device.vendor, device.backend), _DEFAULT_EFFICIENCY)
-        seconds += read / (efficiency * share * device.memory_bandwidth_gbps * 1e9)
-        moe = _MOE_LAYER_FACTOR if arch.is_moe else 1.0
-        layers = max(0, on_gpu - 1)
-        seconds += layers * moe * _LAYER_SECONDS.get(device.vendor, _DEFAULT_LAYER_SECONDS)
+    for part, start, end in run.parts:
+        layers = min(end, arch.layers) - start
+        seconds += _part_seconds(run, part, start, end) + layers * _layer_seconds(part, arch)
+    if device is not None:
         interval = _TG_MOE if arch.is_moe else _TG
-        if device.fp32_tflops:
-            compute = _COMPUTE_SHARE.get(device.vendor, _DEFAULT_COMPUTE_SHARE)
-            parameters = work.active_layer_parameters * layers / arch.layers + work.output_parameters
-            seconds += 2 * parameters / (compute * device.fp32_tflops * 1e12)
-        else:
+        if not device.fp32_tflops:
             interval = interval.wider(_TG_WITHOUT_PEAK)
         interval, calibrated = _with_device_spread(interval, device)
     if first:
@@ -221,6 +234,28 @@ def _generation_rate(run: _Run) -> Rate:
         interval = interval.wider(_CPU if not on_gpu else _OFFLOAD)
         calibrated = False
     return _rate(1.0 / seconds, interval, calibrated=calibrated)
+
+
+def _part_seconds(run: _Run, device: Device, start: int, end: int) -> float:
+    """Reading and multiplying the units `start` to `end` once on a GPU."""
+    arch, work = run.arch, run.work
+    read = sum(work.layer_bytes[start:end]) + sum(work.kv_bytes[start:end])
+    parameters = work.active_layer_parameters * (min(end, arch.layers) - start) / arch.layers
+    if end > arch.layers:
+        read += work.output_bytes
+        parameters += work.output_parameters
+    efficiency = _EFFICIENCY.get((device.vendor, device.backend), _DEFAULT_EFFICIENCY) * _quant_share(run.quant)
+    seconds = read / (efficiency * (device.memory_bandwidth_gbps or 1.0) * 1e9)
+    if device.fp32_tflops:
+        compute = _COMPUTE_SHARE.get(device.vendor, _DEFAULT_COMPUTE_SHARE)
+        seconds += 2 * parameters / (compute * device.fp32_tflops * 1e12)
+    return seconds
+
+
+def _layer_seconds(device: Device, arch: Architecture) -> float:
+    """Launches and synchronisation of one layer; a MoE layer has about twice the kernels."""
+    factor = _MOE_LAYER_FACTOR if arch.is_moe else 1.0
+    return factor * _LAYER_SECONDS.get(device.vendor, _DEFAULT_LAYER_SECONDS)
 
 
 def _prompt_rate(run: _Run) -> Rate | None:

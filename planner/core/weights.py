@@ -8,7 +8,7 @@ import msgspec
 
 from planner.core.model import Architecture, Variant
 from planner.core.parameters import parameter_table
-from planner.core.quants import bits_per_weight, table_element_bytes
+from planner.core.quants import bits_per_weight, table_element_bytes, token_table_element_bytes
 
 
 class WeightTable(msgspec.Struct, frozen=True):
@@ -49,8 +49,8 @@ def weight_table(arch: Architecture, variant: Variant, parameters: int) -> Weigh
     """Spread a file's bytes over its units; None if its size is unknown.
 
     Exact tensor bytes are taken from the variant where a header was read, else the file size less a predicted
-    header. The token table counts at the file's mean bits per weight (0.02 % median, 0.5 % p90 error of the GPU
-    weights over 99 logs, docs/estimates.md) unless it doubles as the output matrix.
+    header. The token table counts in its quant's base type, or at the file's mean bits per weight where no rule is
+    known, and in the output matrix's type where it doubles as one.
     """
     file_bytes = variant.file_bytes or predicted_file_bytes(parameters, variant.quant)
     tensor_bytes = variant.tensor_bytes
@@ -64,11 +64,13 @@ def weight_table(arch: Architecture, variant: Variant, parameters: int) -> Weigh
     output = 0 if not arch.causal else round(elements * element_bytes)
     token_table = variant.token_embedding_bytes
     if token_table is None:
-        token_table = output if arch.tied_embeddings else round(elements * min(mean_bytes, element_bytes))
+        own = token_table_element_bytes(variant.quant, arch.embedding_length) or min(mean_bytes, element_bytes)
+        token_table = output if arch.tied_embeddings else round(elements * own)
     if arch.tied_embeddings and arch.causal:
         output = token_table
     position = 4 * (arch.position_embeddings + arch.token_types) * arch.embedding_length
     inputs = min(token_table + position, tensor_bytes)
+    output = min(output, token_table if arch.tied_embeddings else tensor_bytes - inputs)
     rest = max(0, tensor_bytes - inputs - (0 if arch.tied_embeddings else output))
     layers = parameter_table(arch).layers
     whole = sum(layer.total for layer in layers) or 1

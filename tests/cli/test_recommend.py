@@ -79,6 +79,13 @@ def test_the_recommended_command_is_one_that_parses(planner: Planner) -> None:
     assert planner(*command[1:], "--help").code == 0
 
 
+@pytest.mark.parametrize(("role", "other"), [("embedding", "generation"), ("generation", "embedding")])
+def test_a_single_role(planner: Planner, role: str, other: str) -> None:
+    plans = planner("recommend", "--vram", "8", "--role", role, "--json").json["recommendations"]
+    assert len(plans) > 1
+    assert all(plan[role] and plan[other] is None for plan in plans)
+
+
 def test_prefer_and_licence_change_the_answer(planner: Planner) -> None:
     fast = planner("recommend", "--gpu", "RTX 4090", "--prefer", "speed", "--json").json["recommendations"][0]
     good = planner("recommend", "--gpu", "RTX 4090", "--prefer", "quality", "--json").json["recommendations"][0]

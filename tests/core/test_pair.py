@@ -16,7 +16,7 @@ from planner.core.score import Terms, combine, context_term, generation_speed_te
 from planner.core.workload import Settings, Workload
 from planner.errors import NoResultError
 from planner.units import GIB
-from tests.core.shapes import BERT_LARGE, GEMMA3_270M, LLAMA_8B, QWEN3_EMBED_06B, gpu, machine, make_model
+from tests.core.shapes import BERT_LARGE, GEMMA3_270M, LLAMA_8B, QWEN3_EMBED_06B, apple, gpu, machine, make_model
 
 EMBED_SMALL = make_model(
     "embed-small", BERT_LARGE, 335141888, role=Role.EMBEDDING, quants={"F16": 670_000_000, "Q8_0": 360_000_000},
@@ -123,6 +123,24 @@ def test_both_processes_fit_together_with_both_overheads() -> None:
 def test_more_memory_never_lowers_the_best_score() -> None:
     scores = [recommend(MODELS, machine(gpu(0, g)), Workload())[0].score for g in (2, 4, 6, 8, 12, 16, 24, 48)]
     assert scores == sorted(scores)
+
+
+def test_a_shared_memory_is_never_overbooked_and_more_of_it_never_scores_less() -> None:
+    scores = []
+    for gib in (8, 12, 16, 24, 32, 48, 64):
+        plans = recommend(MODELS, machine(apple(gib), ram_gib=gib), Workload(limit=10))
+        for plan in plans:
+            assert [row.device for row in plan.memory.devices] == ["host"]
+            assert plan.memory.total_bytes <= plan.memory.budget_bytes
+        scores.append(plans[0].score)
+    assert scores == sorted(scores)
+
+
+@pytest.mark.parametrize("cards", [((8, 900.0), (24, 300.0)), ((16, 500.0), (1, 200.0)), ((16, 500.0), (0.5, 900.0))])
+def test_a_second_card_never_scores_less(cards: tuple[tuple[float, float], ...]) -> None:
+    made = [gpu(i, gib, bandwidth=speed) for i, (gib, speed) in enumerate(cards)]
+    both = recommend(MODELS, machine(*made), Workload())[0].score
+    assert both >= max(recommend(MODELS, machine(card), Workload())[0].score for card in made)
 
 
 def test_each_generator_appears_once() -> None:

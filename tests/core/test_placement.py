@@ -37,6 +37,19 @@ def test_two_cards_are_used_when_one_is_not_enough() -> None:
     assert all(row.total_bytes <= (row.budget_bytes or 0) for row in memory.devices)
 
 
+@pytest.mark.parametrize("small", [0.3, 0.5, 1.0, 2.0])
+def test_a_small_second_card_takes_nothing_away(small: float) -> None:
+    alone, _ = place(PROCESS, machine_of(machine(gpu(0, 4)), live=False))
+    both, _ = place(PROCESS, machine_of(machine(gpu(0, 4), gpu(1, small)), live=False))
+    assert both.n_gpu_layers >= alone.n_gpu_layers
+
+
+def test_of_two_cards_that_hold_it_the_faster_is_taken() -> None:
+    where = machine_of(machine(gpu(0, 12, bandwidth=500), gpu(1, 24, bandwidth=350)), live=False)
+    placement, _ = place(PROCESS, where)
+    assert placement.tensor_split == (33.0, 0.0)
+
+
 def test_what_does_not_fit_goes_to_the_host_and_the_reason_says_so() -> None:
     placement, _ = place(PROCESS, machine_of(machine(gpu(0, 4)), live=False))
     assert placement.verdict is Verdict.OFFLOAD

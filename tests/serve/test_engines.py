@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from planner.core.estimate import DeviceMemory
 from planner.core.hardware import Backend
 from planner.core.launch_plan import EngineKind, engine_argv
 from planner.core.model import Pooling, Role
@@ -70,16 +71,15 @@ def test_without_a_known_pooling_the_file_decides() -> None:
 
 def test_only_the_cards_that_take_layers_are_named() -> None:
     plan = process(Role.GENERATION)
-    rows = tuple(
-        msgspec.structs.replace(plan.estimate.memory.devices[0], device=name) for name in ("cuda:0", "cuda:2")
-    )
-    memory = msgspec.structs.replace(plan.estimate.memory, devices=(*rows, plan.estimate.memory.devices[0]))
+    rows = tuple(DeviceMemory(name, 1, 1, 1, 1, 4, 8) for name in ("cuda:0", "cuda:2", "host"))
+    memory = msgspec.structs.replace(plan.estimate.memory, devices=rows)
     estimate = msgspec.structs.replace(plan.estimate, memory=memory)
     changes = {"backend": Backend.CUDA, "n_gpu_layers": 13, "estimate": estimate, "tensor_split": (7.0, 0.0, 6.0)}
-    made = argv(EngineKind.LLAMA_SERVER, Role.GENERATION, **changes)
+    flags = FLAGS + " --device --tensor-split"
+    made = argv(EngineKind.LLAMA_SERVER, Role.GENERATION, flags, **changes)
     assert value(made, "--device") == "CUDA0,CUDA2"
     assert value(made, "--tensor-split") == "7,6"
-    made = argv(EngineKind.LLAMA_SERVER, Role.GENERATION, **{**changes, "backend": Backend.ROCM})
+    made = argv(EngineKind.LLAMA_SERVER, Role.GENERATION, flags, **{**changes, "backend": Backend.ROCM})
     assert "--device" not in made
     assert value(made, "--tensor-split") == "7,0,6"
 
@@ -115,7 +115,7 @@ def test_the_embedded_engine_gets_its_key_on_stdin_only() -> None:
     assert KEY not in " ".join(command.argv) + repr(command.environ)
     assert command.stdin is not None
     assert json.loads(command.stdin)["api_key"] == KEY
-    assert dict(command.environ) == {"PATH": "/bin", "PYTHONPATH": "/p", "XDG_CONFIG_HOME": "/d/config"}
+    assert set(command.environ) == {"PATH", "PYTHONPATH", "XDG_CONFIG_HOME", "CUDA_DEVICE_ORDER"}
 
 
 class Names:
@@ -181,7 +181,8 @@ def test_the_environment_is_an_allow_list() -> None:
         "HTTPS_PROXY": "http://user:password@proxy",
     }
     seen = engine_environment(outside, config_home=Path("/empty"), temp_dir=Path("/t"))
-    assert set(seen) == {"PATH", "HOME", "LC_ALL", "CUDA_VISIBLE_DEVICES", "XDG_CONFIG_HOME", "TMPDIR"}
+    ours = {"XDG_CONFIG_HOME", "TMPDIR", "CUDA_DEVICE_ORDER"}
+    assert set(seen) == {"PATH", "HOME", "LC_ALL", "CUDA_VISIBLE_DEVICES"} | ours
     assert (seen["XDG_CONFIG_HOME"], seen["TMPDIR"]) == ("/empty", "/t")
 
 

@@ -10,6 +10,7 @@ from planner.cli.planning import plan, stable_hardware, use_notes, workload_opti
 from planner.cli.session import Session, common_options, hardware_options
 from planner.core.estimate import DeviceMemory, Memory, Rate
 from planner.core.hardware import Hardware
+from planner.core.model import Role
 from planner.core.reasons import rate_text
 from planner.core.recommendation import Choice, Recommendation
 from planner.core.views import hardware_view, recommendation_view, workload_view
@@ -36,7 +37,7 @@ def recommend(session: Session, *, workload: Workload, role: str, limit: int, li
       planner recommend --gpu "RTX 4090" --prefer quality --licence commercial
       planner recommend --ram 32 --json
     """
-    workload = msgspec.structs.replace(workload, role=role, limit=limit)
+    workload = msgspec.structs.replace(workload, role="rag" if role == "rag" else Role(role), limit=limit)
     found = plan(session, workload, live=live)
     hardware = session.hardware if live else stable_hardware(session.hardware)
     if not live:
