@@ -18,6 +18,7 @@ import psutil
 from planner.core.launch_plan import LaunchPlan
 from planner.core.supervise import DeploymentState, Phase
 from planner.errors import EngineError, NoResultError
+from planner.serve.claim import CLAIM_WAIT_S, held_error, is_claimed, supervisors
 from planner.serve.engines import Engine
 from planner.serve.log_file import open_log
 from planner.serve.state import (
@@ -26,9 +27,11 @@ from planner.serve.state import (
     Home,
     ProcessRecord,
     ProcessSpec,
+    is_name,
     observed,
     process_matches,
     supervisor_alive,
+    unreadable_record,
 )
 
 _POLL_S = 0.05
@@ -82,8 +85,11 @@ def make_spec(
 
 
 def list_deployments(deployments_dir: Path) -> tuple[DeploymentRecord, ...]:
-    """Every deployment that was not stopped, as it is now; one whose supervisor died says `failed`."""
-    records = (Home(deployments_dir, name).read_state() for name in _names(deployments_dir))
+    """Every deployment that was not stopped, as it is now.
+
+    One whose supervisor died says `failed`, and so does one whose state cannot be read.
+    """
+    records = (_record_of(Home(deployments_dir, name)) for name in _names(deployments_dir))
     current = (observed(record) for record in records if record is not None)
     return tuple(record for record in current if record.state is not DeploymentState.STOPPED)
 
@@ -92,9 +98,12 @@ def find_running(home: Home, *, request: str = "", plan: str = "", port: int = 0
     """The deployment that already runs under this name, if it is the one asked for; None if the name is free.
 
     It is the same when the request or the plan is (`request`, `plan`: either may be unknown), on the same port if one
-    is asked for. Raises EngineError `name-taken` when another one has the name.
+    is asked for. Raises EngineError `name-taken` when another one has the name, `deployment-held` when
+    something runs here that its state file does not tell.
     """
     record = home.read_state()
+    if record is None and home.state_problem() and is_claimed(home):
+        raise held_error(home)
     if record is None or not supervisor_alive(record) or record.state in _ENDED:
         return None
     same_plan = (bool(request) and record.request == request) or (bool(plan) and record.fingerprint == plan)
@@ -135,7 +144,10 @@ def start_supervisor(home: Home, spec: DeploymentSpec, *, stall_s: float | None 
     """Start the deployment's supervisor in a session of its own; call under `locked`, then `wait_started`.
 
     A tied one ends when the returned process' stdin is closed. What an earlier one left behind is ended first.
+    Raises EngineError while another supervisor lives in the folder.
     """
+    if is_claimed(home, wait_s=CLAIM_WAIT_S):
+        raise held_error(home)
     if (old := home.read_state()) is not None:
         _end_leftovers(home, old)
     home.make()
@@ -216,8 +228,13 @@ def failure_of(home: Home, record: DeploymentRecord | None) -> EngineError:
 
 
 def stop_deployment(home: Home) -> DeploymentRecord:
-    """End a deployment and everything it started; waits until nothing is left. Raises NoResultError."""
+    """End a deployment and everything it started; waits until nothing is left.
+
+    Raises NoResultError when there is none, EngineError when its supervisor cannot be ended.
+    """
     record = home.read_state()
+    if (record is None or record.state is DeploymentState.STOPPED) and (home.state_problem() or is_claimed(home)):
+        return _stop_unknown(home)
     if record is None or record.state is DeploymentState.STOPPED:
         raise NoResultError(
             f"There is no deployment named “{home.name}”.",
@@ -234,6 +251,26 @@ def stop_deployment(home: Home) -> DeploymentRecord:
                 _wait_gone(record, _STOP_DEADLINE_S)
             _wait_reaped(process)
         record = home.read_state() or record
+    return _write_stopped(home, record)
+
+
+def _stop_unknown(home: Home) -> DeploymentRecord:
+    """End a deployment whose state does not tell what runs: its supervisor, whose engines end with it."""
+    found = supervisors(home)
+    for process in found:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    _, alive = psutil.wait_procs(found, timeout=_STOP_DEADLINE_S)
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(alive, timeout=_STOP_DEADLINE_S)
+    if is_claimed(home, wait_s=CLAIM_WAIT_S):
+        raise held_error(home)
+    return _write_stopped(home, home.read_state() or msgspec.structs.replace(unreadable_record(home, ""), error=None))
+
+
+def _write_stopped(home: Home, record: DeploymentRecord) -> DeploymentRecord:
     _end_leftovers(home, record)
     stopped = msgspec.structs.replace(
         record,
@@ -271,9 +308,15 @@ _ENDED = (DeploymentState.STOPPED, DeploymentState.FAILED)
 
 def _names(deployments_dir: Path) -> list[str]:
     try:
-        return sorted(p.parent.name for p in deployments_dir.glob("*/state.json"))
+        found = sorted(p.parent.name for p in deployments_dir.glob("*/state.json"))
     except OSError:
         return []
+    return [name for name in found if is_name(name)]
+
+
+def _record_of(home: Home) -> DeploymentRecord | None:
+    record, problem = home.read_state(), home.state_problem()
+    return unreadable_record(home, problem) if record is None and problem else record
 
 
 def _wait_gone(record: DeploymentRecord, deadline_s: float) -> None:

@@ -2,6 +2,7 @@
 
     <deployments>/<name>/plan.json            what to start (DeploymentSpec)
                         /state.json           what runs (DeploymentRecord)
+                        /supervisor.lock      held by its supervisor as long as that lives
                         /gateway.key          the clients' API key
                         /engine.key           the engines' own key, known to the gateway alone
                         /logs/<role>.log      and logs/supervisor.log
@@ -142,11 +143,16 @@ def _public_process(process: ProcessRecord) -> dict[str, object]:
     return body
 
 
+def is_name(name: str) -> bool:
+    """Whether a deployment can be called that: the name is its folder's."""
+    return _NAME.fullmatch(name) is not None and not name.endswith(".")
+
+
 class Home:
     """The folder of one deployment. Raises UsageError for a name that cannot be a folder's."""
 
     def __init__(self, deployments_dir: Path, name: str) -> None:
-        if _NAME.fullmatch(name) is None or name.endswith("."):
+        if not is_name(name):
             raise UsageError(
                 f"“{name}” cannot be a deployment's name.",
                 hint="Use letters, digits, dots, dashes and underscores; at most 63 of them.",
@@ -158,6 +164,7 @@ class Home:
         self.state = self.path / "state.json"
         self.gateway_key = self.path / "gateway.key"
         self.engine_key = self.path / "engine.key"
+        self.supervisor_lock = self.path / "supervisor.lock"
         self.lock = deployments_dir.absolute() / f".{name}.lock"
 
     def log(self, role: str) -> Path:
@@ -197,10 +204,53 @@ class Home:
 
     def read_state(self) -> DeploymentRecord | None:
         """The state as written, None when there is none or it is not readable as one."""
+        return self._load_state()[0]
+
+    def state_problem(self) -> str:
+        """Why there is a state file that cannot be read as one; empty when it can, and when there is none."""
+        return self._load_state()[1]
+
+    def state_token(self) -> str:
+        """The token of the supervisor that wrote the state, as far as even that can be read; else empty."""
         try:
-            return msgspec.json.decode(self.state.read_bytes(), type=DeploymentRecord)
+            return msgspec.json.decode(self.state.read_bytes(), type=_Token).supervisor_token
         except (OSError, msgspec.DecodeError, ValueError):
-            return None
+            return ""
+
+    def _load_state(self) -> tuple[DeploymentRecord | None, str]:
+        try:
+            record = msgspec.json.decode(self.state.read_bytes(), type=DeploymentRecord)
+        except (FileNotFoundError, NotADirectoryError):
+            return None, ""
+        except OSError as error:
+            return None, f"{self.state} cannot be read ({error.strerror})"
+        except (msgspec.DecodeError, ValueError) as error:
+            return None, f"{self.state} is damaged, or of another version of planner ({error})"
+        if record.schema != SCHEMA:
+            return None, f"{self.state} is of another version of planner (schema {record.schema})"
+        return record, ""
+
+
+class _Token(msgspec.Struct, frozen=True):
+    supervisor_token: str = ""
+
+
+def unreadable_record(home: Home, problem: str) -> DeploymentRecord:
+    """What can be said of a deployment whose state cannot be read: that, and where to look."""
+    return DeploymentRecord(
+        name=home.name,
+        state=DeploymentState.FAILED,
+        gateway_url=None,
+        gateway_pid=None,
+        supervisor_pid=None,
+        api_key_file=str(home.gateway_key),
+        processes=(),
+        error=ErrorRecord(
+            "state-unreadable",
+            f"What runs is not known: {problem}.",
+            f"End what runs and forget it: planner stop {home.name}.",
+        ),
+    )
 
 
 def write_private(path: Path, content: bytes) -> None:
@@ -230,12 +280,24 @@ def process_matches(pid: int | None, *, create_time: float | None, marker: str) 
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        arguments = process.cmdline()
-        if arguments and marker:
-            return any(marker in argument for argument in arguments)
-        return create_time is not None and abs(process.create_time() - create_time) < _CLOCK_SLACK_S
+        arguments = _arguments(process)
+    except psutil.Error:
+        return False
+    if arguments and marker:
+        return any(marker in argument for argument in arguments)
+    return _same_birth(process, create_time)
+
+
+def _arguments(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
     except psutil.AccessDenied:
-        return create_time is not None and psutil.pid_exists(pid)
+        return []
+
+
+def _same_birth(process: psutil.Process, create_time: float | None) -> bool:
+    try:
+        return create_time is not None and abs(process.create_time() - create_time) < _CLOCK_SLACK_S
     except psutil.Error:
         return False
 

@@ -22,6 +22,7 @@ from planner.core import supervise
 from planner.core.model import Role
 from planner.core.supervise import DeploymentState, Phase
 from planner.errors import EngineError, PlannerError
+from planner.serve.claim import claim
 from planner.serve.crew import Crew
 from planner.serve.environment import system_config_file
 from planner.serve.failure import LaunchError
@@ -252,9 +253,14 @@ class Supervisor:
         self._record = msgspec.structs.replace(self._record, processes=processes)
 
     def _save(self) -> None:
-        if self._record != self._saved:
+        if self._record == self._saved:
+            return
+        if self._home.state_token() not in ("", self._spec.supervisor_token):
+            # Never the state of another: whoever reads it would lose that one's engines.
+            sys.stderr.write(f"{self._home.state} belongs to another supervisor; not written.\n")
+        else:
             self._home.write_state(self._record)
-            self._saved = self._record
+        self._saved = self._record
 
 
 _ROLE_STATES = {
@@ -271,7 +277,18 @@ def _now() -> str:
 
 
 async def serve(home: Home, *, stall_s: float = STALL_S) -> int:
-    """Run the deployment in `home` in this process until it ends; returns the exit code."""
+    """Run the deployment in `home` in this process until it ends; returns the exit code.
+
+    Raises EngineError when another supervisor lives there.
+    """
+    lock = claim(home)
+    try:
+        return await _serve(home, stall_s=stall_s)
+    finally:
+        lock.release()
+
+
+async def _serve(home: Home, *, stall_s: float) -> int:
     spec = home.read_plan()
     supervisor = Supervisor(home, spec, stall_s=stall_s)
     loop = asyncio.get_running_loop()
@@ -306,7 +323,11 @@ def main(arguments: list[str]) -> int:
     folder = Path(arguments[0])
     stall_s = float(arguments[2]) if len(arguments) > 2 else STALL_S
     os.umask(0o077)
-    return asyncio.run(serve(Home(folder.parent, folder.name), stall_s=stall_s))
+    try:
+        return asyncio.run(serve(Home(folder.parent, folder.name), stall_s=stall_s))
+    except PlannerError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return EXIT_FAILED
 
 
 if __name__ == "__main__":

@@ -317,6 +317,63 @@ def test_the_same_wish_finds_the_running_one_and_another_is_refused(runner: Runn
         deployments.find_running(home, request=plan.request, port=1)
 
 
+@pytest.mark.parametrize("content", ["{", '{"schema": 99}'])
+def test_a_damaged_state_file_lets_no_second_supervisor_in(runner: Runner, content: str) -> None:
+    plan = spec(runner.folder)
+    runner.up(plan)
+    home = runner.home()
+    family = runner.family()
+    key = home.read_key(home.engine_key)
+    home.state.write_text(content)
+    (listed,) = deployments.list_deployments(runner.folder / "deployments")
+    assert listed.state is DeploymentState.FAILED
+    for attempt in (
+        lambda: deployments.find_running(home, request="another", plan="another"),
+        lambda: deployments.start_supervisor(home, plan),
+    ):
+        with pytest.raises(EngineError) as caught:
+            attempt()
+        assert caught.value.reference == "deployment-held"
+        assert str(runner.started[0].pid) in caught.value.message
+        assert "planner stop test" in caught.value.hint
+    # Nothing was touched, and the engines still run.
+    assert home.read_key(home.engine_key) == key
+    assert all(member.is_running() for member in family)
+    assert deployments.stop_deployment(home).state is DeploymentState.STOPPED
+    assert gone(family)
+    assert deployments.list_deployments(runner.folder / "deployments") == ()
+    assert runner.up(spec(runner.folder)).state is DeploymentState.RUNNING
+
+
+def test_a_second_supervisor_in_the_same_folder_ends_at_once(runner: Runner) -> None:
+    record = runner.up(spec(runner.folder))
+    home = runner.home()
+    module = "planner.serve.supervisor"
+    second = subprocess.run(
+        [sys.executable, "-P", "-m", module, str(home.path), "another-token"],
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+    )
+    assert second.returncode == 6
+    assert "still runs" in second.stderr
+    after = home.read_state()
+    assert after is not None
+    assert (after.state, after.supervisor_pid) == (DeploymentState.RUNNING, record.supervisor_pid)
+
+
+def test_a_supervisor_does_not_write_over_the_state_of_another(runner: Runner) -> None:
+    record = runner.up(spec(runner.folder))
+    home = runner.home()
+    foreign = msgspec.structs.replace(record, supervisor_token="another", supervisor_pid=None)
+    home.write_state(foreign)
+    supervisor = runner.started[0]
+    supervisor.terminate()
+    assert supervisor.wait(WAIT_S) == 0
+    assert home.read_state() == foreign
+
+
 def test_stopping_what_is_not_there_is_no_result(tmp_path: Path) -> None:
     with pytest.raises(NoResultError) as caught:
         deployments.stop_deployment(Home(tmp_path, "nothing"))

@@ -63,15 +63,42 @@ def test_an_interrupted_write_leaves_the_old_content(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"name": 3}', "\x00\xff"])
-def test_a_broken_state_file_is_no_deployment_and_no_crash(tmp_path: Path, content: str) -> None:
+def test_a_broken_state_file_is_shown_as_such_and_hides_no_other(tmp_path: Path, content: str) -> None:
     home = Home(tmp_path, "test")
     home.make()
     home.state.write_text(content)
     home.plan.write_text(content)
     assert home.read_state() is None
-    assert list_deployments(tmp_path) == ()
+    other = Home(tmp_path, "zother")
+    other.make()
+    other.write_state(record(tmp_path, name="zother"))
+    shown, second = list_deployments(tmp_path)
+    assert (shown.name, shown.state, second.name) == ("test", DeploymentState.FAILED, "zother")
+    assert shown.error is not None
+    assert str(home.state) in shown.error.message
+    assert "planner stop test" in shown.error.hint
     with pytest.raises(BadDataError):
         home.read_plan()
+
+
+def test_a_state_of_another_schema_is_not_taken_for_ours(tmp_path: Path) -> None:
+    home = Home(tmp_path, "test")
+    home.make()
+    home.write_state(record(tmp_path, schema=99))
+    assert home.read_state() is None
+    (shown,) = list_deployments(tmp_path)
+    assert shown.error is not None
+    assert "schema 99" in shown.error.message
+
+
+def test_a_folder_that_no_deployment_can_be_called_is_passed_over(tmp_path: Path) -> None:
+    home = Home(tmp_path, "test")
+    home.make()
+    home.write_state(record(tmp_path))
+    copy = tmp_path / "my copy"
+    copy.mkdir()
+    (copy / "state.json").write_bytes(home.state.read_bytes())
+    assert [found.name for found in list_deployments(tmp_path)] == ["test"]
 
 
 def test_no_folder_at_all_is_no_deployment(tmp_path: Path) -> None:
@@ -100,6 +127,14 @@ def test_another_process_with_the_same_number_is_not_ours(tmp_path: Path) -> Non
     assert not process_matches(-1, create_time=None, marker="x")
     state = record(tmp_path, state=DeploymentState.RUNNING, supervisor_pid=me, supervisor_create_time=born)
     assert observed(state).state is DeploymentState.FAILED
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="process 1 is not ours, and its arguments are readable on Linux")
+def test_without_a_time_of_birth_nothing_without_arguments_is_ours() -> None:
+    init = psutil.Process(1)
+    assert not process_matches(1, create_time=None, marker="")
+    assert process_matches(1, create_time=init.create_time(), marker="")
+    assert not process_matches(1, create_time=init.create_time() + 60, marker="")
 
 
 def test_what_was_stopped_stays_stopped(tmp_path: Path) -> None:
