@@ -96,6 +96,8 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(error if isinstance(error, PlannerError) else _usage_error(error), as_json=as_json)
     except (click.Abort, KeyboardInterrupt):
         note("Interrupted.")
+        if as_json:
+            _print_error(PlannerError("Interrupted.", hint="The same command goes on.", reference="interrupted"))
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         # The reader has gone (`planner models | head`): nothing to say, and nothing may be flushed at exit.
@@ -127,9 +129,13 @@ def _unexpected(error: Exception) -> PlannerError:
 
 def _fail(error: PlannerError, *, as_json: bool) -> int:
     if as_json:
-        from planner.cli.output import write_json
-
-        write_json(error_body(error))
+        _print_error(error)
     else:
         complain(error)
     return exit_code(error)
+
+
+def _print_error(error: PlannerError) -> None:
+    from planner.cli.output import write_json
+
+    write_json(error_body(error))

@@ -220,15 +220,17 @@ def _run(session: Session, home: Home, spec: DeploymentSpec, *, detach: bool) ->
     from planner.serve import deployments
 
     narrate = changes(session.note)
+    supervisor: subprocess.Popen[bytes] | None = None
+    ready = False
     with _signals_as_exceptions():
-        with deployments.locked(home):
-            running = deployments.find_running(home, request=spec.request, plan=spec.fingerprint)
-            if running is not None:
-                return _already(session, running)
-            supervisor = deployments.start_supervisor(home, spec)
-            deployments.wait_claimed(home, supervisor)
-        ready = False
         try:
+            with deployments.locked(home):
+                running = deployments.find_running(home, request=spec.request, plan=spec.fingerprint)
+                if running is not None:
+                    return _already(session, running)
+                with _signals_held_back():
+                    supervisor = deployments.start_supervisor(home, spec)
+                deployments.wait_claimed(home, supervisor)
             record = deployments.wait_started(home, supervisor, on_change=narrate)
             ready = True
             _print(session, record, foreground=not detach)
@@ -244,7 +246,7 @@ def _run(session: Session, home: Home, spec: DeploymentSpec, *, detach: bool) ->
             # The usual way to end it, not an interruption worth a line of its own.
             return ExitCode.INTERRUPTED
         finally:
-            if not (detach and ready):
+            if supervisor is not None and not (detach and ready):
                 _end(session, home, supervisor)
 
 
@@ -274,6 +276,25 @@ def _end(session: Session, home: Home, supervisor: "subprocess.Popen[bytes]") ->
             session.note("Stopped; nothing is left running.")
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Deliver a signal that comes meanwhile afterwards: a process that was started must be known before it is ended.
+
+    By handlers, not by a mask: a mask would be inherited by what is started here.
+    """
+    caught: list[int] = []
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    previous = {number: signal.signal(number, lambda number, _frame: caught.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        if caught:
+            signal.raise_signal(caught[0])
 
 
 @contextlib.contextmanager
