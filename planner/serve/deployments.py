@@ -22,6 +22,7 @@ from planner.serve.claim import CLAIM_WAIT_S, held_error, is_claimed, supervisor
 from planner.serve.engines import Engine
 from planner.serve.log_file import open_log
 from planner.serve.state import (
+    ENDED,
     DeploymentRecord,
     DeploymentSpec,
     Home,
@@ -39,6 +40,7 @@ _WATCH_S = 0.2
 _STOP_DEADLINE_S = 30.0
 _LOCK_DEADLINE_S = 30.0
 _REAP_S = 2.0
+_BIRTH_SLACK_S = 2.0
 
 OnChange = Callable[[DeploymentRecord], None]
 
@@ -104,7 +106,7 @@ def find_running(home: Home, *, request: str = "", plan: str = "", port: int = 0
     record = home.read_state()
     if record is None and home.state_problem() and is_claimed(home):
         raise held_error(home)
-    if record is None or not supervisor_alive(record) or record.state in _ENDED:
+    if record is None or not supervisor_alive(record) or record.state in ENDED:
         return None
     same_plan = (bool(request) and record.request == request) or (bool(plan) and record.fingerprint == plan)
     same_port = not port or (record.gateway_url or "").endswith(f":{port}")
@@ -303,9 +305,6 @@ def end_leftovers(home: Home) -> None:
         _end_leftovers(home, record)
 
 
-_ENDED = (DeploymentState.STOPPED, DeploymentState.FAILED)
-
-
 def _names(deployments_dir: Path) -> list[str]:
     try:
         found = sorted(p.parent.name for p in deployments_dir.glob("*/state.json"))
@@ -346,7 +345,29 @@ def _end_leftovers(home: Home, record: DeploymentRecord) -> None:
 
 
 def _leftover(home: Home, record: DeploymentRecord, process: ProcessRecord) -> list[psutil.Process]:
-    """An engine of a dead supervisor with its children; never a process that merely got its number."""
+    """What is left of an engine of a dead supervisor; never a process that merely got its number.
+
+    Every engine leads a session. One that ended may leave servers of its own in it: they are told by its number, a
+    later birth, the same user, and our folder in the environment they inherited.
+    """
+    if process.pid is None or process.create_time is None:
+        return _marked_leader(home, record, process)
+    found = {member.pid: member for member in _marked_leader(home, record, process)}
+    for other in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if (
+                other.pid not in found
+                and _in_session(other.pid, process.pid)
+                and other.create_time() >= process.create_time - _BIRTH_SLACK_S
+                and other.username() == psutil.Process().username()
+                and any(str(home.path) in value for value in other.environ().values())
+            ):
+                found[other.pid] = other
+    return list(found.values())
+
+
+def _marked_leader(home: Home, record: DeploymentRecord, process: ProcessRecord) -> list[psutil.Process]:
+    """The engine with its children, told by its arguments."""
     markers = (f"{record.supervisor_token}-{process.role}", str(home.engine_key))
     if not any(process_matches(process.pid, create_time=process.create_time, marker=marker) for marker in markers):
         return []
@@ -354,3 +375,10 @@ def _leftover(home: Home, record: DeploymentRecord, process: ProcessRecord) -> l
         leader = psutil.Process(process.pid)
         return [*leader.children(recursive=True), leader]
     return []
+
+
+def _in_session(pid: int, leader: int) -> bool:
+    """Whether the process belongs to the session or the group of that number (never, where there are none)."""
+    if sys.platform == "win32" or pid == os.getpid():
+        return False
+    return leader in (os.getsid(pid), os.getpgid(pid))

@@ -30,6 +30,7 @@ SCHEMA = 1
 DEFAULT_NAME = "default"
 DEFAULT_PORT = 8484
 """The gateway's, when it is free and none was asked for."""
+ENDED = (DeploymentState.STOPPED, DeploymentState.FAILED)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _CLOCK_SLACK_S = 2.0
 
@@ -129,17 +130,22 @@ class DeploymentRecord(msgspec.Struct, frozen=True, kw_only=True):
     schema: int = SCHEMA
 
     def public(self) -> dict[str, object]:
-        """D of the JSON contract: without what only this module needs."""
+        """D of the JSON contract: without what only this module needs, and without addresses nobody listens at."""
         body: dict[str, object] = msgspec.to_builtins(self, enc_hook=encode_value)
         for name in ("schema", "request", "fingerprint", "supervisor_token", "supervisor_create_time"):
             body.pop(name, None)
-        body["processes"] = [_public_process(process) for process in self.processes]
+        ended = self.state in ENDED
+        if ended:
+            body.update(gateway_url=None, gateway_pid=None, supervisor_pid=None)
+        body["processes"] = [_public_process(process, ended=ended) for process in self.processes]
         return body
 
 
-def _public_process(process: ProcessRecord) -> dict[str, object]:
+def _public_process(process: ProcessRecord, *, ended: bool) -> dict[str, object]:
     body: dict[str, object] = msgspec.to_builtins(process)
     body.pop("create_time")
+    if ended or process.state in (Phase.STOPPED, Phase.FAILED):
+        body.update(pid=None, url=None)
     return body
 
 
@@ -311,7 +317,7 @@ def supervisor_alive(record: DeploymentRecord) -> bool:
 
 def observed(record: DeploymentRecord) -> DeploymentRecord:
     """The record corrected by what is true now: without its supervisor, what claims to run has failed."""
-    if record.state in (DeploymentState.STOPPED, DeploymentState.FAILED) or supervisor_alive(record):
+    if record.state in ENDED or supervisor_alive(record):
         return record
     processes = tuple(
         msgspec.structs.replace(p, state=Phase.FAILED) if p.state is not Phase.STOPPED else p

@@ -247,6 +247,31 @@ def test_leftovers_of_a_dead_supervisor_are_ended_by_the_next_start(runner: Runn
             process.wait()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's promise is Linux's")
+@pytest.mark.parametrize("again", [False, True])
+def test_a_server_that_outlives_its_engine_and_supervisor_is_ended(runner: Runner, again: bool) -> None:
+    runner.up(spec(runner.folder, "orphan"))
+    family = runner.family()
+    runner.started[0].kill()
+    runner.started[0].wait(WAIT_S)
+    until(lambda: len([p for p in family if not gone([p])]) == 2, "the engines end, not what they started")
+    # A session of the same user, as a stranger would have: it stays.
+    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+    try:
+        if again:
+            assert runner.up(spec(runner.folder)).state is DeploymentState.RUNNING
+        else:
+            deployments.stop_deployment(runner.home())
+        assert gone(family)
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+        for member in family:
+            if member.is_running():
+                member.kill()
+
+
 def test_a_tied_deployment_ends_with_the_process_that_started_it(runner: Runner) -> None:
     runner.up(spec(runner.folder, tied=True))
     family = runner.family()

@@ -137,6 +137,28 @@ def test_without_a_time_of_birth_nothing_without_arguments_is_ours() -> None:
     assert not process_matches(1, create_time=init.create_time() + 60, marker="")
 
 
+@pytest.mark.parametrize("state", [DeploymentState.STOPPED, DeploymentState.FAILED, DeploymentState.RUNNING])
+def test_an_ended_deployment_shows_no_address_and_no_process(tmp_path: Path, state: DeploymentState) -> None:
+    made = record(tmp_path, state=state, gateway_url="http://127.0.0.1:8484", gateway_pid=5, supervisor_pid=5)
+    processes = tuple(
+        msgspec.structs.replace(process, pid=7, url="http://127.0.0.1:9", state=Phase.RUNNING)
+        for process in made.processes
+    )
+    shown = msgspec.json.decode(msgspec.json.encode(msgspec.structs.replace(made, processes=processes).public()))
+    seen = [shown["gateway_url"], shown["gateway_pid"], shown["supervisor_pid"]]
+    seen += [process[key] for process in shown["processes"] for key in ("pid", "url")]
+    assert {value is None for value in seen} == {state is not DeploymentState.RUNNING}
+
+
+def test_a_process_that_was_given_up_on_shows_no_address_while_the_rest_runs(tmp_path: Path) -> None:
+    made = record(tmp_path, state=DeploymentState.DEGRADED)
+    lost, other = (msgspec.structs.replace(process, pid=7, url="http://127.0.0.1:9") for process in made.processes)
+    lost = msgspec.structs.replace(lost, state=Phase.FAILED)
+    shown = msgspec.json.decode(msgspec.json.encode(msgspec.structs.replace(made, processes=(lost, other)).public()))
+    assert [process["pid"] for process in shown["processes"]] == [None, 7]
+    assert [process["url"] for process in shown["processes"]] == [None, "http://127.0.0.1:9"]
+
+
 def test_what_was_stopped_stays_stopped(tmp_path: Path) -> None:
     state = record(tmp_path, state=DeploymentState.STOPPED)
     assert observed(state) is state
