@@ -72,8 +72,8 @@ def _is_date(text: str) -> bool:
         return False
 
 
-def doubts(model: Model, quants: QuantTable) -> Iterator[str]:
-    """What is probably wrong or missing, one sentence each."""
+def doubts(model: Model, quants: QuantTable | None) -> Iterator[str]:
+    """What is probably wrong or missing, one sentence each. Without `quants`, file sizes are not judged."""
     if not model.deployable and not model.deploy_note:
         yield "deployable is false and deploy_note does not say why"
     if model.deployable and not model.variants:
@@ -98,12 +98,12 @@ def doubts(model: Model, quants: QuantTable) -> Iterator[str]:
         yield from _doubtful_size(model, variant, quants)
 
 
-def _doubtful_size(model: Model, variant: Variant, quants: QuantTable) -> Iterator[str]:
+def _doubtful_size(model: Model, variant: Variant, quants: QuantTable | None) -> Iterator[str]:
     """A file size far from its quant type's. Small models deviate most: a Q4_K_M of 0.5 B has 7.96 bits a weight.
 
     A model published in MXFP4 keeps its experts in it whatever the file is called.
     """
-    nominal = quants.bits_per_weight(variant.quant)
+    nominal = None if quants is None else quants.bits_per_weight(variant.quant)
     mxfp4 = any(other.quant.startswith("MXFP4") for other in model.variants)
     if mxfp4 or nominal is None or variant.file_bytes is None or model.parameters is None:
         return

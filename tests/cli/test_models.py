@@ -199,4 +199,14 @@ class TestCatalogCheck:
         (tmp_path / "a.json").write_text('{"schema": 1, "family": "x", "models": []}')
         code, out, _ = planner("catalog", "check", str(tmp_path / "a.json"))
         assert code == 0
-        assert out == "1 files, 0 models, 0 findings.\n"
+        assert out == "1 file, 0 models, 0 findings.\n"
+
+    def test_a_path_is_printed_once(self, planner: Planner, tmp_path: Path) -> None:
+        path = tmp_path / "a.json"
+        path.write_text("{")
+        code, out, _ = planner("catalog", "check", str(path))
+        finding, summary = out.splitlines()
+        assert code == 4
+        assert finding.startswith(f"{path}: cannot be used: it is not valid JSON")
+        assert finding.count(str(path)) == 1
+        assert summary == "1 file, 0 models, 1 finding."

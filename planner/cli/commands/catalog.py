@@ -35,7 +35,8 @@ def check(session: Session, paths: tuple[Path, ...]) -> int:
     from planner.catalog.check import check as check_files
 
     report = check_files((*session.config.catalogs, *paths), shipped=not paths)
-    summary = f"{len(report.files)} files, {report.models} models, {len(report.findings)} findings."
+    counts = {"file": len(report.files), "model": report.models, "finding": len(report.findings)}
+    summary = ", ".join(f"{count} {word if count == 1 else f'{word}s'}" for word, count in counts.items()) + "."
     if session.as_json:
         document: dict[str, object] = {
             "schema": 1,

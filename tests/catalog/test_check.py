@@ -1,0 +1,74 @@
+"""`planner catalog check`: every broken file is a finding, and none hides another."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planner.catalog.check import check
+from planner.catalog.location import data_dir
+
+Entry = Callable[..., dict[str, Any]]
+Text = Callable[..., str]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the shipped data with few models."""
+    copy = tmp_path / "data"
+    (copy / "models").mkdir(parents=True)
+    for path in [*data_dir().glob("*.json"), *sorted(data_dir().glob("models/*.json"))[:2]]:
+        shutil.copy(path, copy / path.relative_to(data_dir()))
+    return copy
+
+
+def found(folder: Path) -> dict[str, str]:
+    return {Path(finding.file).name: finding.message for finding in check(folder=folder).findings}
+
+
+def test_the_copy_is_clean(folder: Path) -> None:
+    assert found(folder) == {}
+
+
+@pytest.mark.parametrize("name", ["quants.json", "engines.json", "devices.json"])
+@pytest.mark.parametrize("content", [None, "{", "[]", "{}", '{"schema": 2}', '{"schema": 1, "schema": 1}'], ids=str)
+def test_each_data_file_can_be_broken_or_missing(folder: Path, name: str, content: str | None) -> None:
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_text(content)
+    (folder / "models/zz.json").write_text("{")
+    findings = found(folder)
+    assert set(findings) == {name, "zz.json"}
+    assert findings[name].startswith("cannot be")
+    assert check(folder=folder).models > 0
+
+
+def test_everything_broken_at_once_is_all_listed(folder: Path) -> None:
+    for path in folder.glob("*.json"):
+        path.unlink()
+    assert set(found(folder)) == {"quants.json", "engines.json", "devices.json"}
+
+
+@pytest.mark.parametrize("change", [{"sha256": "abc"}, {"bytes": "many"}, {"url": None}], ids=str)
+def test_an_engine_that_could_not_be_fetched_is_found(folder: Path, change: dict[str, Any]) -> None:
+    path = folder / "engines.json"
+    pins = json.loads(path.read_text())
+    pins["engines"][0] |= change
+    path.write_text(json.dumps(pins))
+    assert next(iter(change)) in found(folder)["engines.json"]
+
+
+def test_the_users_files_are_checked_when_ours_are_broken(
+    folder: Path, tmp_path: Path, entry: Entry, text: Text
+) -> None:
+    (folder / "quants.json").unlink()
+    mine = tmp_path / "mine.json"
+    mine.write_text(text(entry(), entry()))
+    (tmp_path / "empty").mkdir()
+    report = check([mine, tmp_path / "empty"], shipped=False, folder=folder)
+    messages = {finding.file: finding.message for finding in report.findings}
+    assert messages[str(mine)] == "me/tiny is described twice: in models[0] and in models[1]."
+    assert messages[str(tmp_path / "empty")] == "holds no catalog file."
