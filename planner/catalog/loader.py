@@ -82,13 +82,20 @@ def load(extra: Sequence[Path] = (), *, folder: Path | None = None) -> Catalog:
     """The shipped catalog with the user's files on top.
 
     `extra`: files or folders with models; an entry replaces the shipped one of the same id, with a note.
-    `folder`: the data folder, found by `data_dir` when None. Raises CatalogError when nothing could be loaded,
-    or when a user's file is broken or holds an id twice; UsageError when it does not exist.
+    `folder`: the data folder, found by `data_dir` when None; when there is none at all, the user's models are
+    enough and a note says what is missing. Raises CatalogError when nothing could be loaded, or when a user's
+    file is broken or holds an id twice; UsageError when it does not exist.
     """
-    folder = data_dir() if folder is None else folder
     notes: list[str] = []
+    if folder is None:
+        try:
+            folder = data_dir()
+        except CatalogError as error:
+            if not extra:
+                raise
+            notes.append(f"{error.message} Only your own models are known, and no device by its name.")
     entries: dict[str, Entry] = {}
-    for path in model_files(folder):
+    for path in () if folder is None else model_files(folder):
         try:
             add_models(entries, path)
         except CatalogError as error:
@@ -101,8 +108,9 @@ def load(extra: Sequence[Path] = (), *, folder: Path | None = None) -> Catalog:
     ]
     entries |= mine
     if not entries:
+        where = "" if folder is None else f" from {folder / 'models'}"
         raise CatalogError(
-            f"No catalog file could be loaded from {folder / 'models'}. {' '.join(notes)}".rstrip(),
+            " ".join([f"No model could be loaded{where}.", *notes]),
             hint="Reinstall planner, or give models of your own with --catalog PATH.",
         )
     return Catalog(models=tuple(entries[key].model for key in sorted(entries)), notes=tuple(notes), folder=folder)
