@@ -67,17 +67,20 @@ def is_sliding(arch: Architecture, layer: int) -> bool:
     return not arch.full_attention_every or (layer + 1) % arch.full_attention_every != 0
 
 
-def kv_layer_bytes(arch: Architecture, settings: Settings) -> tuple[int, ...]:
-    """KV cache bytes of each layer. Encoders have none; MLA keeps one compressed row and no V."""
+def kv_row_bytes(arch: Architecture, settings: Settings) -> float:
+    """Cache bytes of one token in one layer. Encoders have none; MLA keeps one compressed row and no V."""
     if not arch.causal:
-        return (0,) * arch.layers
-    cells = kv_cells(arch, settings)
+        return 0.0
     k_bytes = ELEMENT_BYTES[settings.kv_type_k]
-    v_bytes = ELEMENT_BYTES[settings.kv_type_v]
     if arch.kv_lora_rank:
-        row = (arch.kv_lora_rank + (arch.rope_head_length or 64)) * k_bytes
-    else:
-        row = arch.head_count_kv * (arch.key_length * k_bytes + arch.value_length * v_bytes)
+        return (arch.kv_lora_rank + (arch.rope_head_length or 64)) * k_bytes
+    return arch.head_count_kv * (arch.key_length * k_bytes + arch.value_length * ELEMENT_BYTES[settings.kv_type_v])
+
+
+def kv_layer_bytes(arch: Architecture, settings: Settings) -> tuple[int, ...]:
+    """KV cache bytes of each layer: its cells times the bytes of a row."""
+    cells = kv_cells(arch, settings)
+    row = kv_row_bytes(arch, settings)
     return tuple(
         round(row * (cells.sliding if is_sliding(arch, layer) else cells.full)) for layer in range(arch.layers)
     )

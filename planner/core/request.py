@@ -18,6 +18,7 @@ _LIMITS = {
     "n_gpus": 64, "n_gpu_layers": 10_000, "file_bytes": 2**50, "ram_bytes": 2**50,
 }  # fmt: skip
 """Far beyond every model and machine; the same bounds as the command's options."""
+_HINT = "docs/json.md lists the fields of a request."
 
 
 class EstimateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -40,7 +41,7 @@ class EstimateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     context: int | None = None
     depth: int = 0
     n_prompt: int = 512
-    batch: int = 2048
+    batch: int | None = None
     ubatch: int = 512
     parallel: int = 1
     kv_type: KvType = "f16"
@@ -52,10 +53,12 @@ class EstimateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
     def settings(self, model: Model) -> Settings:
         """The engine settings asked for; what is not said follows the model."""
-        context = default_context(model) if self.context is None else self.context
+        # Asked for the speed at a depth, the context is at least that deep.
+        context = max(default_context(model), self.depth + self.n_prompt) if self.context is None else self.context
         embedding = model.role is not Role.GENERATION if self.embedding is None else self.embedding
-        # An embedder's logical batch is lowered to its micro-batch by the server.
-        batch = min(self.batch, self.ubatch) if embedding else self.batch
+        # In embedding mode the server makes batch and micro-batch one.
+        batch = self.batch or (self.ubatch if embedding else 2048)
+        batch = min(batch, self.ubatch) if embedding else batch
         return Settings(
             context=context,
             batch=batch,
@@ -104,19 +107,19 @@ def parse_request(line: bytes | str) -> EstimateRequest:
     try:
         request = msgspec.json.decode(line, type=EstimateRequest, dec_hook=decode_value)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        raise BadDataError(f"This request cannot be read: {error}.", reference="bad-request") from error
+        raise BadDataError(f"This request cannot be read: {error}.", hint=_HINT, reference="bad-request") from error
     if sum(value is not None for value in (request.model, request.spec, request.gguf)) != 1:
-        raise BadDataError("A request names exactly one of model, spec or gguf.", reference="bad-request")
+        raise BadDataError("A request names exactly one of model, spec or gguf.", hint=_HINT, reference="bad-request")
     if request.gpu is not None and request.device is not None:
-        raise BadDataError("A request names a gpu or a device, not both.", reference="bad-request")
+        raise BadDataError("A request names a gpu or a device, not both.", hint=_HINT, reference="bad-request")
     for name in ("file_bytes", "ram_bytes", "n_gpus", "n_prompt"):
         value = getattr(request, name)
         if value is not None and value < 1:
-            raise BadDataError(f"“{name}” must be at least 1, got {value}.", reference="bad-request")
+            raise BadDataError(f"“{name}” must be at least 1, got {value}.", hint=_HINT, reference="bad-request")
     if request.depth < 0 or (request.n_gpu_layers or 0) < 0:
-        raise BadDataError("“depth” and “n_gpu_layers” cannot be negative.", reference="bad-request")
+        raise BadDataError("“depth” and “n_gpu_layers” cannot be negative.", hint=_HINT, reference="bad-request")
     for name, limit in _LIMITS.items():
         value = getattr(request, name)
         if value is not None and value > limit:
-            raise BadDataError(f"“{name}” is at most {limit}, got {value}.", reference="bad-request")
+            raise BadDataError(f"“{name}” is at most {limit}, got {value}.", hint=_HINT, reference="bad-request")
     return request

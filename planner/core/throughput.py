@@ -4,8 +4,9 @@ Generation reads every active weight and the cache once per token:
     1/tg = Σ bytes / (e·q·bandwidth) + layers·t0 (twice for MoE) + 2·active parameters / (c·FP32 peak)
 Prompt processing does 2 operations per active parameter and token:
     1/pp = 2·A / (e·peak) + attention
-Constants: least squares over 464 generation and 136 prompt rows of published measurements on 44 devices
-(docs/estimates.md). The intervals are those of leave-one-device-out errors.
+Constants: rounded from least squares over 464 generation and 136 prompt rows of published measurements on 44
+devices; what has too few rows for a fit (CPUs, MoE prompts, encoders, offload) is set by hand with a wide interval
+(docs/estimates.md).
 """
 
 import math
@@ -14,10 +15,10 @@ import msgspec
 
 from planner.core.estimate import Memory, Placement, Rate, Throughput, Verdict
 from planner.core.hardware import Backend, Device, DeviceKind, Hardware, Vendor
-from planner.core.memory import is_sliding, micro_batch
+from planner.core.memory import is_sliding, kv_row_bytes, micro_batch
 from planner.core.model import Architecture
 from planner.core.parameters import parameter_table
-from planner.core.quants import ELEMENT_BYTES, canonical
+from planner.core.quants import canonical
 from planner.core.weights import WeightTable
 from planner.core.workload import Settings
 
@@ -41,6 +42,7 @@ _TG_MOE = Interval(0.60, 1.60)
 _TG_WITHOUT_PEAK = Interval(0.66, 1.40)
 _PP = Interval(0.75, 1.40)
 _PP_MOE = Interval(0.40, 2.5)
+_PP_AMD_SHARED = Interval(0.50, 2.2)
 _EMBED_ENCODER = Interval(0.40, 2.2)
 _CPU = Interval(0.55, 1.7)
 _OFFLOAD = Interval(0.60, 1.6)
@@ -75,7 +77,8 @@ _PP_BY_CAPABILITY = {
     "6.0": 0.86, "6.1": 0.86, "7.0": 0.31, "7.5": 0.35, "8.0": 0.31, "8.6": 0.44, "8.9": 0.28, "9.0": 0.31,
     "10.0": 0.35, "12.0": 0.42,
 }  # fmt: skip
-_PP_AMD_UNIFIED = 0.19
+# Strix Halo differs from build to build by more than any formula knows: a wide interval, never "calibrated".
+_PP_AMD_UNIFIED = {Backend.ROCM: 0.24, Backend.VULKAN: 0.16}
 _ATTENTION_SHARE = 0.23
 _MOE_PP_SHARE = 0.57
 _ENCODER_SHARE = 0.6
@@ -110,7 +113,7 @@ class Work(msgspec.Struct, frozen=True):
 
 def work_per_token(arch: Architecture, table: WeightTable, settings: Settings) -> Work:
     """Bytes read and parameters used by one generated token after `settings.depth` tokens."""
-    per_token = kv_bytes_per_token(arch, settings)
+    per_token = kv_row_bytes(arch, settings)
     kv = []
     for layer in range(arch.layers):
         seen = settings.depth
@@ -124,16 +127,6 @@ def work_per_token(arch: Architecture, table: WeightTable, settings: Settings) -
         active_layer_parameters=float(sum(layer.active for layer in parameter_table(arch).layers)),
         output_parameters=arch.vocab_size * arch.embedding_length if arch.causal else 0,
     )
-
-
-def kv_bytes_per_token(arch: Architecture, settings: Settings) -> float:
-    """Cache bytes of one token in one layer."""
-    if not arch.causal:
-        return 0.0
-    if arch.kv_lora_rank:
-        return (arch.kv_lora_rank + (arch.rope_head_length or 64)) * ELEMENT_BYTES[settings.kv_type_k]
-    k = arch.key_length * ELEMENT_BYTES[settings.kv_type_k]
-    return arch.head_count_kv * (k + arch.value_length * ELEMENT_BYTES[settings.kv_type_v])
 
 
 class _Run(msgspec.Struct, frozen=True):
@@ -273,7 +266,8 @@ def _prompt_rate(run: _Run) -> Rate | None:
             return None
         part = layers_on_gpu / arch.layers
         efficiency = _prompt_efficiency(device)
-        efficiency *= _MOE_PP_SHARE if arch.is_moe else 1.0
+        # On Metal the experts' matrices run as well as dense ones (gpt-oss-20b on three Macs).
+        efficiency *= _MOE_PP_SHARE if arch.is_moe and device.vendor is not Vendor.APPLE else 1.0
         efficiency *= 1.0 if arch.causal else _ENCODER_SHARE
         seconds += part * (
             flops / (efficiency * peak * 1e12) + attention / (_ATTENTION_SHARE * efficiency * peak * 1e12)
@@ -281,8 +275,11 @@ def _prompt_rate(run: _Run) -> Rate | None:
         launches = _LAYER_SECONDS.get(device.vendor, _DEFAULT_LAYER_SECONDS) * layers_on_gpu
         seconds += launches / min(settings.n_prompt, micro_batch(settings))
         interval = _PP_MOE if arch.is_moe else _PP if arch.causal else _EMBED_ENCODER
+        shared = device.vendor is Vendor.AMD and device.kind is DeviceKind.UNIFIED
+        if shared:
+            interval = interval.wider(_PP_AMD_SHARED)
         interval, calibrated = _with_device_spread(interval, device)
-        calibrated = calibrated and arch.causal and not arch.is_moe
+        calibrated = calibrated and arch.causal and not arch.is_moe and not shared
     if layers_on_gpu < arch.layers:
         part = 1 - layers_on_gpu / arch.layers
         seconds += part * (flops + attention) / (cpu_gflops(run.hardware) * 1e9)
@@ -294,7 +291,7 @@ def _prompt_rate(run: _Run) -> Rate | None:
 def _prompt_efficiency(device: Device) -> float:
     """Share of a device's peak that prompt processing reaches."""
     if device.vendor is Vendor.AMD and device.kind is DeviceKind.UNIFIED:
-        return _PP_AMD_UNIFIED
+        return _PP_AMD_UNIFIED.get(device.backend, _DEFAULT_PP_EFFICIENCY)
     by_backend = _PP_EFFICIENCY.get((device.vendor, device.backend), _DEFAULT_PP_EFFICIENCY)
     if device.backend is Backend.CUDA and device.compute_capability is not None:
         return _PP_BY_CAPABILITY.get(device.compute_capability, by_backend)

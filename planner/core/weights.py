@@ -74,9 +74,11 @@ def weight_table(arch: Architecture, variant: Variant, parameters: int) -> Weigh
     rest = max(0, tensor_bytes - inputs - (0 if arch.tied_embeddings else output))
     layers = parameter_table(arch).layers
     whole = sum(layer.total for layer in layers) or 1
+    sizes = [round(rest * layer.total / whole) for layer in layers]
+    sizes[-1] += rest - sum(sizes)
     return WeightTable(
         input_bytes=inputs,
-        layer_bytes=tuple(round(rest * layer.total / whole) for layer in layers),
+        layer_bytes=tuple(sizes),
         output_bytes=output,
         tied=arch.tied_embeddings,
         active_share=tuple(layer.active / layer.total for layer in layers),

@@ -84,6 +84,28 @@ def test_a_specification_and_a_device_of_the_callers_own(planner: Planner, tmp_p
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        {"context": 10**21}, {"parallel": 100_000}, {"n_gpus": 1000}, {"depth": -1}, {"file_bytes": 0},
+        {"backend": "metal"}, {"kv_type": "q9"}, {"ubatch": 2**40},
+    ],
+)  # fmt: skip
+def test_nonsense_is_refused_with_the_field_named(
+    planner: Planner, tmp_path: Path, change: dict[str, object]
+) -> None:
+    request = {"id": 1, "model": "Qwen3-8B", "gpu": "RTX 3090", **change}
+    (answer,) = planner("estimate", "--jsonl", write_requests(tmp_path / "r.jsonl", request)).lines
+    assert next(iter(change)) in answer["error"]["message"] or "metal" in answer["error"]["message"]
+    assert answer["error"]["hint"]
+
+
+def test_an_embedders_batch_is_its_micro_batch(planner: Planner, tmp_path: Path) -> None:
+    request = {"id": 1, "model": "bge-m3", "quant": "F16", "gpu": "RTX 3090", "ubatch": 8192}
+    (answer,) = planner("estimate", "--jsonl", write_requests(tmp_path / "r.jsonl", request)).lines
+    assert answer["estimate"]["memory"]["devices"][0]["compute_bytes"] / MIB == pytest.approx(416, rel=0.01)
+
+
+@pytest.mark.parametrize(
     ("arguments", "code"),
     [
         ((), 2),

@@ -177,10 +177,19 @@ def _multiplied(hardware: Hardware, request: EstimateRequest) -> Hardware:
     if request.backend is Backend.CPU:
         devices = ()
     elif request.backend is not None:
+        for device in devices:
+            if request.backend not in (device.backend, Backend.VULKAN):
+                raise UsageError(
+                    f"{device.name} is not driven by {request.backend.value}.",
+                    hint=f"Its backends: {device.backend.value}, vulkan; or cpu to leave it alone.",
+                    reference="wrong-backend",
+                )
         devices = tuple(msgspec.structs.replace(device, backend=request.backend) for device in devices)
     if request.n_gpus > 1 and devices:
         first = devices[0]
-        devices = tuple(msgspec.structs.replace(first, id=f"gpu{i}") for i in range(request.n_gpus))
+        devices = tuple(
+            msgspec.structs.replace(first, id=f"{first.backend.value}:{i}") for i in range(request.n_gpus)
+        )
     return msgspec.structs.replace(hardware, devices=devices)
 
 
