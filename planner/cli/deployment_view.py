@@ -123,7 +123,7 @@ def _beside(measured: float | None, estimated: float | None, show: Callable[[flo
 
 def status_lines(record: DeploymentRecord) -> list[str]:
     """One deployment as `status` shows it."""
-    lines = [f"{record.name}: {record.state}" + (f", {record.gateway_url}/v1" if record.gateway_url else "")]
+    lines = [f"{record.name}: {record.state}" + (f", {record.address}" if record.address else "")]
     if record.state in ("running", "degraded"):
         lines.append(f"  API key: {record.api_key_file}")
     lines += process_table(record)

@@ -129,6 +129,11 @@ class DeploymentRecord(msgspec.Struct, frozen=True, kw_only=True):
     supervisor_create_time: float | None = None
     schema: int = SCHEMA
 
+    @property
+    def address(self) -> str | None:
+        """Where clients go; None for an ended deployment, whose port may be anybody's by now."""
+        return None if self.gateway_url is None or self.state in ENDED else f"{self.gateway_url}/v1"
+
     def public(self) -> dict[str, object]:
         """D of the JSON contract: without what only this module needs, and without addresses nobody listens at."""
         body: dict[str, object] = msgspec.to_builtins(self, enc_hook=encode_value)

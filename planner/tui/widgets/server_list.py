@@ -116,7 +116,7 @@ class ServerList(Vertical):
     def _head(self, record: DeploymentRecord) -> Content:
         state = self._state(record)
         style = _STYLES.get(state, "")
-        url = f"  {record.gateway_url}/v1" if record.gateway_url else ""
+        url = f"  {record.address}" if record.address else ""
         return Content.assemble(
             (f"{self._sign(state)} ", style),
             (printable(record.name), "bold"),
