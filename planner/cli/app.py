@@ -9,6 +9,7 @@ import click
 
 from planner import __version__
 from planner.cli.diagnostics import ExitCode, complain, error_body, exit_code, note
+from planner.cli.output import ReaderGoneError, write_json
 from planner.errors import PlannerError, UsageError
 
 COMMANDS: dict[str, str] = {
@@ -99,9 +100,8 @@ def run(arguments: Sequence[str]) -> int:
         if as_json:
             _print_error(PlannerError("Interrupted.", hint="The same command goes on.", reference="interrupted"))
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # The reader has gone (`planner models | head`): nothing to say, and nothing may be flushed at exit.
-        sys.stdout = None
+    except ReaderGoneError:
+        sys.stdout = None  # so that nothing is flushed at exit
         return ExitCode.OK
     except Exception as error:  # noqa: BLE001  # the last line of defence: one line, not a traceback
         return _fail(_unexpected(error), as_json=as_json)
@@ -128,7 +128,7 @@ def _unexpected(error: Exception) -> PlannerError:
 
 
 def _fail(error: PlannerError, *, as_json: bool) -> int:
-    if as_json:
+    if as_json and error.reference != "no-output":
         _print_error(error)
     else:
         complain(error)
@@ -136,6 +136,4 @@ def _fail(error: PlannerError, *, as_json: bool) -> int:
 
 
 def _print_error(error: PlannerError) -> None:
-    from planner.cli.output import write_json
-
     write_json(error_body(error))

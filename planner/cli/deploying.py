@@ -5,6 +5,7 @@ ends everything with it; detached it returns once the deployment answers.
 """
 
 import contextlib
+import errno
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,7 @@ from planner.cli.planning import make_launch_plan, pins_for, plan
 from planner.cli.session import Session
 from planner.core.launch_plan import LaunchPlan
 from planner.core.workload import Workload
-from planner.errors import EngineError, RemoteError
+from planner.errors import EngineError, NoSpaceError, PlannerError, RemoteError, UsageError
 from planner.serve.choice import AUTO, Sources, choose_engine
 from planner.serve.state import DEFAULT_PORT, DeploymentRecord, DeploymentSpec, Home
 from planner.units import format_gib, format_rate
@@ -53,6 +54,9 @@ def bring_up(session: Session, wish: Wish) -> int:
     """Do it; returns the exit code. Raises what planning, fetching and engines raise."""
     from planner.serve import deployments
 
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts background jobs of a script that way; this command is meant to be ended by it all the same.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     home = Home(session.config.deployments_dir, wish.name)
     request = _request(session, wish)
     running = deployments.find_running(home, request=request, port=wish.port or 0)
@@ -81,6 +85,8 @@ def bring_up(session: Session, wish: Wish) -> int:
         )
         try:
             return _run(session, home, spec, detach=wish.detach)
+        except OSError as error:
+            raise _unwritable(session, error) from error
         except EngineError as error:
             # Built for another processor: remembered, so that `auto` takes the next engine. At most once per binary.
             if error.reference != "engine-wrong-cpu" or engine.binary in ("", *passed) or wish.engine_path:
@@ -92,6 +98,17 @@ def bring_up(session: Session, wish: Wish) -> int:
             if wish.engine != AUTO:
                 raise
             session.note(f"{error.message} Trying the next engine.")
+
+
+def _unwritable(session: Session, error: OSError) -> PlannerError:
+    """The folder of states, keys and logs cannot be used: full, read-only, or not ours."""
+    folder = session.config.state_dir
+    settings = session.config.config_dir / "config.toml"
+    hint = f"Free some space there or change its rights, or set state_dir in {settings}."
+    message = f"{folder}, where deployments keep their state, cannot be written: {error.strerror or error}."
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NoSpaceError(message, hint=hint, reference="no-space")
+    return UsageError(message, hint=hint, reference="state-not-writable")
 
 
 def _request(session: Session, wish: Wish) -> str:

@@ -6,27 +6,44 @@ from collections.abc import Iterable
 import msgspec
 
 from planner.core.values import encode_value
+from planner.errors import PlannerError
 from planner.units import printable
+
+
+class ReaderGoneError(Exception):
+    """Whoever read stdout has left (`planner models | head`): nothing is wrong, and nothing more can be said."""
+
+
+def _write(text: str) -> None:
+    """All writing to stdout. Raises ReaderGoneError, or PlannerError when stdout is closed or its disk is full."""
+    if sys.stdout is None:
+        raise PlannerError("Standard output is closed: there is nowhere to put the answer.", reference="no-output")
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        raise ReaderGoneError from error
+    except OSError as error:
+        raise PlannerError(
+            f"The answer could not be written to standard output: {error.strerror}.", reference="no-output"
+        ) from error
 
 
 def write_json(value: object) -> None:
     """Print one JSON document, indented, with a final newline. NaN and infinities become null."""
     body = msgspec.json.encode(value, enc_hook=encode_value)
-    sys.stdout.write(msgspec.json.format(body, indent=2).decode() + "\n")
-    sys.stdout.flush()
+    _write(msgspec.json.format(body, indent=2).decode() + "\n")
 
 
 def write_json_line(value: object) -> None:
     """Print one JSON document on one line (JSON Lines)."""
-    sys.stdout.write(msgspec.json.encode(value, enc_hook=encode_value).decode() + "\n")
-    sys.stdout.flush()
+    _write(msgspec.json.encode(value, enc_hook=encode_value).decode() + "\n")
 
 
 def write_lines(lines: Iterable[str]) -> None:
     """Print lines for people, stripped of control characters."""
     for line in lines:
-        sys.stdout.write(printable(line).rstrip() + "\n")
-    sys.stdout.flush()
+        _write(printable(line).rstrip() + "\n")
 
 
 def table(

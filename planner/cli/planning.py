@@ -65,7 +65,7 @@ def pins_for(session: Session, references: Sequence[str], *, starter: bool = Fal
             )
         if not pin.model.deployable:
             raise UsageError(
-                f"{pin.model.id} cannot be run here: {pin.model.deploy_note}.",
+                f"{pin.model.id} cannot be run here: {pin.model.deploy_note.rstrip('.')}.",
                 hint="planner models lists what can be run.",
                 reference="not-deployable",
             )

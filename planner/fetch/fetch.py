@@ -127,6 +127,8 @@ def fetch_variant(
         except (OfflineError, IntegrityError, NoSpaceError):
             raise
         except (RemoteError, UsageError) as error:
+            if error.reference == "store-not-writable":
+                raise  # another source would meet the same disk
             job.progress.note(f"{error.message} Trying the next source.")
     return _fetch(job, variant.artifacts[-1])
 

@@ -1,6 +1,7 @@
 """The frame around the commands: exit codes, streams, start-up imports, a pipe that closes."""
 
 import re
+import shlex
 import subprocess
 import sys
 
@@ -110,6 +111,18 @@ def test_a_reader_that_leaves_is_no_error() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize("json", [[], ["--json"]])
+def test_a_closed_or_full_output_is_one_plain_line(json: list[str]) -> None:
+    command = shlex.join([sys.executable, "-m", "planner", "models", *json])
+    for redirect in (">&-", ">/dev/full"):
+        done = subprocess.run(  # noqa: S602  # the redirection is the shell's
+            f"{command} {redirect}", shell=True, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 1
+        assert "utput" in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_an_unexpected_failure_is_one_line_and_exit_code_1(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
