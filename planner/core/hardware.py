@@ -32,6 +32,14 @@ class DeviceKind(StrEnum):
     UNIFIED = "unified"
 
 
+class BandwidthBasis(StrEnum):
+    """Where a host's memory bandwidth comes from: a data sheet's peak is never reached, a measurement is."""
+
+    SPECIFIED = "specified"
+    MEASURED = "measured"
+    ASSUMED = "assumed"
+
+
 class Cpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The processor. `cores_usable` is bounded by affinity and cgroup quota; `isa` lists e.g. avx2, avx512f."""
 
@@ -42,14 +50,38 @@ class Cpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The machine around the devices. Memory in bytes, bounded by cgroup limits; bandwidth in GB/s (10^9)."""
+    """The machine around the devices. Memory in bytes, bounded by cgroup limits; bandwidth in GB/s (10^9).
+
+    `memory_bandwidth_basis` says what kind of figure the bandwidth is, None without one. `memory_speed_mts`
+    (million transfers per second) and `memory_channels` are what the firmware tells of the memory modules.
+    """
 
     os: str
     cpu: Cpu
     memory_total_bytes: int | None
     memory_available_bytes: int | None
     memory_bandwidth_gbps: float | None = None
+    memory_bandwidth_basis: BandwidthBasis | None = None
+    memory_speed_mts: float | None = None
+    memory_channels: int | None = None
     source: dict[str, str] = {}
+
+
+class PcieLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The slot of a card: PCIe generation and lanes now (idle cards slow down) and at most. None means unknown."""
+
+    generation: int | None = None
+    lanes: int | None = None
+    max_generation: int | None = None
+    max_lanes: int | None = None
+
+
+class MemoryHolder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A process that holds memory of a device; `memory_bytes` is None where the driver does not tell."""
+
+    pid: int
+    name: str = ""
+    memory_bytes: int | None = None
 
 
 class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,7 +91,9 @@ class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     working-set limit on Apple silicon, a share of host memory on other unified parts.
     `memory_bandwidth_range_gbps` is set when the device is only known by its memory size: the spread of
     the cards with that size. `usable` is False for a card that was seen but cannot be driven here; `note`
-    says why. `source` names, per field, how the value was found.
+    says why. `source` names, per field, how the value was found. `gfx_target` is the LLVM name of an AMD
+    architecture (gfx1100), `tdp_w` the data sheet's power in watts, `power_limit_w` the driver's, `holders` the
+    processes that take its memory, largest first.
     """
 
     id: str
@@ -81,21 +115,32 @@ class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     usable: bool = True
     note: str = ""
     source: dict[str, str] = {}
+    memory_used_bytes: int | None = None
+    gfx_target: str | None = None
+    tdp_w: float | None = None
+    power_limit_w: float | None = None
+    pcie_link: PcieLink | None = None
+    holders: tuple[MemoryHolder, ...] = ()
 
 
 class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A whole machine: the host, its GPUs in driver order, and what could not be found out."""
+    """A whole machine: the host, its GPUs in driver order, and what could not be found out.
+
+    `drivers` are versions of what drives the devices, e.g. nvidia, cuda, amdgpu.
+    """
 
     host: Host
     devices: tuple[Device, ...] = ()
     notes: tuple[str, ...] = ()
+    drivers: dict[str, str] = {}
 
 
 class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A row of `catalog/devices.json`: a device as its data sheet describes it.
 
     Memory in GiB (None where it depends on the machine: Apple, integrated parts), bandwidth in GB/s,
-    peaks in dense TFLOPS, `tdp_w` in watts. `aliases` are names that drivers and shops print.
+    peaks in dense TFLOPS, `tdp_w` in watts. `aliases` are names that drivers and shops print. `pci_ids` are
+    `vendor:device` or `vendor:device:revision` in hexadecimal (`1002:744c:c8`); several rows may share one.
     """
 
     slug: str
@@ -111,6 +156,8 @@ class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gpu_cores: int | None = None
     arch: str | None = None
     tdp_w: float | None = None
+    gfx_target: str | None = None
+    pci_ids: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
 
     @property

@@ -6,10 +6,27 @@ import re
 import msgspec
 
 from planner.core.devices import unified_budget
-from planner.core.hardware import NATIVE_BACKEND, Backend, Cpu, Device, DeviceKind, Hardware, Host, Vendor
+from planner.core.hardware import (
+    NATIVE_BACKEND,
+    Backend,
+    BandwidthBasis,
+    Cpu,
+    Device,
+    DeviceKind,
+    Hardware,
+    Host,
+    MemoryHolder,
+    PcieLink,
+    Vendor,
+)
 from planner.errors import BadDataError
 
 MAX_DEVICES = 64
+
+_POSITIVE = (
+    "memory_total_bytes", "memory_bandwidth_gbps", "fp32_tflops", "fp16_tflops", "gpu_cores", "tdp_w",
+    "power_limit_w",
+)  # fmt: skip
 
 
 class _FileCpu(msgspec.Struct, frozen=True):
@@ -29,7 +46,27 @@ class _FileHost(msgspec.Struct, frozen=True):
     memory_total_bytes: int | None
     memory_available_bytes: int | msgspec.UnsetType | None = msgspec.UNSET
     memory_bandwidth_gbps: float | None = None
+    memory_bandwidth_basis: BandwidthBasis | None = None
+    memory_speed_mts: float | None = None
+    memory_channels: int | None = None
     source: dict[str, str] = {}
+
+
+class _FilePcieLink(msgspec.Struct, frozen=True):
+    """`pcie_link` of a device."""
+
+    generation: int | None = None
+    lanes: int | None = None
+    max_generation: int | None = None
+    max_lanes: int | None = None
+
+
+class _FileHolder(msgspec.Struct, frozen=True):
+    """One of `holders` of a device."""
+
+    pid: int
+    name: str = ""
+    memory_bytes: int | None = None
 
 
 class _FileDevice(msgspec.Struct, frozen=True):
@@ -54,6 +91,12 @@ class _FileDevice(msgspec.Struct, frozen=True):
     usable: bool = True
     note: str = ""
     source: dict[str, str] = {}
+    memory_used_bytes: int | None = None
+    gfx_target: str | None = None
+    tdp_w: float | None = None
+    power_limit_w: float | None = None
+    pcie_link: _FilePcieLink | None = None
+    holders: tuple[_FileHolder, ...] = ()
 
 
 class _File(msgspec.Struct, frozen=True):
@@ -63,6 +106,7 @@ class _File(msgspec.Struct, frozen=True):
     schema: int = 1
     devices: tuple[_FileDevice, ...] = ()
     notes: tuple[str, ...] = ()
+    drivers: dict[str, str] = {}
 
 
 def hardware_from_json(raw: bytes) -> Hardware:
@@ -82,7 +126,7 @@ def hardware_from_json(raw: bytes) -> Hardware:
     host, cpu = document.host, document.host.cpu
     for name, value in (("cores_physical", cpu.cores_physical), ("cores_usable", cpu.cores_usable)):
         _positive(value, f"$.host.cpu.{name}")
-    for name in ("memory_total_bytes", "memory_bandwidth_gbps"):
+    for name in ("memory_total_bytes", "memory_bandwidth_gbps", "memory_speed_mts", "memory_channels"):
         _positive(getattr(host, name), f"$.host.{name}")
     _not_negative(host.memory_available_bytes, "$.host.memory_available_bytes")
     if len(document.devices) > MAX_DEVICES:
@@ -101,19 +145,23 @@ def hardware_from_json(raw: bytes) -> Hardware:
                 else host.memory_available_bytes
             ),
             memory_bandwidth_gbps=host.memory_bandwidth_gbps,
+            memory_bandwidth_basis=host.memory_bandwidth_basis,
+            memory_speed_mts=host.memory_speed_mts,
+            memory_channels=host.memory_channels,
             source=host.source,
         ),
         devices=devices,
         notes=document.notes,
+        drivers=document.drivers,
     )
 
 
 def _file_device(device: _FileDevice, position: int) -> Device:
     """A device of a file, checked; free memory defaults to all of it, the budget to the usual share."""
     at = f"$.devices[{position}]"
-    for name in ("memory_total_bytes", "memory_bandwidth_gbps", "fp32_tflops", "fp16_tflops", "gpu_cores"):
+    for name in _POSITIVE:
         _positive(getattr(device, name), f"{at}.{name}")
-    for name in ("memory_free_bytes", "memory_budget_bytes"):
+    for name in ("memory_free_bytes", "memory_budget_bytes", "memory_used_bytes"):
         _not_negative(getattr(device, name), f"{at}.{name}")
     for bound in device.memory_bandwidth_range_gbps or ():
         _positive(bound, f"{at}.memory_bandwidth_range_gbps")
@@ -125,6 +173,7 @@ def _file_device(device: _FileDevice, position: int) -> Device:
         budget = total if free is None else free
         if device.kind is DeviceKind.UNIFIED and total is not None:
             budget, _ = unified_budget(device.vendor, total)
+    link = device.pcie_link
     fields = {name: getattr(device, name) for name in device.__struct_fields__}
     fields.update(
         id=device.id or f"{backend.value}:{position}",
@@ -132,6 +181,10 @@ def _file_device(device: _FileDevice, position: int) -> Device:
         backend=backend,
         memory_free_bytes=free,
         memory_budget_bytes=budget,
+        pcie_link=None
+        if link is None
+        else PcieLink(link.generation, link.lanes, link.max_generation, link.max_lanes),
+        holders=tuple(MemoryHolder(h.pid, h.name, h.memory_bytes) for h in device.holders),
     )
     return Device(**fields)
 

@@ -11,7 +11,7 @@ import msgspec
 
 from planner.core.device_names import index_of, read_name
 from planner.core.devices import anonymous_device, device_from_spec, resolve_device, unified_budget
-from planner.core.hardware import Cpu, Device, DeviceKind, DeviceSpec, Hardware, Host, Vendor
+from planner.core.hardware import BandwidthBasis, Cpu, Device, DeviceKind, DeviceSpec, Hardware, Host, Vendor
 from planner.core.hardware_file import MAX_DEVICES, hardware_from_json
 from planner.errors import UsageError
 from planner.units import GIB, format_gib
@@ -108,6 +108,7 @@ def _host(overrides: Overrides, devices: Sequence[Device], ram: int, ram_source:
             memory_total_bytes=None,
             memory_available_bytes=None,
             memory_bandwidth_gbps=REFERENCE_BANDWIDTH_GBPS,
+            memory_bandwidth_basis=BandwidthBasis.ASSUMED,
             source={
                 "os": "assumed",
                 "cpu.cores_usable": f"assumed: reference host, {REFERENCE_CORES} cores",
@@ -115,12 +116,13 @@ def _host(overrides: Overrides, devices: Sequence[Device], ram: int, ram_source:
             },
         )
     source = {**before.source}
-    bandwidth = before.memory_bandwidth_gbps
+    bandwidth, basis = before.memory_bandwidth_gbps, before.memory_bandwidth_basis
     if overrides.bandwidth_gbps is not None and not devices:
-        bandwidth, source["memory_bandwidth_gbps"] = overrides.bandwidth_gbps, "--bandwidth"
+        bandwidth, basis = overrides.bandwidth_gbps, BandwidthBasis.SPECIFIED
+        source["memory_bandwidth_gbps"] = "--bandwidth"
     for device in devices:
         if device.kind is DeviceKind.UNIFIED and device.memory_bandwidth_gbps is not None:
-            bandwidth = device.memory_bandwidth_gbps
+            bandwidth, basis = device.memory_bandwidth_gbps, BandwidthBasis.SPECIFIED
             source["memory_bandwidth_gbps"] = f"shared with {device.name}"
             break
     cpu = before.cpu
@@ -139,6 +141,9 @@ def _host(overrides: Overrides, devices: Sequence[Device], ram: int, ram_source:
         memory_total_bytes=ram,
         memory_available_bytes=available,
         memory_bandwidth_gbps=bandwidth,
+        memory_bandwidth_basis=basis,
+        memory_speed_mts=before.memory_speed_mts,
+        memory_channels=before.memory_channels,
         source=source,
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from planner.core.hardware import NATIVE_BACKEND, Cpu, Device, DeviceKind, DeviceSpec, Hardware, Host
+from planner.core.hardware import NATIVE_BACKEND, BandwidthBasis, Cpu, Device, DeviceKind, DeviceSpec, Hardware, Host
 from planner.probe.amd import probe_amd
 from planner.probe.apple import probe_apple, read_sysctl
 from planner.probe.cgroup import read_limits
@@ -63,6 +63,7 @@ def probe(
     answers = _ask_all(asked, question, until=started + deadline_s)
     notes = [*facts.notes, *_platform_notes(here)]
     devices: list[Device] = []
+    drivers: dict[str, str] = {}
     for name in asked:
         answer = answers.get(name)
         if answer is None:
@@ -71,6 +72,7 @@ def probe(
         else:
             devices.extend(answer.devices)
             notes.extend(answer.notes)
+            drivers.update(answer.drivers)
     devices = _settle(merge_by_pci(devices), facts.memory_available_bytes)
     shared = next((d for d in devices if d.kind is DeviceKind.UNIFIED and d.memory_bandwidth_gbps), None)
     source = dict(facts.source)
@@ -82,9 +84,10 @@ def probe(
         memory_total_bytes=facts.memory_total_bytes,
         memory_available_bytes=facts.memory_available_bytes,
         memory_bandwidth_gbps=shared.memory_bandwidth_gbps if shared is not None else None,
+        memory_bandwidth_basis=BandwidthBasis.SPECIFIED if shared is not None else None,
         source=source,
     )
-    return Hardware(host=host, devices=tuple(devices), notes=tuple(dict.fromkeys(notes)))
+    return Hardware(host=host, devices=tuple(devices), notes=tuple(dict.fromkeys(notes)), drivers=drivers)
 
 
 def _ask_all(sources: Mapping[str, Source], question: Question, *, until: float) -> dict[str, Finding]:

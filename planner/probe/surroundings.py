@@ -110,7 +110,8 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Finding:
-    """What one source found. Any of it may be empty."""
+    """What one source found. Any of it may be empty; `drivers` are versions by name."""
 
     devices: tuple[Device, ...] = ()
     notes: tuple[str, ...] = ()
+    drivers: Mapping[str, str] = field(default_factory=dict)
