@@ -35,8 +35,8 @@ class DeviceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     schema: Literal[1]
     as_of: str
+    sources: dict[str, str]
     devices: tuple[DeviceSpec, ...]
-    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from planner.core.hardware import DeviceSpec
+from planner.core.hardware import DeviceSpec, Vendor
 
 _MARKS = re.compile(r"\((?:tm|r|c)\)|[™®©]")
 _DRIVER_TAIL = re.compile(r"\((?:radv|llvm|nvgpu|aco|dg2|bmg|lnl|arl|mtl|tgl|adl|rpl)\b[^)]*\)")
@@ -21,8 +21,13 @@ _NOISE = frozenset({
     "nvidia", "geforce", "corporation", "corp", "inc", "advanced", "micro", "devices", "amd", "ati", "radeon",
     "instinct", "intel", "apple", "tesla", "graphics", "graphic", "gpu", "card", "with", "w", "design",
     "generation", "gen", "edition", "workstation", "the", "vram", "ram", "memory", "oam", "high", "freq",
-    "nvlink", "hbm2", "hbm2e", "hbm3", "hbm3e",
+    "nvlink", "series", "hbm2", "hbm2e", "hbm3", "hbm3e",
 })  # fmt: skip
+_VENDORS = {
+    "nvidia": Vendor.NVIDIA, "geforce": Vendor.NVIDIA, "tesla": Vendor.NVIDIA, "jetson": Vendor.NVIDIA,
+    "amd": Vendor.AMD, "ati": Vendor.AMD, "radeon": Vendor.AMD, "instinct": Vendor.AMD,
+    "intel": Vendor.INTEL, "apple": Vendor.APPLE,
+}  # fmt: skip
 _SYNONYMS = {"mobile": "laptop", "notebook": "laptop", "pcie": "pcie", "pci": "pcie", "sxm1": "sxm"}
 _QUALIFIERS = frozenset({
     "laptop", "maxq", "pcie", "sxm", "sxm2", "sxm3", "sxm4", "sxm5", "sxm6", "nvl", "server", "sff", "dgxs",
@@ -35,13 +40,17 @@ _BRANDS = ("rtx", "gtx", "rx", "arc")
 
 @dataclass(frozen=True)
 class Reading:
-    """A name taken apart. `base` is what is left of it, run together; memory in GiB; `cores` on Apple only."""
+    """A name taken apart. `base` is what is left of it, run together; memory in GiB; `cores` on Apple only.
+
+    `vendor` is known where the name says it: GeForce 840M and Radeon 840M are two devices.
+    """
 
     base: str
     qualifiers: frozenset[str]
     memory_gib: float | None
     cores: int | None
     last_number: int | None = None
+    vendor: Vendor | None = None
 
     @property
     def key(self) -> tuple[str, frozenset[str]]:
@@ -84,15 +93,19 @@ def read_name(text: str) -> Reading:
         name = name[: matches[-1].start()] + " " + name[matches[-1].end() :]
     base: list[str] = []
     qualifiers: set[str] = set()
+    vendors: set[Vendor] = set()
     for raw in _TOKEN.findall(name):
         token = _SYNONYMS.get(raw, raw)
+        if token in _VENDORS:
+            vendors.add(_VENDORS[token])
         if token in _QUALIFIERS:
             qualifiers.add(token)
         elif token not in _NOISE:
             base.append(token)
     last = base[-1] if base else ""
     number = int(last) if len(base) > 1 and last.isascii() and last.isdigit() and len(last) <= 3 else None
-    return Reading("".join(base), frozenset(qualifiers), memory, cores, number)
+    vendor = vendors.pop() if len(vendors) == 1 else None
+    return Reading("".join(base), frozenset(qualifiers), memory, cores, number, vendor)
 
 
 def trailing_number_readings(reading: Reading) -> tuple[Reading, ...]:
@@ -118,8 +131,11 @@ class NameIndex:
 
     def __init__(self, specs: Iterable[DeviceSpec]) -> None:
         self.specs = tuple(specs)
+        self._by_id: dict[str, list[DeviceSpec]] = {}
         self._levels: tuple[dict[tuple[str, frozenset[str]], list[tuple[Reading, DeviceSpec]]], ...] = ({}, {}, {})
         for spec in self.specs:
+            for identity in spec.pci_ids:
+                self._by_id.setdefault(identity, []).append(spec)
             for name in (spec.name, spec.slug.replace("-", " "), *spec.aliases):
                 reading = read_name(name)
                 for level, key in zip(self._levels, (reading.key, reading.family, reading.short), strict=True):
@@ -151,23 +167,35 @@ class NameIndex:
     def siblings(self, reading: Reading, *, loose: bool = True) -> tuple[DeviceSpec, ...]:
         """Every device of that name whatever its memory, cores and (where the name leaves it out) form factor."""
         levels = self._levels if loose else self._levels[:2]
-        return _distinct(s for level in levels for _, s in level.get(reading.key, ()))
+        return _distinct(s for level in levels for _, s in level.get(reading.key, ()) if _same_vendor(reading, s))
+
+    def with_pci_id(self, pci_id: str) -> tuple[DeviceSpec, ...]:
+        """Devices of a PCI id, `vendor:device` or `vendor:device:revision`; the exact revision first."""
+        device = pci_id[:9]
+        return tuple(self._by_id.get(pci_id) or self._by_id.get(device) or ())
 
     def named(self, reading: Reading) -> tuple[DeviceSpec, ...]:
         """Like `siblings`, but only of the strictest reading that finds any: what a driver's full name can mean."""
         for level in self._levels[:2]:
-            if found := _distinct(s for _, s in level.get(reading.key, ())):
+            if found := _distinct(s for _, s in level.get(reading.key, ()) if _same_vendor(reading, s)):
                 return found
         return ()
 
 
 def _agrees(asked: Reading, spelled: Reading, spec: DeviceSpec, tolerance: float) -> bool:
-    """Whether a spelling does not contradict the memory or cores asked for."""
+    """Whether a spelling does not contradict the vendor, memory or cores asked for."""
+    if not _same_vendor(asked, spec):
+        return False
     if asked.cores is not None and asked.cores != spec.gpu_cores:
         return False
     if asked.memory_gib is None or spec.memory_gib is None or asked.memory_gib == spelled.memory_gib:
         return True
     return same_memory(asked.memory_gib, spec.memory_gib, tolerance)
+
+
+def _same_vendor(asked: Reading, spec: DeviceSpec) -> bool:
+    """Whether the vendor a name mentions, if any, is the device's."""
+    return asked.vendor is None or asked.vendor is spec.vendor
 
 
 def _distinct(specs: Iterable[DeviceSpec]) -> tuple[DeviceSpec, ...]:

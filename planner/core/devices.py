@@ -8,13 +8,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from planner.core.device_names import index_of, read_name, same_memory, trailing_number_readings
+from planner.core.device_names import Reading, index_of, read_name, same_memory, trailing_number_readings
 from planner.core.hardware import Backend, Device, DeviceKind, DeviceSpec, Vendor
 from planner.errors import UsageError
 from planner.units import GIB, format_gib
 
 DRIVER_MEMORY_TOLERANCE = 0.12
 """Drivers show up to 7 % less than the label (ECC, firmware: T4 15.0 of 16 GiB, A40 45.0 of 48)."""
+
+DATA_SHEET_FIELDS = (
+    "memory_bandwidth_gbps", "fp32_tflops", "fp16_tflops", "compute_capability", "gfx_target", "gpu_cores", "tdp_w",
+)  # fmt: skip
+"""What a device has of its row, unless its driver knows better."""
 
 _NUMBER = re.compile(r"[0-9]{3,}")
 _SIZE_WINDOW = 0.12
@@ -92,19 +97,23 @@ def match_driver_name(
     compute_capability: str | None = None,
     *,
     gpu_cores: int | None = None,
+    pci_id: str | None = None,
 ) -> DeviceSpec | None:
     """The row of the device a driver names, or None: an unknown device stays unknown, it is never guessed.
 
-    The memory in bytes (12 % tolerance), the compute capability and Apple's core count decide between rows of
-    the same name; rows that still tie count as found only if their bandwidth is the same to 3 %.
+    `pci_id` (`10de:2684`, or with a revision `1002:744c:c8`) narrows the name down, and stands in for a name that
+    says nothing. The memory in bytes (12 % tolerance), the compute capability and Apple's core count decide
+    between rows of the same name; rows that still tie count as found only if their bandwidth is the same to 3 %.
     """
     reading = read_name(name)
-    if not reading.base:
-        return None
     index = index_of(tuple(specs))
-    found = index.named(reading)
+    found = index.named(reading) if reading.base else ()
     if reading.memory_gib is not None:
         found = index.candidates(reading, loose=False) or found
+    if pci_id is not None:
+        narrowed = _of_pci_id(found, reading, index.with_pci_id(pci_id))
+        contradicted = memory_bytes and not _of_size(narrowed, memory_bytes / GIB)
+        found = found if contradicted and _of_size(found, (memory_bytes or 0) / GIB) else narrowed
     if compute_capability is not None:
         found = tuple(s for s in found if s.compute_capability in (None, compute_capability))
     cores = reading.cores or gpu_cores
@@ -112,12 +121,34 @@ def match_driver_name(
         found = tuple(s for s in found if s.gpu_cores == cores)
     if len(found) > 1 and memory_bytes:
         found = _of_size(found, memory_bytes / GIB)
-    if len(found) > 1:
-        bandwidths = [s.memory_bandwidth_gbps for s in found]
-        known = [b for b in bandwidths if b is not None]
-        if len(known) < len(bandwidths) or max(known) > 1.03 * min(known):
-            return None
-    return found[0] if found else None
+    return same_speed(found)
+
+
+def same_speed(found: Sequence[DeviceSpec]) -> DeviceSpec | None:
+    """The first of rows that cannot be told apart, if it does not matter: their bandwidth is the same to 3 %."""
+    if not found:
+        return None
+    bandwidths = [s.memory_bandwidth_gbps for s in found]
+    known = [b for b in bandwidths if b is not None]
+    if known and (len(known) < len(bandwidths) or max(known) > 1.03 * min(known)):
+        return None
+    return found[0] if len({s.kind for s in found}) == 1 else None
+
+
+def _of_pci_id(
+    named: tuple[DeviceSpec, ...], reading: Reading, with_id: tuple[DeviceSpec, ...]
+) -> tuple[DeviceSpec, ...]:
+    """What name and PCI id agree on. The id tells laptop parts that drivers name like their desktop namesakes.
+
+    A name that says more than the id (Max-Q) is believed; one that says less does not mean the Max-Q part.
+    """
+    if not with_id or not named:
+        return named or with_id
+    both = tuple(s for s in named if s in with_id)
+    readings = [(s, read_name(s.name)) for s in with_id]
+    namesakes = [(s, r) for s, r in readings if r.base == reading.base and r.qualifiers >= reading.qualifiers]
+    plain = tuple(s for s, r in namesakes if "maxq" not in r.qualifiers)
+    return both or plain or tuple(s for s, _ in namesakes) or named
 
 
 def _of_size(specs: Sequence[DeviceSpec], memory_gib: float) -> tuple[DeviceSpec, ...]:
@@ -167,11 +198,7 @@ def device_from_spec(
     (`unified_budget`). `memory_source` says where an overriding size comes from.
     """
     data_sheet = f"devices.json ({spec.slug})"
-    source = {
-        field: data_sheet
-        for field in ("memory_bandwidth_gbps", "fp32_tflops", "fp16_tflops", "compute_capability", "gpu_cores")
-        if getattr(spec, field) is not None
-    }
+    source = {field: data_sheet for field in DATA_SHEET_FIELDS if getattr(spec, field) is not None}
     if spec.kind is DeviceKind.DISCRETE:
         total = memory_bytes if memory_bytes is not None else _gib_bytes(spec.memory_gib)
         free = budget = total
@@ -198,6 +225,8 @@ def device_from_spec(
         fp16_tflops=spec.fp16_tflops,
         compute_capability=spec.compute_capability,
         gpu_cores=spec.gpu_cores,
+        gfx_target=spec.gfx_target,
+        tdp_w=spec.tdp_w,
         source=source,
     )
 

@@ -141,6 +141,8 @@ class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Memory in GiB (None where it depends on the machine: Apple, integrated parts), bandwidth in GB/s,
     peaks in dense TFLOPS, `tdp_w` in watts. `aliases` are names that drivers and shops print. `pci_ids` are
     `vendor:device` or `vendor:device:revision` in hexadecimal (`1002:744c:c8`); several rows may share one.
+    `source` says per field where its value comes from, in words or by a key of the file's `sources`; `*` stands
+    for every field that is not named.
     """
 
     slug: str
@@ -151,7 +153,7 @@ class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory_bandwidth_gbps: float | None
     fp32_tflops: float | None
     fp16_tflops: float | None
-    source: str
+    source: dict[str, str]
     compute_capability: str | None = None
     gpu_cores: int | None = None
     arch: str | None = None
@@ -159,6 +161,9 @@ class DeviceSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gfx_target: str | None = None
     pci_ids: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+
+    def __hash__(self) -> int:
+        return hash(self.slug)
 
     @property
     def backend(self) -> Backend:

@@ -77,6 +77,9 @@ _PP_BY_CAPABILITY = {
     "6.0": 0.86, "6.1": 0.86, "7.0": 0.31, "7.5": 0.35, "8.0": 0.31, "8.6": 0.44, "8.9": 0.28, "9.0": 0.31,
     "10.0": 0.35, "12.0": 0.42,
 }  # fmt: skip
+# AMD parts with matrix cores, by target: llama.cpp reaches the share of the vector rate that the fit gives for cards
+# without them; no published row says more, so the share of the (larger) matrix peak is that much less.
+_PP_BY_GFX = {"gfx942": 0.2, "gfx950": 0.1}
 # Strix Halo differs from build to build by more than any formula knows: a wide interval, never "calibrated".
 _PP_AMD_UNIFIED = {Backend.ROCM: 0.24, Backend.VULKAN: 0.16}
 _ATTENTION_SHARE = 0.23
@@ -293,6 +296,8 @@ def _prompt_efficiency(device: Device) -> float:
     if device.vendor is Vendor.AMD and device.kind is DeviceKind.UNIFIED:
         return _PP_AMD_UNIFIED.get(device.backend, _DEFAULT_PP_EFFICIENCY)
     by_backend = _PP_EFFICIENCY.get((device.vendor, device.backend), _DEFAULT_PP_EFFICIENCY)
+    if device.gfx_target in _PP_BY_GFX:
+        return _PP_BY_GFX[device.gfx_target]
     if device.backend is Backend.CUDA and device.compute_capability is not None:
         return _PP_BY_CAPABILITY.get(device.compute_capability, by_backend)
     return by_backend

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from pathlib import Path
 
 import msgspec
@@ -22,7 +23,8 @@ from planner.errors import UsageError
 from planner.units import GIB
 
 DEVICES_JSON = Path(__file__).parents[2] / "catalog" / "devices.json"
-SPECS = msgspec.json.decode(json.dumps(json.loads(DEVICES_JSON.read_bytes())["devices"]), type=tuple[DeviceSpec, ...])
+FILE = json.loads(DEVICES_JSON.read_bytes())
+SPECS = msgspec.convert(FILE["devices"], tuple[DeviceSpec, ...])
 BY_SLUG = {spec.slug: spec for spec in SPECS}
 
 
@@ -272,12 +274,20 @@ def test_a_share_is_never_more_than_there_is(vendor: Vendor, total: int) -> None
 # --- the data file -------------------------------------------------------------------------------------------------
 
 
+def test_there_are_many_devices_of_every_kind() -> None:
+    assert len(SPECS) >= 350
+    for part, least in {
+        "geforce-gtx-10": 10, "geforce-rtx-20": 10, "geforce-rtx-30": 15, "geforce-rtx-40": 15, "geforce-rtx-50": 12,
+        "jetson": 10, "radeon-rx-5": 10, "radeon-rx-6": 20, "radeon-rx-7": 10, "radeon-rx-9": 6,
+        "radeon-instinct": 12, "radeon-pro": 15, "arc-": 25, "apple-m": 36,
+    }.items():  # fmt: skip
+        assert sum(spec.slug.startswith(part) for spec in SPECS) >= least, part
+
+
 def test_rows_are_unique_and_in_range() -> None:
-    assert len(SPECS) >= 150
     assert len(BY_SLUG) == len(SPECS)
     owners: dict[str, str] = {}
     for spec in SPECS:
-        assert spec.source, spec.slug
         assert spec.slug == spec.slug.lower().strip("-")
         assert set(spec.slug) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
         for name in (spec.name, *spec.aliases):
@@ -286,17 +296,69 @@ def test_rows_are_unique_and_in_range() -> None:
             assert spec.memory_gib is not None, spec.slug
             assert spec.memory_bandwidth_gbps is not None, spec.slug
         if spec.memory_gib is not None:
-            assert 1 <= spec.memory_gib <= 300, spec.slug
+            assert 2 <= spec.memory_gib <= 300, spec.slug
         if spec.memory_bandwidth_gbps is not None:
-            assert 25 <= spec.memory_bandwidth_gbps <= 9000, spec.slug
+            assert 10 <= spec.memory_bandwidth_gbps <= 9000, spec.slug
         for peak in (spec.fp32_tflops, spec.fp16_tflops):
             assert peak is not None, spec.slug
             assert 0.1 < peak < 3000, spec.slug
+        assert spec.tdp_w is None or 5 <= spec.tdp_w <= 1500, spec.slug
 
 
-def test_desktop_cards_have_at_least_50_gbps() -> None:
-    slow = [s.slug for s in SPECS if s.memory_bandwidth_gbps is not None and s.memory_bandwidth_gbps < 50]
-    assert slow == ["jetson-nano", "jetson-orin-nano-4gb", "quadro-p400"]
+def test_every_value_has_a_source() -> None:
+    for spec in SPECS:
+        assert spec.source["*"], spec.slug
+        for field, where in spec.source.items():
+            assert field == "*" or getattr(spec, field) not in (None, ()), (spec.slug, field)
+            # A key of the file's list, or words.
+            assert where in FILE["sources"] or len(where) > 8, (spec.slug, field, where)
+
+
+def test_what_each_vendors_software_asks_for_is_there() -> None:
+    for spec in SPECS:
+        if spec.vendor is Vendor.NVIDIA:
+            assert spec.compute_capability is not None, spec.slug
+        if spec.vendor is Vendor.AMD:
+            assert spec.gfx_target is not None, spec.slug
+            assert spec.gfx_target.startswith("gfx"), spec.slug
+        if spec.vendor is Vendor.APPLE:
+            assert f"-{spec.gpu_cores}c" in spec.slug
+
+
+def test_pci_ids_are_well_formed_and_of_the_right_vendor() -> None:
+    vendors = {Vendor.NVIDIA: "10de", Vendor.AMD: "1002", Vendor.INTEL: "8086"}
+    for spec in SPECS:
+        for identity in spec.pci_ids:
+            assert re.fullmatch(r"[0-9a-f]{4}:[0-9a-f]{4}(:[0-9a-f]{2})?", identity), identity
+            assert identity.startswith(vendors[spec.vendor]), (spec.slug, identity)
+    assert sum(len(spec.pci_ids) for spec in SPECS) > 1000
+
+
+def test_bigger_siblings_are_not_slower() -> None:
+    for ladder in (
+        ["geforce-rtx-3060-12gb", "geforce-rtx-3070-ti", "geforce-rtx-3080", "geforce-rtx-3090"],
+        ["geforce-rtx-4060", "geforce-rtx-4070", "geforce-rtx-4080", "geforce-rtx-4090"],
+        ["geforce-rtx-5060", "geforce-rtx-5070", "geforce-rtx-5070-ti", "geforce-rtx-5080", "geforce-rtx-5090"],
+        ["radeon-rx-7600", "radeon-rx-7700-xt", "radeon-rx-7800-xt", "radeon-rx-7900-xt", "radeon-rx-7900-xtx"],
+        ["a100-pcie-40gb", "h100-pcie-80gb", "h100-sxm5-80gb", "h200-sxm-141gb", "b200"],
+        ["apple-m4-8c", "apple-m4-10c", "apple-m4-pro-16c", "apple-m4-max-32c", "apple-m4-max-40c"],
+        ["arc-a380", "arc-a580", "arc-a750", "arc-a770"],
+    ):
+        for field in ("memory_bandwidth_gbps", "fp16_tflops", "fp32_tflops"):
+            values = [getattr(BY_SLUG[slug], field) for slug in ladder]
+            assert values == sorted(values), (field, ladder)
+
+
+def test_a_laptop_part_is_not_faster_than_its_desktop_namesake() -> None:
+    laptops = [s for s in SPECS if s.slug.startswith("geforce-rtx") and s.slug.endswith("-mobile")]
+    known = [
+        (laptop, BY_SLUG[name]) for laptop in laptops if (name := laptop.slug.removesuffix("-mobile")) in BY_SLUG
+    ]
+    assert len(known) > 20
+    for laptop, desktop in known:
+        # The RTX 5050 has GDDR7 on laptops and GDDR6 on desktops.
+        if laptop.slug != "geforce-rtx-5050-mobile":
+            assert (laptop.memory_bandwidth_gbps or 0) <= (desktop.memory_bandwidth_gbps or 0), laptop.slug
 
 
 @pytest.mark.parametrize(
