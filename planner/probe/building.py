@@ -1,13 +1,15 @@
 """From what a driver tells and what the data sheet says to a `Device`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from planner.core.devices import DRIVER_MEMORY_TOLERANCE
-from planner.core.hardware import NATIVE_BACKEND, Device, DeviceKind, DeviceSpec, Vendor
+from planner.core.hardware import NATIVE_BACKEND, Device, DeviceKind, DeviceSpec, MemoryHolder, PcieLink, Vendor
 from planner.units import GIB
 
 _FIGURES = ("memory_bandwidth_gbps", "fp32_tflops", "fp16_tflops")
+_WHOLE_CARD_ONLY = ("gpu_cores", "tdp_w")
+"""What a data sheet says of a card, and not of a part of it."""
 
 
 def build_device(
@@ -28,23 +30,41 @@ def build_device(
     note: str = "",
     usable: bool = True,
     share: float = 1.0,
+    compute_share: float | None = None,
+    told_by: str = "",
+    used_bytes: int | None = None,
+    power_limit_w: float | None = None,
+    pcie_link: PcieLink | None = None,
+    holders: tuple[MemoryHolder, ...] = (),
 ) -> Device:
-    """A found device. `driver` names who told its memory; `share` is the part of the card an instance is."""
+    """A found device. `driver` names who told its memory, `told_by` who told the rest (the same if not given).
+
+    `share` is the part of the card's memory an instance is, `compute_share` that of its processors (the same if
+    it is not given). `used_bytes` is what `holders` and others have of the memory, `power_limit_w` is in watts.
+    """
     source = {}
     if total_bytes is not None:
         source["memory_total_bytes"] = driver
     if free_bytes is not None:
         source["memory_free_bytes"] = f"{driver}, at the time of asking"
+    if used_bytes is not None:
+        source["memory_used_bytes"] = f"{driver}, at the time of asking"
     if budget_bytes is not None:
         source["memory_budget_bytes"] = budget_source or "free memory"
-    told = {"compute_capability": compute_capability, "gpu_cores": gpu_cores}
-    source.update({field: driver for field, value in told.items() if value is not None})
-    sheet = _sheet(spec, share)
+    told = {
+        "compute_capability": compute_capability, "gpu_cores": gpu_cores, "power_limit_w": power_limit_w,
+        "pcie_link": pcie_link, "holders": holders or None,
+    }  # fmt: skip
+    source.update({field: told_by or driver for field, value in told.items() if value is not None})
+    shares = dict.fromkeys(_FIGURES[1:], share if compute_share is None else compute_share)
+    shares[_FIGURES[0]] = share
+    sheet = _sheet(spec, shares)
     figures = {field: sheet.get(field) for field in _FIGURES}
     how = f"devices.json ({spec.slug})" if spec is not None else ""
     for field in sheet:
         if told.get(field) is None:
-            source[field] = how + (f", {share:.0%} of the card" if share < 1 else "")
+            part = shares.get(field, 1.0)
+            source[field] = how + (f", {part:.0%} of the card" if part < 1 else "")
     if spec is not None and share >= 1 and kind is DeviceKind.DISCRETE and _other_size(total_bytes, spec.memory_gib):
         source["memory_bandwidth_gbps"] = f"{how}; that row has {spec.memory_gib:g} GiB"
     backend = NATIVE_BACKEND[vendor]
@@ -67,16 +87,22 @@ def build_device(
         usable=usable,
         note=note,
         source=source,
+        memory_used_bytes=used_bytes,
+        tdp_w=sheet.get("tdp_w"),
+        power_limit_w=power_limit_w,
+        pcie_link=pcie_link,
+        holders=holders,
     )
 
 
-def _sheet(spec: DeviceSpec | None, share: float) -> dict[str, float]:
-    """The figures of the data sheet that are known, for that share of the card."""
-    known = {field: getattr(spec, field, None) for field in (*_FIGURES, "compute_capability", "gpu_cores")}
+def _sheet(spec: DeviceSpec | None, shares: Mapping[str, float]) -> dict[str, float]:
+    """The figures of the data sheet that are known, each for its share of the card."""
+    whole = shares["memory_bandwidth_gbps"] >= 1
+    known = {field: getattr(spec, field, None) for field in (*_FIGURES, "compute_capability", *_WHOLE_CARD_ONLY)}
     return {
-        field: round(value * share, 2) if field in _FIGURES and share < 1 else value
+        field: round(value * shares[field], 2) if shares.get(field, 1.0) < 1 else value
         for field, value in known.items()
-        if value is not None and not (field == "gpu_cores" and share < 1)
+        if value is not None and (whole or field not in _WHOLE_CARD_ONLY)
     }
 
 
