@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from planner.catalog.location import data_dir
-from planner.core.device_names import NameIndex, read_name
+from planner.core.device_names import NameIndex, alternatives, read_name
 from planner.core.hardware import DeviceSpec
 
 OVERRIDES = Path(__file__).with_name("device_overrides.json")
@@ -216,18 +216,7 @@ def _attach_pci_ids(rows: list[dict[str, Any]], overrides: Overrides, pci_ids: P
 def _meant(name: str, index: NameIndex) -> set[DeviceSpec]:
     """All rows a database name can mean: `Radeon RX 7900 XT/7900 XTX`, `GeForce RTX 3070 Mobile / Max-Q`."""
     found: dict[str, DeviceSpec] = {}
-    parts = [part.strip() for part in name.split("/")]
-    first = re.match(r"\D*", parts[0])
-    brand = first[0] if first else ""
-    stem = re.sub(r"\s*\b(Mobile|Max-Q|Laptop GPU|\d+GB)\b.*", "", parts[0])
-    for position, part in enumerate(parts):
-        full = part
-        if position and re.match(r"(Mobile|Max-Q|\d+GB)\b", part):
-            full = f"{stem} {part}"
-        elif position and re.match(r"\d", part):
-            full = brand + part
-        elif position and not re.match(r"(Radeon|GeForce|RTX|Arc|Quadro|Tesla|Instinct)\b", part):
-            full = f"{brand.split(' ')[0]} {part}"
+    for full in alternatives(name):
         reading = read_name(re.sub(r"\b(Lite Hash Rate|Refresh|Rev\. \d|VF|HF|MxGPU)\b", "", full))
         specs = index.candidates(reading, loose=False) if reading.memory_gib is not None else ()
         for spec in specs or index.named(reading):
@@ -241,7 +230,7 @@ def _pci_names(path: Path) -> Iterator[tuple[str, str]]:
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         if head := re.match(r"([0-9a-f]{4})  ", line):
             vendor = head[1] if int(head[1], 16) in VENDORS.values() else None
-        elif vendor and (device := re.match(r"\t([0-9a-f]{4})  .*\[(.+)\]", line)):
+        elif vendor and (device := re.match(r"\t([0-9a-f]{4})  (.*\[.+\])", line)):
             yield f"{vendor}:{device[1]}", device[2]
 
 

@@ -11,7 +11,12 @@ from functools import lru_cache
 from planner.core.hardware import DeviceSpec, Vendor
 
 _MARKS = re.compile(r"\((?:tm|r|c)\)|[™®©]")
-_DRIVER_TAIL = re.compile(r"\((?:radv|llvm|nvgpu|aco|dg2|bmg|lnl|arl|mtl|tgl|adl|rpl)\b[^)]*\)")
+_DRIVER_TAIL = re.compile(
+    r"\((?:radv|llvm|nvgpu|nvk|aco|rev|dg1|dg2|bmg|ptl|lnl|arl|mtl|tgl|adl|rpl|rkl|icl)\b[^)]*\)"
+)
+_GFX_TARGET = re.compile(r"\bgfx[0-9a-f]{3,4}\b")
+_COMPUTER = re.compile(r"\b(?:macbook(?:\s?(?:pro|air|neo))?|mac\s?(?:mini|studio|pro)|imac)\b")
+_SHORT_SUPER = re.compile(r"\b((?:rtx|gtx)\s?\d{4})\s?s\b(\s?ti\b)?")
 _MEMORY = re.compile(r"(?<![a-z0-9.])(\d{1,4}(?:\.\d{1,3})?)\s?-?(?:gib|gb|g)\b(?!\s*/)")
 _APPLE_CHIP = re.compile(r"\bm\d{1,2}\b")
 _CORES = re.compile(r"\b(\d{1,3})\s?-?(?:cores?|c)\b(?:\s?-?gpu)?")
@@ -21,7 +26,7 @@ _NOISE = frozenset({
     "nvidia", "geforce", "corporation", "corp", "inc", "advanced", "micro", "devices", "amd", "ati", "radeon",
     "instinct", "intel", "apple", "tesla", "graphics", "graphic", "gpu", "card", "with", "w", "design",
     "generation", "gen", "edition", "workstation", "the", "vram", "ram", "memory", "oam", "high", "freq",
-    "nvlink", "series", "hbm2", "hbm2e", "hbm3", "hbm3e",
+    "nvlink", "series", "mesa", "lite", "hash", "rate", "hbm2", "hbm2e", "hbm3", "hbm3e",
 })  # fmt: skip
 _VENDORS = {
     "nvidia": Vendor.NVIDIA, "geforce": Vendor.NVIDIA, "tesla": Vendor.NVIDIA, "jetson": Vendor.NVIDIA,
@@ -35,7 +40,7 @@ _QUALIFIERS = frozenset({
 })  # fmt: skip
 _LOOSE = _QUALIFIERS - {"laptop", "maxq", "sff"}
 _LOOSE_TAILS = ("blackwell", "ada")
-_BRANDS = ("rtx", "gtx", "rx", "arc")
+_BRANDS = ("rtx", "gtx", "rx", "arcpro", "arc", "pro", "jetson", "datacenter")
 
 
 @dataclass(frozen=True)
@@ -68,19 +73,56 @@ class Reading:
 
     @property
     def short(self) -> tuple[str, frozenset[str]]:
-        """The family without RTX, GTX, RX or Arc in front."""
+        """The family without RTX, GTX, RX, Arc or the like in front."""
         base, qualifiers = self.family
-        for brand in _BRANDS:
-            if base.startswith(brand) and len(base) > len(brand):
-                return base.removeprefix(brand), qualifiers
-        return base, qualifiers
+        return _unbranded(base), qualifiers
+
+    @property
+    def unbranded(self) -> tuple[str, frozenset[str]]:
+        """The key without the brand in front: `6000 Ada`."""
+        return _unbranded(self.base), self.qualifiers
+
+
+def _unbranded(base: str) -> str:
+    """What is left of a name without the brand it begins with."""
+    for brand in _BRANDS:
+        if base.startswith(brand) and len(base) > len(brand):
+            return base.removeprefix(brand)
+    return base
+
+
+def bracketed(text: str) -> str:
+    """`Navi 31 [Radeon RX 7900 XT/7900 XTX]` → what stands in the last brackets, as PCI lists have it; else all."""
+    inside = re.findall(r"\[([^\[\]]+)\]", text)
+    return inside[-1] if inside and inside[-1] != "AMD/ATI" else text
+
+
+def alternatives(text: str) -> tuple[str, ...]:
+    """The names a PCI list runs together: `Radeon RX 7900 XT/7900 XTX`, `GeForce RTX 3070 Mobile / Max-Q`."""
+    parts = [part.strip() for part in bracketed(text).split("/")]
+    before_digits = re.match(r"\D*", parts[0])
+    brand = before_digits[0] if before_digits else ""
+    stem = re.sub(r"\s*\b(?:Mobile|Max-Q|Laptop GPU|\d+GB)\b.*", "", parts[0])
+    names = [parts[0]]
+    for part in parts[1:]:
+        if re.match(r"(?:Mobile|Max-Q|\d+GB)\b", part):
+            names.append(f"{stem} {part}")
+        elif part[:1].isdigit():
+            names.append(brand + part)
+        elif re.match(r"(?:Radeon|GeForce|RTX|Arc|Quadro|Tesla|Instinct)\b", part):
+            names.append(part)
+        else:
+            names.append(f"{brand.split(' ')[0]} {part}")
+    return tuple(name for name in names if name.strip())
 
 
 @lru_cache(maxsize=4096)
 def read_name(text: str) -> Reading:
     """Take a name apart. Never fails: nonsense becomes a reading nothing matches."""
-    name = _MARKS.sub(" ", text[:200].lower().replace("_", " "))
-    name = _DRIVER_TAIL.sub(" ", name)
+    name = _MARKS.sub(" ", bracketed(text[:200]).lower().replace("_", " "))
+    name = _COMPUTER.sub(" ", _DRIVER_TAIL.sub(" ", name))
+    name = _SHORT_SUPER.sub(lambda m: f"{m[1]}{m[2] or ''} super", name)
+    name = re.sub(r"\bq rtx\b", "quadro rtx", name)
     name = re.sub(r"\bmax[\s-]?q\b", "maxq", name)
     name = re.sub(r"\bpci[\s-]?(?:e|express)\b", "pcie", name)
     cores = None
@@ -102,6 +144,8 @@ def read_name(text: str) -> Reading:
             qualifiers.add(token)
         elif token not in _NOISE:
             base.append(token)
+    if not base and (target := _GFX_TARGET.search(text.lower())):
+        base.append(target[0])  # "AMD Radeon Graphics (RADV GFX1151)": no more than this is said
     last = base[-1] if base else ""
     number = int(last) if len(base) > 1 and last.isascii() and last.isdigit() and len(last) <= 3 else None
     vendor = vendors.pop() if len(vendors) == 1 else None
@@ -138,9 +182,11 @@ class NameIndex:
                 self._by_id.setdefault(identity, []).append(spec)
             for name in (spec.name, spec.slug.replace("-", " "), *spec.aliases):
                 reading = read_name(name)
-                for level, key in zip(self._levels, (reading.key, reading.family, reading.short), strict=True):
-                    if key[0]:
-                        level.setdefault(key, []).append((reading, spec))
+                spellings = ({reading.key}, {reading.family}, {reading.short, reading.unbranded})
+                for level, keys in zip(self._levels, spellings, strict=True):
+                    for key in keys:
+                        if key[0]:
+                            level.setdefault(key, []).append((reading, spec))
 
     def candidates(self, reading: Reading, *, loose: bool) -> tuple[DeviceSpec, ...]:
         """Devices of that name, by the strictest reading that finds any; more than one means ambiguous.
@@ -161,7 +207,7 @@ class NameIndex:
                     if len(choice) == 1:
                         return choice
                 if found:
-                    return self.siblings(reading)
+                    return found if reading.memory_gib is not None else self.siblings(reading)
         return ()
 
     def siblings(self, reading: Reading, *, loose: bool = True) -> tuple[DeviceSpec, ...]:

@@ -1,5 +1,6 @@
 """Devices by name or by memory size: data-sheet rows to `Device` values. Pure; the rows come from the catalog."""
 
+import contextlib
 import difflib
 import math
 import re
@@ -8,7 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from planner.core.device_names import Reading, index_of, read_name, same_memory, trailing_number_readings
+from planner.core.device_names import (
+    Reading,
+    alternatives,
+    index_of,
+    read_name,
+    same_memory,
+    trailing_number_readings,
+)
 from planner.core.hardware import Backend, Device, DeviceKind, DeviceSpec, Vendor
 from planner.errors import UsageError
 from planner.units import GIB, format_gib
@@ -36,8 +44,10 @@ def resolve_device(text: str, specs: Sequence[DeviceSpec], *, memory_gib: float 
     """
     index = index_of(tuple(specs))
     reading = read_name(text)
-    found: tuple[DeviceSpec, ...] = ()
-    for attempt in (reading, *trailing_number_readings(reading)):
+    found = _listed_together(text, specs, memory_gib)
+    if len(found) == 1:
+        return found[0]
+    for attempt in () if found else (reading, *trailing_number_readings(reading)):
         if not attempt.base:
             continue
         if memory_gib is not None and attempt.memory_gib is None:
@@ -69,6 +79,18 @@ def resolve_device(text: str, specs: Sequence[DeviceSpec], *, memory_gib: float 
         hint="Check the name, or describe the card by its memory alone: --vram 8.",
         reference="unknown-gpu",
     )
+
+
+def _listed_together(text: str, specs: Sequence[DeviceSpec], memory_gib: float | None) -> tuple[DeviceSpec, ...]:
+    """The devices of a PCI list's line that names several, less those of another memory size."""
+    names = alternatives(text) if "/" in text else ()
+    found: dict[str, DeviceSpec] = {}
+    for name in names if len(names) > 1 else ():
+        with contextlib.suppress(UsageError):
+            spec = resolve_device(name, specs)
+            found[spec.slug] = spec
+    rows = tuple(found.values())
+    return (_of_size(rows, memory_gib) or rows) if memory_gib is not None else rows
 
 
 def nearest_names(text: str, specs: Sequence[DeviceSpec], *, count: int = 5) -> tuple[str, ...]:
