@@ -4,10 +4,20 @@ import re
 from collections.abc import Mapping, Sequence
 
 from planner.core.devices import DRIVER_MEMORY_TOLERANCE
-from planner.core.hardware import NATIVE_BACKEND, Device, DeviceKind, DeviceSpec, MemoryHolder, PcieLink, Vendor
+from planner.core.hardware import (
+    NATIVE_BACKEND,
+    Backend,
+    Device,
+    DeviceKind,
+    DeviceSpec,
+    MemoryHolder,
+    PcieLink,
+    Vendor,
+)
 from planner.units import GIB
 
 _FIGURES = ("memory_bandwidth_gbps", "fp32_tflops", "fp16_tflops")
+_TARGETS = ("compute_capability", "gfx_target")
 _WHOLE_CARD_ONLY = ("gpu_cores", "tdp_w")
 """What a data sheet says of a card, and not of a part of it."""
 
@@ -36,8 +46,12 @@ def build_device(
     power_limit_w: float | None = None,
     pcie_link: PcieLink | None = None,
     holders: tuple[MemoryHolder, ...] = (),
+    gfx_target: str | None = None,
+    backend: Backend | None = None,
 ) -> Device:
     """A found device. `driver` names who told its memory, `told_by` who told the rest (the same if not given).
+
+    `backend` is what drives it here, the vendor's native one if it is not given.
 
     `share` is the part of the card's memory an instance is, `compute_share` that of its processors (the same if
     it is not given). `used_bytes` is what `holders` and others have of the memory, `power_limit_w` is in watts.
@@ -53,7 +67,7 @@ def build_device(
         source["memory_budget_bytes"] = budget_source or "free memory"
     told = {
         "compute_capability": compute_capability, "gpu_cores": gpu_cores, "power_limit_w": power_limit_w,
-        "pcie_link": pcie_link, "holders": holders or None,
+        "pcie_link": pcie_link, "holders": holders or None, "gfx_target": gfx_target,
     }  # fmt: skip
     source.update({field: told_by or driver for field, value in told.items() if value is not None})
     shares = dict.fromkeys(_FIGURES[1:], share if compute_share is None else compute_share)
@@ -67,7 +81,7 @@ def build_device(
             source[field] = how + (f", {part:.0%} of the card" if part < 1 else "")
     if spec is not None and share >= 1 and kind is DeviceKind.DISCRETE and _other_size(total_bytes, spec.memory_gib):
         source["memory_bandwidth_gbps"] = f"{how}; that row has {spec.memory_gib:g} GiB"
-    backend = NATIVE_BACKEND[vendor]
+    backend = backend or NATIVE_BACKEND[vendor]
     return Device(
         id=f"{backend.value}:{index}",
         name=name,
@@ -88,6 +102,7 @@ def build_device(
         note=note,
         source=source,
         memory_used_bytes=used_bytes,
+        gfx_target=gfx_target or (spec.gfx_target if spec is not None else None),
         tdp_w=sheet.get("tdp_w"),
         power_limit_w=power_limit_w,
         pcie_link=pcie_link,
@@ -98,7 +113,7 @@ def build_device(
 def _sheet(spec: DeviceSpec | None, shares: Mapping[str, float]) -> dict[str, float]:
     """The figures of the data sheet that are known, each for its share of the card."""
     whole = shares["memory_bandwidth_gbps"] >= 1
-    known = {field: getattr(spec, field, None) for field in (*_FIGURES, "compute_capability", *_WHOLE_CARD_ONLY)}
+    known = {field: getattr(spec, field, None) for field in (*_FIGURES, *_TARGETS, *_WHOLE_CARD_ONLY)}
     return {
         field: round(value * shares[field], 2) if shares.get(field, 1.0) < 1 else value
         for field, value in known.items()

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform as host_platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -77,15 +78,25 @@ def _text(output: bytes) -> str:
     return output[:OUTPUT_CAP_BYTES].decode("utf-8", "replace")
 
 
+def _can_open(path: Path) -> bool:
+    """Whether this process may read and write a file: what driving a device node takes."""
+    return os.access(path, os.R_OK | os.W_OK)
+
+
 @dataclass(frozen=True)
 class Surroundings:
-    """Everything a probe may look at. `root` stands for `/`; `machine` is the processor's architecture."""
+    """Everything a probe may look at. `root` stands for `/`; `machine` is the processor's architecture.
+
+    `which` finds a program's path on PATH, `can_open` tells whether a device node may be read and written.
+    """
 
     root: Path = Path("/")
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     run: Runner = run_program
     platform: str = sys.platform
     machine: str = field(default_factory=host_platform.machine)
+    which: Callable[[str], str | None] = shutil.which
+    can_open: Callable[[Path], bool] = _can_open
 
     def path(self, absolute: str) -> Path:
         """A path below the root."""
