@@ -6,12 +6,15 @@ import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 import pytest
 
-from planner.core.hardware import DeviceSpec
-from planner.probe.surroundings import Finished, Surroundings, run_program
+from planner.core.hardware import Device, DeviceSpec
+from planner.probe.nvidia import probe_nvidia
+from planner.probe.surroundings import Finding, Finished, Surroundings, run_program
+from planner.units import GIB
 
 DEVICES_JSON = Path(__file__).parents[2] / "catalog" / "devices.json"
 
@@ -53,18 +56,37 @@ def runs_nothing(argv: Sequence[str], timeout_s: float, extra_env: Mapping[str, 
 @pytest.fixture(scope="session")
 def fake_nvml(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a compiled `libnvidia-ml.so.1`."""
+    return compile_nvml(tmp_path_factory.mktemp("nvml"))
+
+
+@pytest.fixture(scope="session")
+def old_nvml(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one that lacks the functions newer drivers brought."""
+    return compile_nvml(tmp_path_factory.mktemp("old_nvml"), "-DOLD_DRIVER")
+
+
+def compile_nvml(folder: Path, *flags: str) -> Path:
+    """The fake driver library, compiled into a folder."""
     compiler = next((found for name in ("cc", "gcc", "clang") if (found := shutil.which(name))), None)
     if compiler is None:
         pytest.skip("no C compiler: the fake NVML library cannot be built")
-    folder = tmp_path_factory.mktemp("nvml")
     source = Path(__file__).parent / "fake_nvml.c"
-    command = [compiler, "-shared", "-fPIC", "-Wall", "-o", str(folder / "libnvidia-ml.so.1"), str(source)]
-    subprocess.run(command, check=True, timeout=60)
+    target = folder / "libnvidia-ml.so.1"
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", "-Wall", "-Wextra", *flags, "-o", str(target), str(source)],
+        check=True,
+        timeout=60,
+    )
     return folder
 
 
 class FakeDriver:
-    """Runs the real child process against the fake library; variables steer the library."""
+    """Runs the real child process against the fake library; variables steer the library.
+
+    One that was run before the same way is not run again: what it printed is remembered.
+    """
+
+    _remembered: ClassVar[dict[object, Finished]] = {}
 
     def __init__(self, library: Path, **variables: str) -> None:
         self.library = library
@@ -72,5 +94,37 @@ class FakeDriver:
 
     def __call__(self, argv: Sequence[str], timeout_s: float, extra_env: Mapping[str, str]) -> Finished:
         paths = [str(self.library), os.environ.get("LD_LIBRARY_PATH", "")]
-        variables = {"LD_LIBRARY_PATH": ":".join(filter(None, paths)), **self.variables}
-        return run_program(argv, timeout_s, {**extra_env, **variables})
+        variables = {**extra_env, "LD_LIBRARY_PATH": ":".join(filter(None, paths)), **self.variables}
+        key = (tuple(argv), timeout_s, tuple(sorted(variables.items())))
+        if key not in self._remembered:
+            self._remembered[key] = run_program(argv, timeout_s, variables)
+        return self._remembered[key]
+
+
+class Ask:
+    """Asks about the NVIDIA cards of a machine that has nothing but a fake driver library."""
+
+    def __init__(self, specs: tuple[DeviceSpec, ...], library: Path, root: Path) -> None:
+        self.specs, self.library, self.root = specs, library, root
+
+    def __call__(
+        self,
+        *,
+        environ: Mapping[str, str] | None = None,
+        host_memory: int | None = 64 * GIB,
+        timeout_s: float = 20.0,
+        **variables: str,
+    ) -> Finding:
+        here = Surroundings(
+            root=self.root, environ=environ or {}, run=FakeDriver(self.library, **variables), platform="linux"
+        )
+        return probe_nvidia(here, self.specs, host_memory_bytes=host_memory, timeout_s=timeout_s)
+
+
+@pytest.fixture
+def ask(specs: tuple[DeviceSpec, ...], fake_nvml: Path, tmp_path: Path) -> Ask:
+    return Ask(specs, fake_nvml, tmp_path)
+
+
+def usable(finding: Finding) -> list[Device]:
+    return [device for device in finding.devices if device.usable]
