@@ -12,9 +12,7 @@ from planner.probe.surroundings import Surroundings
 from planner.units import GIB, printable
 
 _MODEL_FILES = ("/proc/device-tree/model", "/sys/firmware/devicetree/base/model")
-_NOT_THE_MODULE = re.compile(
-    r"\b(?:engineering reference|developer kit|dev ?kit|platform|reference carrier)\b", re.IGNORECASE
-)
+_NOT_THE_MODULE = r"\b(?:engineering reference|developer kit|dev ?kit|platform|reference carrier)\b"
 _NAMED_OTHERWISE = {"jetson agx": "Jetson AGX Xavier", "quill": "Jetson TX2"}
 """Models as older releases of the board support write them."""
 _LEAST_SHARE = 0.75
@@ -38,7 +36,7 @@ def board_spec(
 
     The machine's memory decides, not what a container may use of it.
     """
-    plain = " ".join(_NOT_THE_MODULE.sub(" ", name).replace("-", " ").split())
+    plain = " ".join(re.sub(_NOT_THE_MODULE, " ", name, flags=re.IGNORECASE).replace("-", " ").split())
     plain = _NAMED_OTHERWISE.get(plain.lower(), plain)
     if "jetson" not in plain.lower():
         plain = "Jetson " + re.sub(r"^nvidia\s+", "", plain, flags=re.IGNORECASE)

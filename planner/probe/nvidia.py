@@ -42,7 +42,8 @@ def probe_nvidia(
     if status is None or status.error is not None or (status.count == 0 and not answer.ending):
         if board is not None:
             device, told = board_device(board, board_row, host_memory_bytes)
-            return Finding((device,), told, _drivers(status))
+            devices, more = _choose(here, [Seen(Card(index=0), (device,))])
+            return Finding(devices, (*told, *more), _drivers(status))
         return _without_cards(here, specs, answer)
     context = Context(specs, host_memory_bytes, lambda holder: process_name(here, holder), board_row)
     seen = [look_at(card, context) for card in in_pci_order(answer.cards)]
@@ -51,8 +52,13 @@ def probe_nvidia(
         where = "" if answer.asking is None else f" at GPU {answer.asking}"
         notes.append(f"NVIDIA: {answer.ending}{where}; what was found before is kept.")
         seen += _untold(answer, status)
-    devices, more = choose(seen, here.environ.get("CUDA_VISIBLE_DEVICES"), here.environ.get("CUDA_DEVICE_ORDER"))
+    devices, more = _choose(here, seen)
     return Finding(devices, (*notes, *more), _drivers(status))
+
+
+def _choose(here: Surroundings, seen: Sequence[Seen]) -> tuple[tuple[Device, ...], tuple[str, ...]]:
+    """What a program started from here sees of the cards."""
+    return choose(seen, here.environ.get("CUDA_VISIBLE_DEVICES"), here.environ.get("CUDA_DEVICE_ORDER"))
 
 
 def in_pci_order(cards: Sequence[Card]) -> list[Card]:

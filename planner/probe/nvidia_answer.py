@@ -3,6 +3,7 @@
 import importlib.machinery
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -113,7 +114,7 @@ def ask(here: Surroundings, timeout_s: float) -> Answer:
     that does not work, e.g. in a Python that finds its library by a site file, it is started the ordinary way.
     """
     package = str(Path(__file__).resolve().parents[2])
-    binding = _folder_of_binding()
+    binding = folder_of_binding()
     extra = _library_path(here)
     finished = Finished(None, "")
     if binding is not None and _CHILD.is_file():
@@ -125,10 +126,10 @@ def ask(here: Surroundings, timeout_s: float) -> Answer:
     return read(finished, timeout_s)
 
 
-def _folder_of_binding() -> str | None:
+def folder_of_binding(path: Sequence[str] | None = None) -> str | None:
     """Where the module `pynvml` lies, without importing it; None if that is no folder of the search path."""
     try:
-        spec = importlib.machinery.PathFinder.find_spec("pynvml")
+        spec = importlib.machinery.PathFinder.find_spec("pynvml", path)
     except (ImportError, ValueError, OSError):
         return None
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():

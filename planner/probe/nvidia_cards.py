@@ -9,7 +9,7 @@ from planner.core.hardware import Device, DeviceKind, DeviceSpec, MemoryHolder, 
 from planner.probe.building import build_device
 from planner.probe.nvidia_answer import Card, Failure, Holder, Instance
 from planner.probe.pci import pci_address
-from planner.units import GIB, format_gib, printable
+from planner.units import GIB, MIB, format_gib, printable
 
 _LOST = {15: "the GPU is lost", 16: "the GPU needs a reset", 999: "the driver reports an unknown error"}
 _TRIMMINGS = frozenset({
@@ -20,6 +20,7 @@ _TRIMMINGS = frozenset({
 _NOT_SUPPORTED, _REFUSED, _UNKNOWN = 3, 4, 999
 _IN_USE_WORTH_SAYING = GIB
 _NAMED_IN_NOTE = 3
+_WORTH_NAMING = 128 * MIB
 _MOST_LANES, _NEWEST_GENERATION = 32, 9
 _MOST_WATTS = 20_000
 
@@ -227,10 +228,11 @@ def _use(what: str, memory: _Memory, holders: Sequence[MemoryHolder]) -> list[st
         (f"{holder.name} ({holder.pid})" if holder.name else f"process {holder.pid}")
         + (f" {format_gib(holder.memory_bytes)}" if holder.memory_bytes is not None else "")
         for holder in holders[:_NAMED_IN_NOTE]
+        if holder.memory_bytes is None or holder.memory_bytes >= _WORTH_NAMING
     ]
-    if len(holders) > len(named):
-        named.append(f"{len(holders) - len(named)} more")
     by = f" by {', '.join(named)}" if named else " by others"
+    if named and len(holders) > len(named):
+        by += f" and {len(holders) - len(named)} more"
     return [f"{what}: {format_gib(used)} of {format_gib(total)} are in use{by}."]
 
 

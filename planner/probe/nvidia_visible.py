@@ -12,8 +12,8 @@ from planner.units import printable
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 
-_NUMBER = re.compile(r"\+?(\d{1,4})(?!\d)")
-_OLD_MIG = re.compile(r"mig-(gpu-[^/]+)/(\d{1,4})/(\d{1,4})")
+_NUMBER = r"\+?(\d{1,4})(?!\d)"
+_OLD_MIG = r"mig-(gpu-[^/]+)/(\d{1,4})/(\d{1,4})"
 
 Place = tuple[int, int]
 """A device: the position of its card and its own among the card's."""
@@ -46,11 +46,12 @@ def choose(
         device = seen[place[0]].devices[place[1]]
         if place in hidden and device.usable:
             note = _why_hidden(seen, place, choice, value)
-            device = msgspec.structs.replace(device, usable=False, memory_budget_bytes=None, note=note)
+            source = {field: how for field, how in device.source.items() if field != "memory_budget_bytes"}
+            device = msgspec.structs.replace(device, usable=False, memory_budget_bytes=None, note=note, source=source)
         devices[place] = msgspec.structs.replace(device, id=ids[place])
     notes = list(choice.notes)
     unlike = len({device.slug for device in devices.values()}) > 1
-    if value is not None and _NUMBER.match(value.strip()) and unlike and order != "PCI_BUS_ID":
+    if value is not None and re.match(_NUMBER, value.strip()) and unlike and order != "PCI_BUS_ID":
         notes.append("Its numbers are read in PCI order, and engines are started with CUDA_DEVICE_ORDER=PCI_BUS_ID.")
     listed = everything if value is None else [*choice.places, *hidden, *broken]
     return tuple(devices[place] for place in listed), tuple(notes)
@@ -132,11 +133,11 @@ def _named(seen: Sequence[Seen], entry: str) -> Place | int | None:
 
     CUDA reads numbers like C does, so `1x` is 1, and takes beginnings of UUIDs that are the beginning of one only.
     """
-    if number := _NUMBER.match(entry):
+    if number := re.match(_NUMBER, entry):
         opened = _opened(seen)
         return opened[int(number[1])] if int(number[1]) < len(opened) else None
     wanted = entry.lower()
-    if old := _OLD_MIG.fullmatch(wanted):
+    if old := re.fullmatch(_OLD_MIG, wanted):
         found: list[Place | int] = [
             (i, k)
             for i in _opened(seen)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,14 @@ def test_a_jetson_without_driver_library_is_a_device_that_shares_the_hosts_memor
     assert device.memory_bandwidth_gbps == pytest.approx(204.8)
     assert device.compute_capability == "8.7"
     assert finding.notes == ()
+
+
+def test_cuda_visible_devices_hides_a_jetson_too(specs: Specs, tree: Tree) -> None:
+    here = replace(
+        tree({"/proc/device-tree/model": "NVIDIA Jetson Nano Developer Kit"}), environ={"CUDA_VISIBLE_DEVICES": "-1"}
+    )
+    (device,) = probe_nvidia(here, specs, host_memory_bytes=4 * GIB).devices
+    assert (device.slug, device.usable) == ("jetson-nano", False)
 
 
 def test_an_unknown_jetson_keeps_its_memory_and_no_guessed_bandwidth(specs: Specs, tree: Tree) -> None:

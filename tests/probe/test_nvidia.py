@@ -9,7 +9,7 @@ import pytest
 
 from planner.core.hardware import Backend, DeviceKind, DeviceSpec
 from planner.probe.nvidia import probe_nvidia
-from planner.probe.nvidia_answer import Status, read
+from planner.probe.nvidia_answer import Status, folder_of_binding, read
 from planner.probe.nvidia_child import library_problem
 from planner.probe.surroundings import Finding, Finished, Surroundings
 from planner.units import GIB
@@ -213,6 +213,14 @@ def test_where_the_quick_start_fails_the_child_is_started_the_ordinary_way(
     finding = probe_nvidia(here, specs, host_memory_bytes=None, timeout_s=20)
     assert [device.slug for device in finding.devices] == ["geforce-rtx-4090", "tesla-t4"]
     assert ["-S" in argv for argv in started] == [True, False]
+
+
+@pytest.mark.parametrize("file", ["pynvml.py", "pynvml/__init__.py"])
+def test_the_binding_is_found_as_a_module_or_a_package_without_being_imported(tmp_path: Path, file: str) -> None:
+    assert folder_of_binding([str(tmp_path / "empty"), str(tmp_path)]) is None
+    write_tree(tmp_path / "full", {file: "raise SystemExit"})
+    assert folder_of_binding([str(tmp_path / "empty"), str(tmp_path / "full")]) == str(tmp_path / "full")
+    assert folder_of_binding() is not None
 
 
 def test_a_child_that_crashed_is_not_started_again(specs: tuple[DeviceSpec, ...], tmp_path: Path) -> None:

@@ -68,8 +68,19 @@ def test_holders_are_named_and_listed_once_largest_first(ask: Ask, tmp_path: Pat
     )
     assert finding.devices[1].holders == ()
     (note,) = [note for note in finding.notes if " in use" in note]
-    assert "4.0 GiB of 24.0 GiB are in use by python3 (4242) 4.0 GiB, process 5002 2 MiB" in note
-    assert "1 more" in note
+    # Small shares are counted, not named.
+    assert note.endswith("4.0 GiB of 24.0 GiB are in use by python3 (4242) 4.0 GiB and 3 more.")
+
+
+def test_several_large_holders_are_named_with_their_shares(ask: Ask) -> None:
+    (note,) = [note for note in ask(processes="200").notes if " in use" in note]
+    assert "ollama.exe (4242) 4.0 GiB, process 5200 200 MiB, process 5199 199 MiB and 199 more." in note
+
+
+def test_holders_of_unknown_size_are_named_without_one(ask: Ask) -> None:
+    finding = ask(fail="nvmlDeviceGetComputeRunningProcesses_v3:3", processes="1")
+    (note,) = [note for note in finding.notes if " in use" in note]
+    assert "(4242) 4.0 GiB, process 1200." in note
 
 
 def test_a_hundred_processes_are_all_listed(ask: Ask) -> None:
