@@ -23,6 +23,10 @@ _KEYS = (
     "hw.optional.arm.FEAT_BF16",
     "hw.optional.arm.FEAT_FP16",
     "hw.optional.arm.FEAT_SME",
+    "machdep.cpu.features",
+    "machdep.cpu.leaf7_features",
+    "hw.perflevel0.physicalcpu",
+    "hw.perflevel1.physicalcpu",
 )
 
 

@@ -1,6 +1,7 @@
 """Limits that Linux control groups put on this process: memory and CPU time, v1, v2, hybrid and nested.
 
-psutil and `/proc/meminfo` show the machine, not the group: 24 GiB were reported inside a 96 MiB group.
+psutil and `/proc/meminfo` show the machine, not the group: 24 GiB were reported inside a 96 MiB group. Swap is no
+memory for models, so swap limits are not looked at.
 """
 
 import math
@@ -15,6 +16,7 @@ NO_LIMIT = 2**60
 """cgroup v1 writes 9223372036854771712 (the largest page-aligned number) where there is no limit."""
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
+_WHOLE = re.compile(r"[0-9]{1,20}")
 
 
 @dataclass(frozen=True)
@@ -123,19 +125,25 @@ def _way_up(mount: _Mount, group: PurePosixPath) -> Iterator[Path]:
 
 
 def _memory_limit(here: Surroundings, folder: Path, version: int) -> Iterator[tuple[int, int, str]]:
-    """(limit, used less reclaimable pages, file) if this group has a limit."""
-    names = ("memory.max", "memory.current") if version == 2 else ("memory.limit_in_bytes", "memory.usage_in_bytes")
-    limit = here.read_int(folder / names[0])
-    if limit is None or not 0 < limit < NO_LIMIT:
-        return
-    used = here.read_int(folder / names[1]) or 0
-    inactive = 0
-    key = "inactive_file" if version == 2 else "total_inactive_file"
-    for line in (here.read(folder / "memory.stat") or "").splitlines():
-        name, _, value = line.partition(" ")
-        if name == key and value.isdigit():
-            inactive = int(value)
-    yield limit, max(0, used - inactive), f"cgroup v{version} {names[0]}"
+    """(limit, used less reclaimable pages, file) for each limit of this group.
+
+    `memory.high` of v2 does not kill, it slows the group down until nothing runs: a limit as good as `memory.max`.
+    v1's `hierarchical_memory_limit` also knows of groups above the mount, which a container cannot see.
+    """
+    if version == 2:
+        limits = {name: here.read_int(folder / name) for name in ("memory.max", "memory.high")}
+        usage, reclaimable = "memory.current", "inactive_file"
+    else:
+        limits = {"memory.limit_in_bytes": here.read_int(folder / "memory.limit_in_bytes")}
+        usage, reclaimable = "memory.usage_in_bytes", "total_inactive_file"
+    pairs = (line.partition(" ") for line in (here.read(folder / "memory.stat") or "").splitlines())
+    stat = {name: int(value) for name, _, value in pairs if _WHOLE.fullmatch(value)}
+    if version == 1:
+        limits["hierarchical_memory_limit"] = stat.get("hierarchical_memory_limit")
+    used = max(0, (here.read_int(folder / usage) or 0) - stat.get(reclaimable, 0))
+    for name, limit in limits.items():
+        if limit is not None and 0 < limit < NO_LIMIT:
+            yield limit, used, f"cgroup v{version} {name}"
 
 
 def _cpu_quota(here: Surroundings, folder: Path, version: int) -> Iterator[tuple[float, str]]:

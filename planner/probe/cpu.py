@@ -2,24 +2,33 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 from planner.core.hardware import Cpu
 from planner.probe.cgroup import Limits
 from planner.probe.surroundings import Surroundings
+from planner.probe.topology import allowed_cpus, core_kinds, count_cores
+from planner.probe.windows_cpu import windows_cpu_name, windows_features
 from planner.units import format_gib
 
 T = TypeVar("T")
 
 ISA = (
-    "sse4_2", "avx", "f16c", "fma", "avx2", "bmi2", "avx_vnni", "avx512f", "avx512bw", "avx512vl", "avx512vbmi",
-    "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16",
-    "asimd", "asimddp", "asimdhp", "fphp", "i8mm", "bf16", "sve", "sve2", "sme",
+    "sse4_2", "avx", "f16c", "fma", "avx2", "bmi2", "avx_vnni", "avx_vnni_int8", "avx512f", "avx512cd", "avx512dq",
+    "avx512bw", "avx512vl", "avx512vbmi", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8",
+    "amx_bf16", "amx_fp16", "neon", "asimd", "asimddp", "asimdhp", "fphp", "i8mm", "bf16", "sve", "sve2", "sme",
 )  # fmt: skip
 """Instruction sets llama.cpp has kernels for, by the names of `/proc/cpuinfo`."""
 
+_INTEL_MAC_ISA = {
+    "SSE4.2": "sse4_2",
+    "AVX1.0": "avx",
+    "AVX512VNNI": "avx512_vnni",
+    "AVX512BF16": "avx512_bf16",
+}
+"""Where macOS spells a name otherwise than `/proc/cpuinfo` in capitals."""
 _APPLE_ISA = {
     "FEAT_DotProd": "asimddp",
     "FEAT_I8MM": "i8mm",
@@ -31,7 +40,7 @@ _APPLE_ISA = {
 
 @dataclass(frozen=True)
 class Counters:
-    """What psutil and the scheduler say; each may fail or not know."""
+    """What psutil, the scheduler and Windows say; each may fail or not know."""
 
     memory: Callable[[], tuple[int, int]]
     """(total, available) bytes."""
@@ -39,6 +48,9 @@ class Counters:
     logical_cores: Callable[[], int | None]
     affinity: Callable[[], int | None]
     """Number of logical CPUs this process may run on."""
+    cpu_name: Callable[[], str] = lambda: ""
+    features: Callable[[], tuple[str, ...]] = lambda: ()
+    """Instruction sets, where there is no `/proc/cpuinfo`."""
 
 
 def system_counters() -> Counters:
@@ -58,6 +70,8 @@ def system_counters() -> Counters:
         physical_cores=lambda: psutil.cpu_count(logical=False),
         logical_cores=lambda: psutil.cpu_count(logical=True),
         affinity=affinity,
+        cpu_name=windows_cpu_name,
+        features=windows_features,
     )
 
 
@@ -103,31 +117,38 @@ def read_host(here: Surroundings, counters: Counters, limits: Limits) -> HostFac
 def _cpu(here: Surroundings, counters: Counters, limits: Limits, source: dict[str, str], notes: list[str]) -> Cpu:
     """Name, cores and instruction sets."""
     cpuinfo = here.read("/proc/cpuinfo") or ""
+    allowed = allowed_cpus(here)
     logical = _ask(counters.logical_cores) or len(re.findall(r"(?m)^processor\s*:", cpuinfo)) or os.cpu_count() or 1
-    affinity = _ask(counters.affinity) or logical
+    affinity = _ask(counters.affinity) or len(allowed) or logical
     physical = _ask(counters.physical_cores) or logical
     usable = min(physical, affinity)
+    if len(allowed) < logical:
+        # Two threads of one core are one core.
+        usable = min(usable, count_cores(here, allowed) or usable)
     source["cpu.cores_physical"] = "operating system"
-    source["cpu.cores_usable"] = "physical cores" if usable == physical else "CPU affinity"
+    source["cpu.cores_usable"] = "physical cores" if usable == physical else "CPU affinity or cpuset"
     quota = limits.whole_cores
     if quota is not None and quota < usable:
         usable = quota
         source["cpu.cores_usable"] = limits.cpu_source
         notes.append(f"A CPU quota of {limits.cpu_cores:.3g} cores ({limits.cpu_source}) holds for this process.")
-    kinds = [_count_list(here.read(f"/sys/devices/cpu_{kind}/cpus")) for kind in ("core", "atom")]
-    if all(kinds):
-        notes.append(
-            f"Hybrid processor: {kinds[0]} threads on performance and {kinds[1]} on efficiency cores; "
-            "the slowest core sets the pace, fewer threads may be faster."
-        )
-    return Cpu(name=_name(cpuinfo, here), cores_physical=physical, cores_usable=usable, isa=_isa(cpuinfo))
+    kinds = core_kinds(here)
+    if kinds is not None:
+        source["cpu.cores_physical"] += f", {kinds}"
+        notes.append(f"Hybrid processor: {kinds}; the slowest core sets the pace, fewer threads may be faster.")
+    name = _name(cpuinfo) or _ask(counters.cpu_name) or here.machine or "unknown"
+    isa = _isa(cpuinfo) or _ask(counters.features) or ()
+    return Cpu(name=name, cores_physical=physical, cores_usable=usable, isa=isa)
 
 
-def apple_cpu(cpu: Cpu, sysctl: dict[str, str]) -> Cpu:
-    """The processor with what macOS knows better: its name and ARM features."""
+def apple_cpu(cpu: Cpu, sysctl: Mapping[str, str]) -> Cpu:
+    """The processor with what macOS knows better: its name and its features, of ARM and of Intel."""
     isa = tuple(name for key, name in _APPLE_ISA.items() if sysctl.get(f"hw.optional.arm.{key}") == "1")
+    told = f"{sysctl.get('machdep.cpu.features', '')} {sysctl.get('machdep.cpu.leaf7_features', '')}".split()
+    intel = {_INTEL_MAC_ISA.get(word, word.lower()) for word in told}
+    known = ("asimd", *isa) if isa else tuple(name for name in ISA if name in intel)
     name = sysctl.get("machdep.cpu.brand_string", "") or cpu.name
-    return Cpu(name, cpu.cores_physical, cpu.cores_usable, ("asimd", *isa) if isa else cpu.isa)
+    return Cpu(name, cpu.cores_physical, cpu.cores_usable, known or cpu.isa)
 
 
 def _ask(question: Callable[[], T]) -> T | None:
@@ -145,12 +166,12 @@ def _meminfo(here: Surroundings) -> tuple[int | None, int | None]:
     return total, available
 
 
-def _name(cpuinfo: str, here: Surroundings) -> str:
+def _name(cpuinfo: str) -> str:
     """The processor's name, as far as it is told."""
     for key in ("model name", "Model", "Hardware", "cpu model"):
         if match := re.search(rf"(?m)^{key}\s*:\s*(\S.*)$", cpuinfo):
             return " ".join(match[1].split())
-    return here.machine or "unknown"
+    return ""
 
 
 def _isa(cpuinfo: str) -> tuple[str, ...]:
@@ -158,11 +179,3 @@ def _isa(cpuinfo: str) -> tuple[str, ...]:
     match = re.search(r"(?m)^(?:flags|Features)\s*:\s*(.*)$", cpuinfo)
     flags = set(match[1].split()) if match else set()
     return tuple(name for name in ISA if name in flags)
-
-
-def _count_list(text: str | None) -> int:
-    """How many numbers a kernel CPU list (`0-7,16`) holds."""
-    count = 0
-    for low, high in re.findall(r"(\d+)(?:-(\d+))?", text or ""):
-        count += int(high or low) - int(low) + 1
-    return count

@@ -160,6 +160,60 @@ def test_mount_points_with_blanks_are_unescaped(tree: Tree) -> None:
     assert limits.memory_bytes == MIB
 
 
+def test_the_soft_limit_of_v2_counts_by_its_own_name(tree: Tree) -> None:
+    limits = read_limits(
+        tree(
+            {
+                "/proc/self/cgroup": "0::/user.slice/run.scope\n",
+                "/proc/self/mountinfo": V2_MOUNT,
+                "/sys/fs/cgroup/user.slice/run.scope/memory.max": f"{900 * MIB}\n",
+                "/sys/fs/cgroup/user.slice/run.scope/memory.high": f"{700 * MIB}\n",
+                "/sys/fs/cgroup/user.slice/run.scope/memory.current": f"{100 * MIB}\n",
+                "/sys/fs/cgroup/user.slice/run.scope/memory.swap.max": "0\n",
+                "/sys/fs/cgroup/user.slice/memory.high": "max\n",
+            }
+        )
+    )
+    assert (limits.memory_bytes, limits.memory_free_bytes) == (700 * MIB, 600 * MIB)
+    assert limits.memory_source == "cgroup v2 memory.high"
+
+
+def test_a_free_v2_system_has_no_limits(tree: Tree) -> None:
+    group = "/sys/fs/cgroup/user.slice/user-1000.slice/session-2.scope"
+    words = {"memory.max": "max\n", "memory.high": "max\n", "memory.current": "1\n", "cpu.max": "max 100000\n"}
+    files = {
+        "/proc/self/cgroup": "0::/user.slice/user-1000.slice/session-2.scope\n",
+        "/proc/self/mountinfo": V2_MOUNT,
+        "/sys/fs/cgroup/memory.stat": "inactive_file 1\n",
+    }
+    assert read_limits(tree(files | {f"{group}/{name}": text for name, text in words.items()})) == Limits()
+
+
+def test_a_free_v1_system_has_no_limits(tree: Tree) -> None:
+    files = {
+        "/proc/self/cgroup": "4:memory:/\n1:cpu,cpuacct:/\n0::/\n",
+        "/proc/self/mountinfo": V1_MOUNTS,
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes": NONE_V1,
+        "/sys/fs/cgroup/memory/memory.stat": f"cache 1\nhierarchical_memory_limit {NONE_V1}",
+        "/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "-1\n",
+        "/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000\n",
+    }
+    assert read_limits(tree(files)) == Limits()
+
+
+def test_v1_tells_of_limits_above_what_a_container_sees(tree: Tree) -> None:
+    files = {
+        "/proc/self/cgroup": "4:memory:/docker/abc\n",
+        "/proc/self/mountinfo": "35 31 0:32 /docker/abc /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes": NONE_V1,
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes": f"{28 * MIB}",
+        "/sys/fs/cgroup/memory/memory.stat": f"hierarchical_memory_limit {128 * MIB}\nx {'9' * 5000}\n",
+    }
+    limits = read_limits(tree(files))
+    assert (limits.memory_bytes, limits.memory_free_bytes) == (128 * MIB, 100 * MIB)
+    assert limits.memory_source == "cgroup v1 hierarchical_memory_limit"
+
+
 @pytest.mark.parametrize("text", ["", "x", "-1", "0", "1e9", "99999999999999999999", NONE_V1])
 def test_a_limit_that_makes_no_sense_is_none(tree: Tree, text: str) -> None:
     limits = read_limits(

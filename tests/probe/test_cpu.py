@@ -28,7 +28,8 @@ def broken(*_: object) -> int:
 
 def counters(**known: object) -> Counters:
     answers: dict[str, object] = {
-        "memory": (32 * GIB, 20 * GIB), "physical_cores": 8, "logical_cores": 16, "affinity": 16, **known,
+        "memory": (32 * GIB, 20 * GIB), "physical_cores": 8, "logical_cores": 16, "affinity": 16,
+        "cpu_name": "", "features": (), **known,
     }  # fmt: skip
 
     def answer(name: str) -> Callable[[], object]:
@@ -94,6 +95,45 @@ def test_nothing_known_is_unknown_with_the_way_out_named(tree: Tree) -> None:
     assert any("--ram" in note for note in facts.notes)
 
 
+def test_where_affinity_leaves_both_threads_of_a_core_it_is_one_core(tree: Tree) -> None:
+    folder = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+    here = tree(
+        {
+            "/proc/self/status": "Cpus_allowed_list:\t0,8,1\n",
+            **{folder.format(cpu): text for cpu, text in ((0, "0,8"), (8, "0,8"), (1, "1,9"))},
+        }
+    )
+    facts = read_host(here, counters(affinity=3), Limits())
+    assert facts.cpu.cores_usable == 2
+    assert facts.source["cpu.cores_usable"] == "CPU affinity or cpuset"
+
+
+def test_a_cpuset_counts_where_the_scheduler_cannot_be_asked(tree: Tree) -> None:
+    here = tree({"/proc/self/status": "Cpus_allowed_list:\t0-1\n"})
+    assert read_host(here, counters(affinity=None), Limits()).cpu.cores_usable == 2
+
+
+def test_instruction_sets_of_servers(tree: Tree) -> None:
+    flags = "avx2 avx512f avx512bw avx512_vnni avx_vnni amx_tile amx_int8 amx_bf16 made_up"
+    cpu = read_host(tree({"/proc/cpuinfo": f"flags\t: {flags}\n"}), counters(), Limits()).cpu
+    assert set(cpu.isa) == set(flags.split()) - {"made_up"}
+
+
+def test_where_there_is_no_cpuinfo_the_system_is_asked(tree: Tree) -> None:
+    asked = counters(cpu_name="Intel(R) Core(TM) i7", features=("avx", "avx2"))
+    cpu = read_host(tree({}), asked, Limits()).cpu
+    assert (cpu.name, cpu.isa) == ("Intel(R) Core(TM) i7", ("avx", "avx2"))
+    silent = read_host(tree({}), counters(cpu_name=broken, features=broken), Limits()).cpu
+    assert silent.isa == ()
+    assert silent.name
+
+
+def test_swap_is_no_memory(tree: Tree) -> None:
+    meminfo = "MemTotal: 1024 kB\nMemAvailable: 512 kB\nSwapTotal: 9999999 kB\nSwapFree: 9999999 kB\n"
+    facts = read_host(tree({"/proc/meminfo": meminfo}), counters(memory=broken), Limits())
+    assert (facts.memory_total_bytes, facts.memory_available_bytes) == (1024 * 1024, 512 * 1024)
+
+
 def test_a_hybrid_processor_is_said(tree: Tree) -> None:
     here = tree({"/sys/devices/cpu_core/cpus": "0-15\n", "/sys/devices/cpu_atom/cpus": "16-31\n"})
     assert any("16 threads on performance and 16" in note for note in read_host(here, counters(), Limits()).notes)
@@ -109,6 +149,16 @@ def test_macos_kernel_values_name_the_chip_and_its_features(tree: Tree) -> None:
     better = apple_cpu(cpu, values)
     assert (better.name, better.isa) == ("Apple M2", ("asimd", "i8mm"))
     assert apple_cpu(cpu, {}) == cpu
+
+
+def test_intel_macs_spell_their_features_their_own_way(tree: Tree) -> None:
+    cpu = read_host(tree({}), counters(), Limits()).cpu
+    values = {
+        "machdep.cpu.brand_string": "Intel(R) Core(TM) i9-9980HK CPU @ 2.40GHz",
+        "machdep.cpu.features": "FPU SSE4.2 AVX1.0 FMA F16C",
+        "machdep.cpu.leaf7_features": "AVX2 BMI2 AVX512F",
+    }
+    assert apple_cpu(cpu, values).isa == ("sse4_2", "avx", "f16c", "fma", "avx2", "bmi2", "avx512f")
 
 
 def test_the_real_counters_answer_here() -> None:
