@@ -5,17 +5,21 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
-from planner.core.hardware import NATIVE_BACKEND, BandwidthBasis, Cpu, Device, DeviceKind, DeviceSpec, Hardware, Host
+from planner.core.hardware import NATIVE_BACKEND, BandwidthBasis, Device, DeviceKind, DeviceSpec, Hardware, Host
 from planner.probe.amd import probe_amd
 from planner.probe.apple import probe_apple, read_sysctl
 from planner.probe.cgroup import read_limits
-from planner.probe.cpu import Counters, apple_cpu, read_host, system_counters
+from planner.probe.cpu import Counters, HostFacts, apple_cpu, read_host, system_counters
 from planner.probe.intel import probe_intel
+from planner.probe.machine_store import machine_id, read_bandwidth, with_bandwidth
+from planner.probe.memory_modules import read_memory_modules
 from planner.probe.nvidia import probe_nvidia
 from planner.probe.surroundings import Finding, Surroundings
+from planner.probe.topology import apple_core_kinds
 
 SOURCE_DEADLINE_S = 3.0
 
@@ -33,6 +37,8 @@ class Question:
 
 
 Source = Callable[[Question], Finding]
+Timing = Callable[[str, float], None]
+"""Told the name of a source and the seconds it took, as soon as it has answered; from any thread."""
 
 SOURCES: Mapping[str, Source] = {
     "NVIDIA": lambda q: probe_nvidia(q.here, q.specs, host_memory_bytes=q.host_memory_bytes, timeout_s=q.timeout_s),
@@ -49,18 +55,22 @@ def probe(
     here: Surroundings | None = None,
     counters: Counters | None = None,
     sources: Mapping[str, Source] | None = None,
+    state_dir: Path | None = None,
+    on_timing: Timing | None = None,
 ) -> Hardware:
     """The machine: processor, memory and GPUs, and what could not be found out.
 
     Returns within `deadline_s` seconds. A source that fails, hangs or crashes costs its own answer only and
-    becomes a note. `specs` are the rows of `catalog/devices.json`.
+    becomes a note. `specs` are the rows of `catalog/devices.json`; a bandwidth measured before is in `state_dir`.
     """
     here = here or Surroundings()
     started = time.monotonic()
+    timing = on_timing or (lambda name, seconds: None)
     facts = read_host(here, counters or system_counters(), read_limits(here))
     asked = SOURCES if sources is None else sources
     question = Question(here, tuple(specs), facts.memory_total_bytes, min(SOURCE_DEADLINE_S, 0.8 * deadline_s))
-    answers = _ask_all(asked, question, until=started + deadline_s)
+    timing("processor and memory", time.monotonic() - started)
+    answers = _ask_all(asked, question, until=started + deadline_s, timing=timing)
     notes = [*facts.notes, *_platform_notes(here)]
     devices: list[Device] = []
     drivers: dict[str, str] = {}
@@ -75,22 +85,47 @@ def probe(
             drivers.update(answer.drivers)
     devices = _settle(merge_by_pci(devices), facts.memory_available_bytes)
     shared = next((d for d in devices if d.kind is DeviceKind.UNIFIED and d.memory_bandwidth_gbps), None)
-    source = dict(facts.source)
-    if shared is not None:
-        source["memory_bandwidth_gbps"] = f"shared with {shared.name}"
-    host = Host(
-        os=_OS.get(here.platform, here.platform),
-        cpu=_host_cpu(here, facts.cpu),
-        memory_total_bytes=facts.memory_total_bytes,
-        memory_available_bytes=facts.memory_available_bytes,
-        memory_bandwidth_gbps=shared.memory_bandwidth_gbps if shared is not None else None,
-        memory_bandwidth_basis=BandwidthBasis.SPECIFIED if shared is not None else None,
-        source=source,
-    )
+    host, note = _host(here, facts, shared, state_dir)
+    notes.extend(note)
     return Hardware(host=host, devices=tuple(devices), notes=tuple(dict.fromkeys(notes)), drivers=drivers)
 
 
-def _ask_all(sources: Mapping[str, Source], question: Question, *, until: float) -> dict[str, Finding]:
+def _host(
+    here: Surroundings, facts: HostFacts, shared: Device | None, state_dir: Path | None
+) -> tuple[Host, tuple[str, ...]]:
+    """The host, and notes. Its bandwidth: measured, else that of a GPU that shares its memory, else the modules'."""
+    cpu, source = facts.cpu, dict(facts.source)
+    if here.platform == "darwin":
+        # There is no /proc/cpuinfo; the kernel values say more.
+        sysctl = read_sysctl(here)
+        cpu, kinds = apple_cpu(cpu, sysctl), apple_core_kinds(sysctl)
+        source["cpu.cores_physical"] += f", {kinds}" if kinds is not None else ""
+    modules = read_memory_modules(here)
+    source.update(modules.source)
+    bandwidth = modules.bandwidth_gbps
+    if shared is not None:
+        bandwidth = shared.memory_bandwidth_gbps
+        source["memory_bandwidth_gbps"] = f"shared with {shared.name}"
+    host = Host(
+        os=_OS.get(here.platform, here.platform),
+        cpu=cpu,
+        memory_total_bytes=facts.memory_total_bytes,
+        memory_available_bytes=facts.memory_available_bytes,
+        memory_bandwidth_gbps=bandwidth,
+        memory_bandwidth_basis=None if bandwidth is None else BandwidthBasis.SPECIFIED,
+        memory_speed_mts=modules.speed_mts,
+        memory_channels=modules.channels,
+        source=source,
+    )
+    if state_dir is None:
+        return host, ()
+    stored, note = read_bandwidth(state_dir, machine_id(here, host))
+    return (host if stored is None else with_bandwidth(host, stored)), (() if note is None else (note,))
+
+
+def _ask_all(
+    sources: Mapping[str, Source], question: Question, *, until: float, timing: Timing
+) -> dict[str, Finding]:
     """Ask every source in a thread of its own; those not done by `until` (monotonic seconds) are left out.
 
     The threads are daemons: one stuck in the kernel neither delays the answer nor the end of the program.
@@ -98,11 +133,14 @@ def _ask_all(sources: Mapping[str, Source], question: Question, *, until: float)
     inbox: queue.SimpleQueue[tuple[str, Finding]] = queue.SimpleQueue()
 
     def ask(name: str, source: Source) -> None:
+        started = time.monotonic()
         try:
-            inbox.put((name, source(question)))
+            found = source(question)
         except Exception as error:  # noqa: BLE001  # a source that fails is a note, never a crash
             text = f"{name}: this source failed ({type(error).__name__}: {error}); gone on without it."
-            inbox.put((name, Finding(notes=(text,))))
+            found = Finding(notes=(text,))
+        timing(name, time.monotonic() - started)
+        inbox.put((name, found))
 
     for name, source in sources.items():
         threading.Thread(target=ask, args=(name, source), daemon=True, name=f"probe {name}").start()
@@ -158,11 +196,6 @@ def _with_free(device: Device, available_bytes: int | None) -> Device:
     free = available_bytes if total is None else min(available_bytes, total)
     source = {**device.source, "memory_free_bytes": "free host memory, at the time of asking"}
     return msgspec.structs.replace(device, memory_free_bytes=free, source=source)
-
-
-def _host_cpu(here: Surroundings, cpu: Cpu) -> Cpu:
-    """The processor; where there is no `/proc/cpuinfo` (macOS) the kernel values say more."""
-    return apple_cpu(cpu, read_sysctl(here)) if here.platform == "darwin" else cpu
 
 
 def _platform_notes(here: Surroundings) -> list[str]:

@@ -11,11 +11,12 @@ import msgspec
 import psutil
 import pytest
 
-from planner.core.hardware import Backend, Device, DeviceKind, DeviceSpec, Vendor
+from planner.core.hardware import Backend, BandwidthBasis, Device, DeviceKind, DeviceSpec, Vendor
 from planner.core.overrides import hardware_from_json
 from planner.core.views import hardware_view
 from planner.probe.cpu import Counters
 from planner.probe.host import Question, Source, merge_by_pci, probe
+from planner.probe.machine_store import StoredBandwidth, machine_file, machine_id, write_bandwidth
 from planner.probe.surroundings import Finding, Finished, Surroundings, run_program
 from planner.units import GIB
 from tests.probe.conftest import FakeDriver, write_tree
@@ -145,6 +146,67 @@ def test_a_whole_machine_from_a_fake_driver_and_a_recorded_tree(
     assert machine.host.memory_total_bytes == 8 * GIB
     # What is printed as JSON describes the same machine when it is read.
     assert hardware_from_json(msgspec.json.encode(hardware_view(machine))) == machine
+
+
+# --- the host's memory bandwidth ------------------------------------------------------------------------------------
+
+UDEV = "\n".join(
+    f"E:MEMORY_DEVICE_{n}_{field}"
+    for n, letter in enumerate("AB")
+    for field in ("SIZE=8589934592", f"LOCATOR=DIMM_{letter}1", "TYPE=DDR4", "SPEED_MTS=3200")
+)
+
+
+def test_memory_modules_give_speed_channels_and_bandwidth(specs: Specs, tree: Tree) -> None:
+    host = probe(specs, here=tree({"/run/udev/data/+dmi:id": UDEV}), counters=COUNTERS, sources={}).host
+    assert (host.memory_speed_mts, host.memory_channels, host.memory_bandwidth_gbps) == (3200, 2, 51.2)
+    assert host.memory_bandwidth_basis is BandwidthBasis.SPECIFIED
+    assert {"memory_speed_mts", "memory_channels", "memory_bandwidth_gbps"} <= set(host.source)
+
+
+def test_a_measured_bandwidth_outranks_the_modules_and_leaves_the_gpu_its_data_sheet(
+    specs: Specs, tree: Tree, tmp_path: Path
+) -> None:
+    chip = device("Chip", kind="unified", memory_bandwidth_gbps=99)
+    here, state = tree({"/run/udev/data/+dmi:id": UDEV}), tmp_path / "state"
+    plain = probe(specs, here=here, counters=COUNTERS, sources={"a": finds(chip)}, state_dir=state).host
+    assert plain.memory_bandwidth_gbps == 99
+    stored = StoredBandwidth(
+        machine=machine_id(here, plain), memory_bandwidth_gbps=40.0, threads=8, measured_on="2026-11-03"
+    )
+    write_bandwidth(state, stored)
+    machine = probe(specs, here=here, counters=COUNTERS, sources={"a": finds(chip)}, state_dir=state)
+    assert machine.host.memory_bandwidth_gbps == 40
+    assert machine.host.memory_bandwidth_basis is BandwidthBasis.MEASURED
+    assert machine.host.source["memory_bandwidth_gbps"] == stored.source
+    assert (machine.host.memory_speed_mts, machine.devices[0].memory_bandwidth_gbps) == (3200, 99)
+
+
+def test_a_damaged_measurement_is_a_note(specs: Specs, tree: Tree, tmp_path: Path) -> None:
+    here = tree({})
+    path = machine_file(tmp_path, machine_id(here, probe(specs, here=here, counters=COUNTERS, sources={}).host))
+    path.parent.mkdir()
+    path.write_text("{")
+    machine = probe(specs, here=here, counters=COUNTERS, sources={}, state_dir=tmp_path)
+    assert machine.host.memory_bandwidth_gbps is None
+    assert any("damaged" in note for note in machine.notes)
+
+
+def test_on_macos_the_kernel_knows_the_kinds_of_cores(specs: Specs, tmp_path: Path) -> None:
+    def sysctl(argv: Sequence[str], timeout_s: float, extra_env: Mapping[str, str]) -> Finished:
+        return Finished(1, "hw.perflevel0.physicalcpu: 8\nhw.perflevel1.physicalcpu: 4\n")
+
+    here = Surroundings(root=tmp_path, environ={}, run=sysctl, platform="darwin")
+    host = probe(specs, here=here, counters=COUNTERS, sources={}).host
+    assert host.source["cpu.cores_physical"].endswith("8 performance and 4 efficiency cores")
+
+
+def test_every_source_tells_how_long_it_took(specs: Specs, tree: Tree) -> None:
+    told: dict[str, float] = {}
+    sources: dict[str, Source] = {"Broken": fails, "Good": finds(device())}
+    probe(specs, here=tree({}), counters=COUNTERS, sources=sources, on_timing=told.__setitem__)
+    assert set(told) == {"processor and memory", "Broken", "Good"}
+    assert all(seconds >= 0 for seconds in told.values())
 
 
 def test_on_this_machine_it_answers(specs: Specs) -> None:
