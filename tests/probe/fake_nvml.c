@@ -1,6 +1,6 @@
 /* A stand-in for libnvidia-ml.so.1, steered by the environment:
  *   FAKE_NVML_MODE       two | one | eight | mixed | mig | mig_mixed | none   the cards
- *                        hang | crash | init_hang | noisy | unload_crash | zero   two cards that behave so
+ *                        hang | crash | init_hang | noisy | unload_crash | zero | nonsense   two cards that behave so
  *   FAKE_NVML_CARDS      models instead of a mode's, e.g. 4090,t4,a100mig; 4090*32 is 32 of them
  *   FAKE_NVML_FAIL       function:code[:index][;...]   that function returns that code (for that device only);
  *                        a function that ends in * stands for all that begin so
@@ -116,7 +116,7 @@ int nvmlInitWithFlags(unsigned flags) {
     (void)flags;
     CHECK(-1);
     if (mode("init_hang")) for (;;) pause();
-    if (mode("noisy")) { printf("chatter on stdout\n{\"status\": {\"count\": 99}}\n"); fflush(stdout); }
+    if (mode("noisy")) { printf("chatter on stdout\n{\"card\": {\"index\": 7}}\n"); fflush(stdout); }
     return 0;
 }
 int nvmlShutdown(void) { return 0; }
@@ -185,6 +185,7 @@ static memory_v2_t memory_of(device_t *device) {
     memory.reserved = (size_u)atoi(set("FAKE_NVML_RESERVED")) << 20;
     memory.used = device->instance == 2 ? GIB : device->instance < 0 && device->index == 0 ? 4 * GIB : 0;
     memory.free = memory.total - memory.used - memory.reserved;
+    if (mode("nonsense")) memory.free = memory.used = ~0ULL;
     return memory;
 }
 #ifndef OLD_DRIVER
@@ -246,7 +247,7 @@ int nvmlDeviceGetMigMode(device_t *device, unsigned *current, unsigned *pending)
 int nvmlDeviceGetEnforcedPowerLimit(device_t *device, unsigned *milliwatts) {
     CHECK(device->index);
     if (MODEL(device)->watts == 0) return 3;
-    *milliwatts = MODEL(device)->watts * 1000 - 50000;
+    *milliwatts = mode("nonsense") ? ~0U : MODEL(device)->watts * 1000 - 50000;
     return 0;
 }
 #endif
@@ -261,13 +262,19 @@ int nvmlDeviceGetGraphicsRunningProcesses_v2(device_t *device, unsigned *count, 
 int nvmlDeviceGetPowerManagementLimit(device_t *device, unsigned *milliwatts) {
     CHECK(device->index);
     if (MODEL(device)->watts == 0) return 3;
-    *milliwatts = MODEL(device)->watts * 1000;
+    *milliwatts = mode("nonsense") ? 0 : MODEL(device)->watts * 1000;
     return 0;
 }
-int nvmlDeviceGetCurrPcieLinkGeneration(device_t *device, unsigned *value) { CHECK(device->index); *value = 1; return 0; }
-int nvmlDeviceGetCurrPcieLinkWidth(device_t *device, unsigned *value) { CHECK(device->index); *value = 8; return 0; }
-int nvmlDeviceGetMaxPcieLinkGeneration(device_t *device, unsigned *value) { CHECK(device->index); *value = 4; return 0; }
-int nvmlDeviceGetMaxPcieLinkWidth(device_t *device, unsigned *value) { CHECK(device->index); *value = 16; return 0; }
+#define LINK(function, known, odd) \
+    int function(device_t *device, unsigned *value) { \
+        CHECK(device->index); \
+        *value = mode("nonsense") ? odd : known; \
+        return 0; \
+    }
+LINK(nvmlDeviceGetCurrPcieLinkGeneration, 1, 0)
+LINK(nvmlDeviceGetCurrPcieLinkWidth, 8, ~0U)
+LINK(nvmlDeviceGetMaxPcieLinkGeneration, 4, 4000)
+LINK(nvmlDeviceGetMaxPcieLinkWidth, 16, 64)
 
 int nvmlDeviceGetMaxMigDeviceCount(device_t *device, unsigned *count) { CHECK(device->index); *count = 7; return 0; }
 int nvmlDeviceGetMigDeviceHandleByIndex(device_t *device, unsigned index, device_t **instance) {

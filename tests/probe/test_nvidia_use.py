@@ -44,6 +44,15 @@ def test_a_large_reserve_is_nobodys_use(ask: Ask) -> None:
     assert not any("GPU 1" in note for note in finding.notes)
 
 
+def test_figures_that_make_no_sense_are_unknown(ask: Ask) -> None:
+    for device in ask(mode="nonsense").devices:
+        assert (device.memory_free_bytes, device.memory_used_bytes) == (None, None)
+        assert (device.power_limit_w, device.pcie_link) == (None, None)
+        # Without a word on what is free, all of it is planned with, and that is said.
+        assert device.memory_budget_bytes == device.memory_total_bytes
+        assert "does not tell" in device.source["memory_budget_bytes"]
+
+
 def test_an_old_driver_is_asked_in_the_old_way(specs: tuple[DeviceSpec, ...], old_nvml: Path, tmp_path: Path) -> None:
     finding = Ask(specs, old_nvml, tmp_path)(reserved="512")
     first, second = finding.devices
