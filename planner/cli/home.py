@@ -16,10 +16,10 @@ def home() -> None:
         sys.exit(run())
     from planner.cli.commands.recommend import machine_lines, recommendation_lines
     from planner.cli.output import write_lines
-    from planner.cli.planning import plan, stable_hardware
+    from planner.cli.planning import plan, planned_hardware
     from planner.core.workload import Workload
 
     session = Session(config=load_config())
     best = plan(session, Workload(limit=1))[0]
-    write_lines([*machine_lines(stable_hardware(session.hardware)), "", *recommendation_lines(best)])
+    write_lines([*machine_lines(planned_hardware(session, live=True)), "", *recommendation_lines(best)])
     note("More: planner recommend, planner models, planner --help. On a terminal, planner opens the app.")

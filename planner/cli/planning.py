@@ -1,5 +1,6 @@
 """From the options of a command to a recommendation: shared by `recommend`, `up`, `launch` and the app."""
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,14 +8,15 @@ from typing import Any
 import click
 
 from planner.cli.session import Session
-from planner.core.hardware import Device, Hardware
+from planner.core.hardware import Hardware
 from planner.core.launch_plan import LaunchPlan, launch_plan
 from planner.core.model import Role
 from planner.core.pair import Pin, recommend
 from planner.core.placement import machine_of
+from planner.core.readings import at_capacity, steady
 from planner.core.recommendation import Recommendation
 from planner.core.workload import Workload
-from planner.errors import CatalogError, UsageError
+from planner.errors import CatalogError, NoResultError, UsageError
 
 KV_TYPES = ("f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl", "f32")
 
@@ -72,37 +74,39 @@ def pins_for(session: Session, references: Sequence[str], *, starter: bool = Fal
     return pins
 
 
+def planned_hardware(session: Session, *, live: bool) -> Hardware:
+    """The machine as plans see it: a described one as it is, this one with what is free now, or at its capacity."""
+    if session.simulated:
+        return session.hardware
+    return steady(session.hardware) if live else at_capacity(session.hardware)
+
+
 def plan(
-    session: Session, workload: Workload, *, pins: Sequence[Pin] = (), live: bool = False
+    session: Session, workload: Workload, *, pins: Sequence[Pin] = (), live: bool = True
 ) -> tuple[Recommendation, ...]:
-    """The recommendations for this session's machine. `live` plans with the memory that is free now."""
-    return recommend(
-        session.catalog.models, session.hardware, workload, pins=pins, live=live and not session.simulated
-    )
+    """The recommendations for this session's machine: with the memory that is free now, or with all there is.
+
+    Raises NoResultError; its hint says so when the plan would fit if nothing else held memory.
+    """
+    hardware = planned_hardware(session, live=live)
+    live = live and not session.simulated
+    try:
+        return recommend(session.catalog.models, hardware, workload, pins=pins, live=live)
+    except NoResultError as error:
+        if not live or error.reference != "nothing-fits":
+            raise
+        whole = at_capacity(session.hardware)
+        with contextlib.suppress(NoResultError):
+            recommend(session.catalog.models, whole, workload, pins=pins, live=False)
+            raise NoResultError(
+                f"{error.message} With all of its memory free this machine could run one.",
+                hint="Close what holds memory (planner hardware shows it), or see the plans with --total.",
+                reference=error.reference,
+            ) from error
+        raise
 
 
 def make_launch_plan(session: Session, recommendation: Recommendation, *, name: str) -> LaunchPlan:
     """What to start for a recommendation on this session's machine."""
-    machine = machine_of(session.hardware, live=False)
+    machine = machine_of(planned_hardware(session, live=False), live=False)
     return launch_plan(recommendation, name=name, gpu_backend=machine.gpu_backend)
-
-
-def stable_hardware(hardware: Hardware) -> Hardware:
-    """The machine without what changes from one minute to the next: free memory and notes about its use."""
-    from msgspec.structs import replace
-
-    def stable(device: Device) -> Device:
-        budget = device.memory_budget_bytes if device.kind == "unified" else device.memory_total_bytes
-        return replace(device, memory_free_bytes=None, memory_budget_bytes=budget)
-
-    return replace(
-        hardware,
-        host=replace(hardware.host, memory_available_bytes=None),
-        devices=tuple(map(stable, hardware.devices)),
-        notes=tuple(note for note in hardware.notes if note not in use_notes(hardware)),
-    )
-
-
-def use_notes(hardware: Hardware) -> tuple[str, ...]:
-    """The notes about memory that others hold now; they would make two runs of one question differ."""
-    return tuple(note for note in hardware.notes if " in use" in note)

@@ -12,6 +12,7 @@ from planner.config import load_config
 from planner.core.hardware import Hardware
 from planner.core.model import Model
 from planner.core.pair import recommend
+from planner.core.readings import steady
 from planner.core.recommendation import Recommendation
 from planner.core.workload import Workload
 from planner.probe.host import probe
@@ -39,7 +40,7 @@ def look_around() -> Situation:
 
 def plan_pairs(situation: Situation) -> tuple[Recommendation, ...]:
     """The best pairs for the memory that is free now. Raises NoResultError."""
-    return recommend(situation.models, situation.hardware, Workload(), live=True)
+    return recommend(situation.models, steady(situation.hardware), Workload(), live=True)
 
 
 def read_servers() -> tuple[DeploymentRecord, ...]:

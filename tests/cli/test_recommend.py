@@ -53,7 +53,21 @@ def test_every_plan_fits_and_can_be_fetched(planner: Planner, gib: str) -> None:
 
 def test_the_same_question_has_the_same_bytes(planner: Planner) -> None:
     assert planner("recommend", "--vram", "8", "--json").out == planner("recommend", "--vram", "8", "--json").out
-    assert planner("recommend", "--json").out == planner("recommend", "--json").out
+    assert planner("recommend", "--total", "--json").out == planner("recommend", "--total", "--json").out
+
+
+def test_this_machine_is_planned_with_what_is_free_of_it(planner: Planner) -> None:
+    free = planner("recommend", "--json").json
+    total = planner("recommend", "--total", "--json").json
+    assert (free["memory_basis"], total["memory_basis"]) == ("free", "total")
+    assert planner("recommend", "--vram", "8", "--json").json["memory_basis"] == "described"
+    budgets = [answer["recommendations"][0]["memory"]["budget_bytes"] for answer in (free, total)]
+    available = free["hardware"]["host"]["memory_available_bytes"]
+    assert budgets[0] <= available
+    assert total["hardware"]["host"]["memory_available_bytes"] is None
+    text = planner("recommend").out
+    assert "5% of every device kept as headroom" in text
+    assert "--total" in text
 
 
 def test_nothing_of_the_host_leaks_into_a_described_machine(planner: Planner) -> None:
