@@ -3,9 +3,10 @@ import pytest
 
 from planner.core.estimate import Rate
 from planner.core.estimator import estimate, settings_for
-from planner.core.hardware import Hardware
+from planner.core.hardware import BandwidthBasis, DeviceKind, Hardware
 from planner.core.model import Model, Pooling, Role
 from planner.core.placement import machine_of
+from planner.core.throughput import cpu_bandwidth_gbps
 from planner.core.workload import Settings, Workload
 from tests.core.shapes import BERT_LARGE, LLAMA_8B, gpu, machine, make_model
 
@@ -58,6 +59,39 @@ def test_layers_on_the_cpu_rule_the_speed() -> None:
     # Half the layers on a slow tier is far worse than half the speed.
     assert half < full / 2.5
     assert none < half
+
+
+def with_memory(hardware: Hardware, gbps: float | None, basis: BandwidthBasis | None) -> Hardware:
+    host = msgspec.structs.replace(hardware.host, memory_bandwidth_gbps=gbps, memory_bandwidth_basis=basis)
+    return msgspec.structs.replace(hardware, host=host)
+
+
+def test_a_measured_memory_counts_for_more_of_itself_than_a_data_sheets_peak() -> None:
+    host = machine()
+    peak = cpu_bandwidth_gbps(with_memory(host, 50.0, BandwidthBasis.SPECIFIED))
+    assert peak == pytest.approx(27.5)
+    # What a desktop with that peak reads is 0.78 of it: both ways agree.
+    assert cpu_bandwidth_gbps(with_memory(host, 39.0, BandwidthBasis.MEASURED)) == pytest.approx(peak)
+    assert cpu_bandwidth_gbps(with_memory(host, 50.0, BandwidthBasis.MEASURED)) == pytest.approx(35.3, rel=0.01)
+
+
+def test_few_cores_bound_a_fast_memory_however_it_was_found() -> None:
+    host = machine(cores=2)
+    for basis in BandwidthBasis:
+        assert cpu_bandwidth_gbps(with_memory(host, 300.0, basis)) == 16
+
+
+def test_a_bandwidth_of_unknown_basis_is_a_peak_and_none_is_the_usual_one() -> None:
+    host = machine()
+    assert cpu_bandwidth_gbps(with_memory(host, 50.0, None)) == pytest.approx(27.5)
+    assert cpu_bandwidth_gbps(with_memory(host, None, None)) == pytest.approx(22)
+
+
+def test_a_measured_memory_is_as_fast_for_the_gpu_that_shares_it_as_its_peak() -> None:
+    shared = msgspec.structs.replace(gpu(0, 24, bandwidth=None), kind=DeviceKind.UNIFIED)
+    hardware = machine(shared, ram_gib=32)
+    specified = generation(with_memory(hardware, 100.0, BandwidthBasis.SPECIFIED))
+    assert generation(with_memory(hardware, 78.0, BandwidthBasis.MEASURED)).mid == specified.mid
 
 
 def test_an_unknown_bandwidth_is_an_unknown_speed() -> None:
