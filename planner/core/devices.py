@@ -76,7 +76,7 @@ def resolve_device(text: str, specs: Sequence[DeviceSpec], *, memory_gib: float 
     raise UsageError(
         f"No device named “{_shown(text)}” is known."
         + (f" The nearest names are {', '.join(near)}." if near else ""),
-        hint="Check the name, or describe the card by its memory alone: --vram 8.",
+        hint="Check the name, or describe the card by its memory and bandwidth: --vram 8 --bandwidth 360.",
         reference="unknown-gpu",
     )
 

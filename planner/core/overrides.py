@@ -33,6 +33,12 @@ _SMALLEST_APPLE_RAM_GIB = {
     "m5": 16, "m5pro": 24, "m5max": 36,
 }  # fmt: skip
 """The least memory each chip was sold with (Apple's specifications)."""
+_APPLE_CORES_BY_RAM_GIB = {
+    "m3max": {36: 30, 48: 40, 64: 40, 96: 30, 128: 40},
+    "m4max": {36: 32, 48: 40, 64: 40, 128: 40},
+    "m5max": {36: 32, 48: 40, 64: 40, 128: 40},
+}
+"""GPU cores by memory, for chips whose variants differ in bandwidth: no size was sold with both (recalled)."""
 
 
 @dataclass(frozen=True)
@@ -181,10 +187,22 @@ def _named_specs(overrides: Overrides, specs: Sequence[DeviceSpec]) -> list[tupl
         position = len(named)
         size = overrides.vram[position] if position < len(overrides.vram) else next(iter(overrides.vram), None)
         spec = resolve_device(text, specs, memory_gib=size / GIB if size is not None else None)
+        spec = _apple_variant(text, spec, specs, overrides.ram_bytes)
         named.extend([(text, spec)] * count)
     if len(named) > 1 and any(spec.vendor is Vendor.APPLE for _, spec in named):
         raise UsageError("An Apple chip has one GPU and takes no second.", hint="Name the chip alone.")
     return named
+
+
+def _apple_variant(text: str, spec: DeviceSpec, specs: Sequence[DeviceSpec], ram_bytes: int | None) -> DeviceSpec:
+    """The variant of a chip that was sold with that much memory, where the name leaves the GPU cores open."""
+    reading = read_name(text)
+    if spec.vendor is not Vendor.APPLE or reading.cores is not None or reading.last_number is not None:
+        return spec
+    gib = ram_bytes / GIB if ram_bytes is not None else reading.memory_gib
+    cores = _APPLE_CORES_BY_RAM_GIB.get(read_name(spec.name).base, {}).get(round(gib or 0))
+    same_chip = (s for s in index_of(tuple(specs)).siblings(reading) if s.gpu_cores == cores)
+    return next(same_chip, spec)
 
 
 def _counted(part: str) -> tuple[int, str]:

@@ -274,3 +274,20 @@ def test_more_memory_for_a_chip_from_a_file_is_more_budget() -> None:
     base = describe(gpu="m2 ultra", ram_bytes=64 * GIB)
     more = virtual_hardware(Overrides(ram_bytes=128 * GIB), SPECS, base=base)
     assert more.devices[0].memory_budget_bytes == 96 * GIB
+
+
+@pytest.mark.parametrize(
+    ("said", "slug"),
+    [
+        ({"gpu": "Apple M4 Max", "ram_bytes": 64 * GIB}, "apple-m4-max-40c"),
+        ({"gpu": "Apple M4 Max", "ram_bytes": 36 * GIB}, "apple-m4-max-32c"),
+        ({"gpu": "m3 max 48gb"}, "apple-m3-max-40c"),
+        ({"gpu": "m3 max", "ram_bytes": 96 * GIB}, "apple-m3-max-30c"),
+        # Cores that are named, and sizes that decide nothing.
+        ({"gpu": "m4 max 32", "ram_bytes": 64 * GIB}, "apple-m4-max-32c"),
+        ({"gpu": "m2 ultra", "ram_bytes": 192 * GIB}, "apple-m2-ultra-60c"),
+        ({"gpu": "M4 Max"}, "apple-m4-max-32c"),
+    ],
+)
+def test_the_memory_tells_which_variant_of_an_apple_chip_it_is(said: dict[str, Any], slug: str) -> None:
+    assert describe(**said).devices[0].slug == slug
