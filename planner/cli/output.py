@@ -29,10 +29,14 @@ def _write(text: str) -> None:
         ) from error
 
 
+def encode_json(value: object) -> bytes:
+    """One JSON document, indented, with a final newline. NaN and infinities become null."""
+    return msgspec.json.format(msgspec.json.encode(value, enc_hook=encode_value), indent=2) + b"\n"
+
+
 def write_json(value: object) -> None:
-    """Print one JSON document, indented, with a final newline. NaN and infinities become null."""
-    body = msgspec.json.encode(value, enc_hook=encode_value)
-    _write(msgspec.json.format(body, indent=2).decode() + "\n")
+    """Print one JSON document, as `encode_json` writes it."""
+    _write(encode_json(value).decode())
 
 
 def write_json_line(value: object) -> None:

@@ -64,7 +64,7 @@ class Session:
             return virtual_hardware(self.overrides, self.catalog.devices, base=base)
         from planner.probe.host import probe
 
-        return probe(self.catalog.devices)
+        return probe(self.catalog.devices, state_dir=self.config.state_dir)
 
     def note(self, text: str) -> None:
         """Narration for people, on stderr."""
@@ -80,7 +80,7 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise UsageError(
             f"{path} cannot be read: {error.strerror}.",
-            hint="Make one with: planner hardware --json > machine.json",
+            hint="Make one with: planner hardware --save machine.json",
             reference="hardware-unreadable",
         ) from error
 
@@ -126,7 +126,7 @@ def hardware_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "--hardware",
         "hardware_file",
         type=click.Path(path_type=Path),
-        help="A machine saved with `planner hardware --json`.",
+        help="A machine saved with `planner hardware --save`.",
     )
     @functools.wraps(function)
     def wrapper(

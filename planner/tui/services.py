@@ -34,7 +34,7 @@ def look_around() -> Situation:
     """This machine and the catalog with the user's additions. Raises PlannerError."""
     config = load_config()
     catalog = load(config.catalogs)
-    hardware = probe(catalog.devices)
+    hardware = probe(catalog.devices, state_dir=config.state_dir)
     return Situation(hardware, catalog.models, (*hardware.notes, *catalog.notes))
 
 

@@ -1,114 +1,124 @@
 """`planner hardware`: what was found, how each value came about, and what could not be found out."""
 
-from collections.abc import Iterator
+from pathlib import Path
 
 import click
+import msgspec
 
-from planner.cli.output import table, write_json, write_lines
+from planner.cli.output import encode_json, write_json, write_lines
 from planner.cli.session import Session, common_options, hardware_options
-from planner.core.hardware import Device, DeviceKind, Hardware
+from planner.core.hardware import Hardware
 from planner.core.views import hardware_view
-from planner.units import format_gib
+from planner.errors import BadDataError, UsageError
 
-_TOLD = (
-    ("memory_total_bytes", "memory"),
-    ("memory_free_bytes", "free"),
-    ("memory_budget_bytes", "budget"),
-    ("memory_bandwidth_gbps", "bandwidth"),
-    ("fp16_tflops", "compute"),
-    ("compute_capability", "compute capability"),
-    ("gpu_cores", "cores"),
-    ("vendor", "vendor"),
-)
+_LARGEST_FILE_BYTES = 2**20
 
 
 @click.command(short_help="The machine: what was found, and how.")
 @hardware_options
+@click.option("--measure", is_flag=True, help="Measure how fast this machine reads its memory (0.1 s), and keep it.")
+@click.option(
+    "--save", "file", metavar="FILE", type=click.Path(path_type=Path), help="Write the machine as JSON to a file."
+)
 @common_options
-def hardware(session: Session) -> None:
+def hardware(session: Session, *, measure: bool, file: Path | None) -> None:
     r"""Show this machine, or the one the options describe, as planning sees it.
 
     \b
     Examples:
       planner hardware
-      planner hardware --json > machine.json      plan for it elsewhere: --hardware machine.json
+      planner hardware --measure                  better estimates of what runs on the processor
+      planner hardware --save machine.json        plan for it elsewhere: --hardware machine.json
       planner hardware --gpu "2x RTX 3090" --ram 64
     """
-    machine = session.hardware
+    if measure and session.simulated:
+        raise UsageError(
+            "--measure measures this machine, and the other options describe another.",
+            hint="Leave them out; or leave out --measure and give what you know with --bandwidth.",
+            reference="measure-described",
+        )
+    if file is not None:
+        _check_target(file)
+    machine = _measured(session) if measure else session.hardware
+    if file is not None:
+        _save(session, file, machine)
     if session.as_json:
         write_json(hardware_view(machine))
     else:
+        from planner.cli.hardware_page import page
+
         write_lines(page(machine))
 
 
-def page(machine: Hardware) -> Iterator[str]:
-    """The machine for people: host, devices with total, free and budget, where values come from, notes."""
+def _measured(session: Session) -> Hardware:
+    """This machine with the bandwidth of its memory, measured now and kept for later runs."""
+    from datetime import UTC, datetime
+
+    from planner.probe.bandwidth import last_level_cache_bytes, measure_bandwidth
+    from planner.probe.machine_store import StoredBandwidth, machine_id, with_bandwidth, write_bandwidth
+    from planner.probe.surroundings import Surroundings
+
+    machine, here = session.hardware, Surroundings()
     host = machine.host
-    cpu = host.cpu
-    cores = f"{cpu.cores_physical} cores"
-    if cpu.cores_usable != cpu.cores_physical:
-        cores += f", {cpu.cores_usable} usable ({host.source.get('cpu.cores_usable', 'limited')})"
-    yield f"host    {host.os}, {cpu.name}, {cores}"
-    memory = f"memory  {_size(host.memory_total_bytes)}"
-    if host.memory_available_bytes is not None:
-        memory += f", {_size(host.memory_available_bytes)} available"
-    if host.memory_bandwidth_gbps is not None:
-        memory += f", {host.memory_bandwidth_gbps:g} GB/s"
-    yield memory
-    for field in ("memory_total_bytes", "memory_available_bytes", "memory_bandwidth_gbps"):
-        if how := host.source.get(field):
-            yield f"          {field.removesuffix('_bytes').removesuffix('_gbps').replace('_', ' ')}: {how}"
-    if cpu.isa:
-        yield f"isa     {' '.join(cpu.isa)}"
-    yield ""
-    if machine.devices:
-        yield from _devices(machine.devices)
-    else:
-        yield "No GPU: models run on the processor. Describe a card with --gpu or --vram."
-    if machine.notes:
-        yield ""
-    for note in machine.notes:
-        yield f"note: {note}"
-
-
-def _devices(devices: tuple[Device, ...]) -> Iterator[str]:
-    """A table, then per device where its values come from."""
-    headings = ("device", "name", "backend", "memory", "free", "budget", "GB/s", "FP16 TFLOPS")
-    rows = [
-        (
-            device.id,
-            device.name,
-            device.backend.value,
-            _size(device.memory_total_bytes) + (" shared" if device.kind is DeviceKind.UNIFIED else ""),
-            _size(device.memory_free_bytes),
-            _size(device.memory_budget_bytes) if device.usable else "not usable",
-            _bandwidth(device),
-            _number(device.fp16_tflops),
+    found = measure_bandwidth(
+        host.cpu.cores_usable, host.memory_available_bytes, cache_bytes=last_level_cache_bytes(here)
+    )
+    stored = StoredBandwidth(
+        machine=machine_id(here, host),
+        memory_bandwidth_gbps=found.gbps,
+        threads=found.threads,
+        measured_on=datetime.now(UTC).date().isoformat(),
+    )
+    try:
+        write_bandwidth(session.config.state_dir, stored)
+    except OSError as error:
+        session.note(
+            f"note: the measurement holds for this run only: {session.config.state_dir} cannot be written "
+            f"({error.strerror or error})."
         )
-        for device in devices
-    ]
-    yield from table(headings, rows, right=frozenset({3, 4, 5, 6, 7}))
-    for device in devices:
-        yield ""
-        where = f" at {device.pci_id}" if device.pci_id else ""
-        yield f"{device.id}{where}: {device.name}" + (f" ({device.note})" if device.note else "")
-        for field, label in _TOLD:
-            if how := device.source.get(field):
-                yield f"  {label}: {how}"
+    return msgspec.structs.replace(machine, host=with_bandwidth(host, stored))
 
 
-def _bandwidth(device: Device) -> str:
-    """The bandwidth, with its spread where the card is only known by its size."""
-    middle = _number(device.memory_bandwidth_gbps)
-    spread = device.memory_bandwidth_range_gbps
-    return middle if spread is None else f"{middle} ({spread[0]:.0f} to {spread[1]:.0f})"
+def _check_target(file: Path) -> None:
+    """Refuse to write over what is no hardware file. Raises UsageError."""
+    if not file.parent.is_dir():
+        raise UsageError(
+            f"{file} cannot be written: there is no folder {file.parent}.",
+            hint="Make the folder first, or save to another.",
+            reference="save-no-folder",
+        )
+    if not file.exists() or _is_hardware_file(file):
+        return
+    raise UsageError(
+        f"{file} exists and is no hardware file, so it is not overwritten.",
+        hint="Give another name, or remove it first.",
+        reference="save-would-overwrite",
+    )
 
 
-def _size(size_bytes: int | None) -> str:
-    """A size, or that it is unknown."""
-    return "unknown" if size_bytes is None else format_gib(size_bytes)
+def _is_hardware_file(file: Path) -> bool:
+    """Whether a file is one of ours, or empty as a new temporary file is."""
+    from planner.core.hardware_file import hardware_from_json
+
+    try:
+        if not file.is_file() or file.stat().st_size > _LARGEST_FILE_BYTES:
+            return False
+        content = file.read_bytes()
+        return not content or bool(hardware_from_json(content))
+    except (OSError, BadDataError):
+        return False
 
 
-def _number(value: float | None) -> str:
-    """A figure, or that it is unknown."""
-    return "unknown" if value is None else f"{value:g}"
+def _save(session: Session, file: Path, machine: Hardware) -> None:
+    """Write the machine as `--json` prints it, in one step. Raises UsageError."""
+    from planner.probe.machine_store import replace_file
+
+    try:
+        replace_file(file.resolve(), encode_json(hardware_view(machine)), mode=0o666)
+    except OSError as error:
+        raise UsageError(
+            f"{file} cannot be written: {error.strerror or error}.",
+            hint="Save to a folder of yours.",
+            reference="save-not-writable",
+        ) from error
+    session.note(f"Saved. Plan for it: planner recommend --hardware {file}")
