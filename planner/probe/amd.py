@@ -1,89 +1,198 @@
-"""AMD cards and APUs, from the amdgpu driver's files in sysfs. No program is run, nothing can hang for long."""
+"""AMD cards and APUs, from the amdgpu driver's files in sysfs. A program is run only if these lack the memory."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import msgspec
 
-from planner.core.hardware import Device, DeviceKind, DeviceSpec, Vendor
-from planner.probe.building import build_device, visible_order
-from planner.probe.pci import AMD, PciCard, card_name, graphics_cards, match_card
+from planner.core.hardware import Backend, Device, DeviceKind, DeviceSpec, MemoryHolder, Vendor
+from planner.probe.access import Access, foreign_driver, node_access
+from planner.probe.amd_memory import Memory, Vram, read_vram, weigh
+from planner.probe.amd_visible import Counted, apply_visible
+from planner.probe.building import build_device, idle_reason
+from planner.probe.kfd import KfdNode, kfd_holders, kfd_nodes
+from planner.probe.pci import AMD, PciCard, children, graphics_cards, listed_names, product_name
+from planner.probe.pci_match import Match, match_card
+from planner.probe.pcie import pcie_link
+from planner.probe.rocm_smi import Told, ask_rocm_tools
 from planner.probe.surroundings import Finding, Surroundings
-from planner.units import GIB, printable
+from planner.units import GIB, format_gib, printable
 
-_CARVE_OUT_BYTES = 4 * GIB
-"""An APU's own "VRAM" is a slice of host memory the firmware sets aside; by default 4 GiB at most."""
+_MICROWATTS = 1_000_000
+_IN_USE_WORTH_SAYING = GIB
+_OLD_DRIVER = (
+    "the old radeon driver has it, with which neither ROCm nor Vulkan works; where the card is of 2012 or later, "
+    "boot with radeon.si_support=0 radeon.cik_support=0 amdgpu.si_support=1 amdgpu.cik_support=1"
+)
+_VERSIONS = {"amdgpu": "/sys/module/amdgpu/version", "rocm": "/opt/rocm/.info/version"}
 
-_VISIBLE = ("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
+
+@dataclass(frozen=True)
+class _Card:
+    """A card with all that was read about it. `nodes` are ROCm's devices of it, several if it is partitioned."""
+
+    pci: PciCard
+    nodes: tuple[KfdNode, ...]
+    vram: Vram
+    match: Match
+    name: str
+    access: Access
 
 
-def probe_amd(here: Surroundings, specs: Sequence[DeviceSpec]) -> Finding:
-    """The AMD devices of this machine. A file that is missing leaves its field None; never fails.
+def probe_amd(here: Surroundings, specs: Sequence[DeviceSpec], *, timeout_s: float = 3.0) -> Finding:
+    """The AMD devices of this machine, in ROCm's order. A file that is missing leaves its field None; never fails.
 
-    A part with tiny VRAM and a larger GTT (host memory the GPU may map) is an APU: its memory is both together,
-    so is its budget. A card's budget is what is free of it.
+    A card that can be opened for Vulkan and not for ROCm is a Vulkan device; one that cannot be opened at all, or
+    whose memory is unknown, is listed and not usable.
     """
-    cards = graphics_cards(here, AMD)
-    devices: list[Device] = []
+    nodes = kfd_nodes(here)
+    places = {node.address: place for place, node in reversed(list(enumerate(nodes)))}
+    found = sorted(graphics_cards(here, AMD), key=lambda c: places.get(c.address or "", len(nodes)))
+    if not found:
+        return Finding()
+    cards = _read_all(here, specs, found, nodes, timeout_s)
     notes: list[str] = []
-    for index, card in enumerate(cards):
-        devices.append(_device(here, index, card, specs, notes))
-    for variable in _VISIBLE:
-        order = visible_order(here.environ.get(variable), [""] * len(devices))
-        if order is None or not devices:
-            continue
-        shown = printable(here.environ.get(variable, ""))
-        notes.append(f"{variable}={shown} is set: {len(order)} of {len(devices)} AMD devices are used.")
-        hidden = [
-            msgspec.structs.replace(d, usable=False, memory_budget_bytes=None, note=f"hidden by {variable}")
-            for i, d in enumerate(devices)
-            if i not in order
-        ]
-        devices = [
-            msgspec.structs.replace(d, id=f"{d.backend.value}:{i}")
-            for i, d in enumerate([*(devices[i] for i in order), *hidden])
-        ]
-        break
-    return Finding(tuple(devices), tuple(notes))
+    counted: list[Counted] = []
+    for card in cards:
+        counted.extend(_devices(here, card, notes, in_rocm=bool(card.nodes) or not nodes))
+    devices, more = apply_visible(here, counted)
+    versions = {name: printable(text) for name, path in _VERSIONS.items() if (text := here.read(path))}
+    return Finding(devices, (*notes, *more), versions)
 
 
-def _device(here: Surroundings, index: int, card: PciCard, specs: Sequence[DeviceSpec], notes: list[str]) -> Device:
-    """One card or APU."""
-    vram = here.read_int(card.folder / "mem_info_vram_total")
-    vram_used = here.read_int(card.folder / "mem_info_vram_used")
-    gtt = here.read_int(card.folder / "mem_info_gtt_total")
-    gtt_used = here.read_int(card.folder / "mem_info_gtt_used")
-    told = card_name(here, card)
-    name = told or f"AMD device {card.device:04x}"
-    spec = match_card(name, specs, vram) or match_card(name, specs, None)
-    small = vram is not None and gtt is not None and vram <= _CARVE_OUT_BYTES and gtt > vram
-    unified = spec.kind is DeviceKind.UNIFIED if spec is not None else small
-    total = vram
-    free = None if vram is None else max(0, vram - vram_used) if vram_used is not None else None
-    budget, rule = free, "free memory"
-    if free is None:
-        budget, rule = total, "all of it: use is unknown"
-    if unified and vram is not None and gtt is not None:
-        budget = total = vram + gtt
-        free = None if free is None or gtt_used is None else free + max(0, gtt - gtt_used)
-        rule = "memory set aside for the GPU, plus host memory it may map (GTT)"
-    problem = ""
-    if total is None:
-        problem = "its memory cannot be read: is the amdgpu driver loaded?"
-        notes.append(f"{name} ({card.address or 'PCI'}): {problem} Give it with --vram.")
-    elif spec is None:
-        notes.append(f"{name} is not in the device list: its bandwidth is unknown, give it with --bandwidth.")
+def _read_all(
+    here: Surroundings,
+    specs: Sequence[DeviceSpec],
+    found: Sequence[PciCard],
+    nodes: Sequence[KfdNode],
+    timeout_s: float,
+) -> list[_Card]:
+    """All cards; ROCm's tools are asked once, if amdgpu has a card whose memory no file tells."""
+    own = {card: tuple(n for n in nodes if n.address == card.address) for card in found}
+    vrams = {card: read_vram(here, card, next(iter(own[card]), None), None) for card in found}
+    told: dict[str, Told] = {}
+    if any(vrams[card].total is None and card.driver == "amdgpu" for card in found):
+        told = ask_rocm_tools(here, timeout_s)
+    cards = []
+    for card in found:
+        vram = vrams[card]
+        if vram.total is None and card.address in told:
+            vram = read_vram(here, card, None, told[card.address])
+        product, listed = product_name(here, card), listed_names(here, card)
+        match = match_card(card, specs, memory_bytes=vram.total, names=[n for n in (product, *listed) if n])
+        name = product or match.name or next(iter(listed), None) or f"AMD device {card.device:04x}"
+        cards.append(_Card(card, own[card], vram, match, printable(name), node_access(here, card.render_node)))
+    return cards
+
+
+def _devices(here: Surroundings, card: _Card, notes: list[str], *, in_rocm: bool) -> list[Counted]:
+    """The device of a card, or one for each of its partitions."""
+    parts = max(1, len(card.nodes))
+    vram, spec = card.vram, card.match.spec
+    if parts > 1:
+        told_each = vram.driver.startswith("amdkfd")
+        vram = replace(
+            vram,
+            total=vram.total if told_each or vram.total is None else vram.total // parts,
+            used=None if vram.used is None else vram.used // parts,
+        )
+        mode = here.read(card.pci.folder / "current_compute_partition")
+        notes.append(
+            f"{card.name} ({card.pci.address or 'PCI'}) is cut into {parts} partitions"
+            + (f" ({printable(mode)})" if mode else "")
+            + ": each is a device with its share of memory and bandwidth."
+        )
+    memory = weigh(vram, spec)
+    problem = _problem(card, memory)
+    if problem:
+        notes.append(f"{card.name} ({card.pci.address or 'PCI'}): {problem}. Plan for it with --vram or --gpu.")
+    elif spec is not None:
+        problem = idle_reason(memory.kind, spec)
+    backend, remark = Backend.ROCM, problem
+    if not problem and card.access.kfd:
+        backend = Backend.VULKAN
+        remark = f"ROCm cannot use it: {card.access.kfd}; Vulkan can"
+        notes.append(f"{card.name} ({card.pci.address or 'PCI'}): {remark}.")
+    if not problem and spec is None:
+        could = f" (it may be {card.match.candidates})" if card.match.rows else ""
+        notes.append(f"The bandwidth of {card.name}{could} is unknown: give it with --bandwidth, or name the card.")
+    counted = []
+    for part, node in enumerate(card.nodes or (None,)):
+        holders = kfd_holders(here, frozenset({node.gpu_id})) if node is not None else ()
+        device = _build(here, card, memory, part=part, node=node, backend=backend, problem=problem, holders=holders)
+        device = msgspec.structs.replace(device, note=remark)
+        notes.extend(_use(device) if not problem else ())
+        rocm = in_rocm and backend is Backend.ROCM and not _not_amdgpu(card.pci)
+        counted.append(Counted(device, node.uuid if node is not None else "", rocm))
+    return counted
+
+
+def _build(
+    here: Surroundings,
+    card: _Card,
+    memory: Memory,
+    *,
+    part: int,
+    node: KfdNode | None,
+    backend: Backend,
+    problem: str,
+    holders: tuple[MemoryHolder, ...],
+) -> Device:
+    """One device. Of a partitioned card the first has the PCI address, by which reports of one card are merged."""
     return build_device(
-        index=index,
-        name=spec.name if spec is not None and (told is None or "/" in told) else name,
+        index=0,
+        name=card.name + (f", partition {part}" if len(card.nodes) > 1 else ""),
         vendor=Vendor.AMD,
-        kind=DeviceKind.UNIFIED if unified else DeviceKind.DISCRETE,
-        spec=spec,
-        driver="amdgpu (sysfs)",
-        total_bytes=total,
-        free_bytes=free,
-        budget_bytes=budget,
-        budget_source=rule,
-        pci_id=card.address,
+        kind=memory.kind,
+        spec=card.match.spec,
+        driver=card.vram.driver,
+        total_bytes=memory.total,
+        free_bytes=memory.free,
+        budget_bytes=None if problem else memory.budget,
+        budget_source=memory.rule,
+        pci_id=card.pci.address if part == 0 else None,
         usable=not problem,
-        note=problem,
+        share=1 / max(1, len(card.nodes)),
+        told_by="amdgpu (sysfs)" if node is None else "amdgpu and amdkfd (sysfs)",
+        used_bytes=memory.used,
+        power_limit_w=_power_limit(here, card.pci) if len(card.nodes) <= 1 else None,
+        pcie_link=pcie_link(here, card.pci) if memory.kind is DeviceKind.DISCRETE else None,
+        holders=holders,
+        gfx_target=node.gfx_target if node is not None else None,
+        backend=backend,
     )
+
+
+def _problem(card: _Card, memory: Memory) -> str:
+    """Why a card cannot be used here; empty if it can."""
+    if held := _not_amdgpu(card.pci):
+        return held if held == _OLD_DRIVER else f"visible but not usable here: {held}"
+    if memory.total is None:
+        return "its memory cannot be read: is the amdgpu driver loaded?"
+    if memory.total == 0:
+        return "its driver shows no memory"
+    return f"visible but not usable here: {card.access.render}" if card.access.render else ""
+
+
+def _not_amdgpu(card: PciCard) -> str:
+    """What has the card in place of amdgpu; empty if nothing known has."""
+    return _OLD_DRIVER if card.driver == "radeon" else foreign_driver(card.driver)
+
+
+def _power_limit(here: Surroundings, card: PciCard) -> float | None:
+    """The power limit in watts; parts without one of their own have none."""
+    for sensor in children(card.folder / "hwmon"):
+        limit = here.read_int(sensor / "power1_cap")
+        if limit is not None and limit > 0:
+            return limit / _MICROWATTS
+    return None
+
+
+def _use(device: Device) -> list[str]:
+    """That much of a card's memory is taken, and by whom: it is why a model may not fit."""
+    total, used = device.memory_total_bytes, device.memory_used_bytes
+    if device.kind is not DeviceKind.DISCRETE or total is None or used is None or used <= _IN_USE_WORTH_SAYING:
+        return []
+    largest = device.holders[0] if device.holders else None
+    by = f", most by {largest.name or 'process'} ({largest.pid})" if largest is not None else ""
+    return [f"{device.name} ({device.pci_id or 'PCI'}): {format_gib(used)} of {format_gib(total)} are in use{by}."]

@@ -2,16 +2,34 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
 
 from planner.core.devices import unified_budget
-from planner.core.hardware import Device, DeviceKind, DeviceSpec, Vendor
-from planner.probe.building import build_device
-from planner.probe.pci import INTEL, PciCard, card_name, graphics_cards, match_card
+from planner.core.hardware import Device, DeviceKind, DeviceSpec, PcieLink, Vendor
+from planner.probe.access import foreign_driver, node_access
+from planner.probe.building import build_device, idle_reason
+from planner.probe.pci import INTEL, PciCard, children, graphics_cards, listed_names, product_name
+from planner.probe.pci_match import Match, match_card
+from planner.probe.pcie import pcie_link
 from planner.probe.surroundings import Finding, Surroundings
-from planner.units import GIB
+from planner.units import GIB, format_gib, printable
 
-_VRAM_FILES = ("lmem_total_bytes", "../lmem_total_bytes", "mem_info_vram_total")
-_SMALLEST_VRAM_BYTES = 2 * GIB
+_SMALLEST_WINDOW_BYTES = 2 * GIB
+_PREFETCHABLE = 0x2000
+_MICROWATTS = 1_000_000
+_INTEGRATED = ":00:02.0"
+"""Where integrated graphics sit."""
+
+
+@dataclass(frozen=True)
+class _Vram:
+    """Memory of a card's own as the driver tells it, in bytes; `window` is the largest view of it on the PCI bus."""
+
+    total: int | None = None
+    free: int | None = None
+    window: int | None = None
 
 
 def probe_intel(here: Surroundings, specs: Sequence[DeviceSpec], *, host_memory_bytes: int | None) -> Finding:
@@ -33,57 +51,158 @@ def _device(
     notes: list[str],
 ) -> Device:
     """One card. The kernel seldom tells an Arc's memory: then it is the data sheet's."""
-    told = card_name(here, card)
-    name = told or f"Intel graphics {card.device:04x}"
-    vram, driver = _vram(here, card)
-    spec = match_card(name, specs, vram)
-    discrete = spec.kind is DeviceKind.DISCRETE if spec is not None else vram is not None
-    problem = ""
-    free = None
-    if discrete:
-        total = vram
-        if total is None and spec is not None and spec.memory_gib is not None:
-            total, driver = round(spec.memory_gib * GIB), f"devices.json ({spec.slug})"
-        budget, rule = total, "all of it: the driver does not tell what is free"
-        if total is None:
-            problem = "its memory is unknown"
-            notes.append(f"{name} ({card.address or 'PCI'}): {problem}; give it with --vram.")
+    vram = _vram(here, card)
+    product, listed = product_name(here, card), listed_names(here, card)
+    match = match_card(
+        card, specs, memory_bytes=vram.total, window_bytes=vram.window, names=[n for n in (product, *listed) if n]
+    )
+    fallback = next(iter(listed), None) or f"Intel graphics {card.device:04x}"
+    name = printable(product or match.name or fallback)
+    where = f"{name} ({card.address or 'PCI'})"
+    spec = match.spec
+    kind = DeviceKind.DISCRETE if _discrete(spec, vram) else DeviceKind.UNIFIED
+    common = _Common(index, name, card, match, kind)
+    if kind is DeviceKind.DISCRETE:
+        device = _card_with_memory(here, common, vram, notes)
     else:
-        total, driver = host_memory_bytes, "the host's memory"
-        budget, rule = unified_budget(Vendor.INTEL, total) if total is not None else (None, "")
-        if spec is None:
-            problem = "integrated graphics without known figures: the processor does the work"
-            budget = None
-    return build_device(
-        index=index,
-        name=name,
-        vendor=Vendor.INTEL,
-        kind=DeviceKind.DISCRETE if discrete else DeviceKind.UNIFIED,
-        spec=spec,
+        device = _integrated(common, host_memory_bytes)
+    held = foreign_driver(card.driver) or node_access(here, card.render_node).render
+    problem = f"visible but not usable here: {held}" if held else device.note
+    if held or (problem and kind is DeviceKind.DISCRETE):
+        notes.append(f"{where}: {problem}. Plan for it with --vram or --gpu.")
+    elif not problem and kind is DeviceKind.DISCRETE and device.memory_bandwidth_gbps is None:
+        notes.append(f"The bandwidth of {where} is unknown: give it with --bandwidth, or name the card.")
+    if problem:
+        return msgspec.structs.replace(device, usable=False, memory_budget_bytes=None, note=problem)
+    return device
+
+
+@dataclass(frozen=True)
+class _Common:
+    """What is the same for both kinds."""
+
+    index: int
+    name: str
+    pci: PciCard
+    match: Match
+    kind: DeviceKind
+
+    def build(
+        self,
+        *,
+        driver: str,
+        total: int | None,
+        budget: int | None,
+        rule: str,
+        note: str = "",
+        free: int | None = None,
+        used: int | None = None,
+        power_limit_w: float | None = None,
+        link: PcieLink | None = None,
+    ) -> Device:
+        """The device."""
+        return build_device(
+            index=self.index,
+            name=self.name,
+            vendor=Vendor.INTEL,
+            kind=self.kind,
+            spec=self.match.spec,
+            driver=driver,
+            total_bytes=total,
+            free_bytes=free,
+            budget_bytes=budget,
+            budget_source=rule,
+            pci_id=self.pci.address,
+            usable=not note,
+            note=note,
+            told_by=f"{self.pci.driver or 'kernel'} (sysfs)",
+            used_bytes=used,
+            power_limit_w=power_limit_w,
+            pcie_link=link,
+        )
+
+
+def _discrete(spec: DeviceSpec | None, vram: _Vram) -> bool:
+    """Whether a part has memory of its own; a window on it is looked for on cards only."""
+    if spec is not None:
+        return spec.kind is DeviceKind.DISCRETE
+    return vram.total is not None or vram.window is not None
+
+
+def _card_with_memory(here: Surroundings, common: _Common, vram: _Vram, notes: list[str]) -> Device:
+    """An Arc or data centre card."""
+    spec, total, driver = common.match.spec, vram.total, f"{common.pci.driver or 'kernel'} (sysfs)"
+    if total is None and spec is not None and spec.memory_gib is not None:
+        total, driver = round(spec.memory_gib * GIB), f"devices.json ({spec.slug})"
+        sizes = {row.memory_gib for row in common.match.rows}
+        if len(sizes) > 1:
+            notes.append(
+                f"{common.match.name}: the driver does not tell which; {format_gib(total)} is planned for, "
+                "give more with --vram."
+            )
+    return common.build(
         driver=driver,
-        total_bytes=total,
-        free_bytes=free,
-        budget_bytes=budget,
-        budget_source=rule,
-        pci_id=card.address,
-        usable=not problem,
-        note=problem,
+        total=total,
+        free=vram.free,
+        used=None if vram.free is None or vram.total is None else max(0, vram.total - vram.free),
+        budget=total if vram.free is None else vram.free,
+        rule="all of it: the driver does not tell what is free" if vram.free is None else "free memory",
+        note="" if total is not None else "its memory is unknown",
+        power_limit_w=_power_limit(here, common.pci),
+        link=pcie_link(here, common.pci),
     )
 
 
-def _vram(here: Surroundings, card: PciCard) -> tuple[int | None, str]:
-    """Local memory in bytes: a driver file, else the largest prefetchable window (resizable BAR shows all of it)."""
-    files = [card.folder / name for name in _VRAM_FILES]
-    files += [card.folder / f"tile{n}" / "physical_vram_size_bytes" for n in range(2)]
-    sizes = [size for file in files if (size := here.read_int(file, 0)) is not None and size > 0]
-    if sizes:
-        return sum(sizes[:2]) if len(sizes) > 1 else sizes[0], "driver (sysfs)"
-    largest = 0
-    for start, end, flags in re.findall(
-        r"0x([0-9a-f]+) 0x([0-9a-f]+) 0x([0-9a-f]+)", here.read(card.folder / "resource") or ""
-    ):
-        if int(flags, 16) & 0x2000:
-            largest = max(largest, int(end, 16) - int(start, 16) + 1)
-    if card.address is not None and not card.address.endswith(":00:02.0") and largest >= _SMALLEST_VRAM_BYTES:
-        return largest, "PCI memory window"
-    return None, "driver (sysfs)"
+def _integrated(common: _Common, host_memory_bytes: int | None) -> Device:
+    """Graphics of a processor: a share of the host's memory, if they are worth using."""
+    budget, rule = unified_budget(Vendor.INTEL, host_memory_bytes) if host_memory_bytes is not None else (None, "")
+    note = idle_reason(common.kind, common.match.spec)
+    return common.build(
+        driver="the host's memory",
+        total=host_memory_bytes,
+        budget=None if note else budget,
+        rule=rule,
+        note=note,
+    )
+
+
+def _vram(here: Surroundings, card: PciCard) -> _Vram:
+    """What the kernel tells of local memory.
+
+    xe shows the size of each tile, Intel's own builds of i915 `lmem_…_bytes` in the card's folder; i915 as Linux
+    has it shows nothing. The largest prefetchable window on the PCI bus (resizable BAR) is the memory rounded up
+    to a power of two: 12 GiB are seen through 16.
+    """
+    tiles = [f for f in children(card.folder) if re.fullmatch(r"tile\d", f.name)]
+    sizes = [
+        here.read_int(tile / "physical_vram_size_bytes", 0)
+        or here.read_int(tile / "memory/physical_vram_size_bytes", 0)
+        for tile in tiles
+    ]
+    total = sum(size for size in sizes if size is not None and size > 0) or None
+    drm = [f for f in (card.drm, *children(card.folder / "drm")) if f is not None and f.name.startswith("card")]
+    for folder in drm if total is None else ():
+        size, free = (here.read_int(folder / f"lmem_{what}_bytes", 0) for what in ("total", "avail"))
+        if size is not None and size > 0:
+            return _Vram(size, free if free is not None and 0 <= free <= size else None)
+    if total is not None:
+        return _Vram(total)
+    windows = [
+        int(end, 16) - int(start, 16) + 1
+        for start, end, flags in re.findall(
+            r"0x([0-9a-f]+) 0x([0-9a-f]+) 0x([0-9a-f]+)", here.read(card.folder / "resource") or ""
+        )
+        if int(flags, 16) & _PREFETCHABLE
+    ]
+    largest = max(windows, default=0)
+    own = card.address is not None and not card.address.endswith(_INTEGRATED)
+    return _Vram(window=largest if own and largest >= _SMALLEST_WINDOW_BYTES else None)
+
+
+def _power_limit(here: Surroundings, card: PciCard) -> float | None:
+    """The sustained power limit in watts."""
+    for sensor in children(card.folder / "hwmon"):
+        limit = here.read_int(sensor / "power1_max")
+        if limit is not None and limit > 0:
+            return limit / _MICROWATTS
+    return None

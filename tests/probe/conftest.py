@@ -43,7 +43,8 @@ def tree(tmp_path: Path) -> Callable[[Mapping[str, str]], Surroundings]:
     """A machine that consists of these files alone: nothing can be run, nothing is in the environment."""
 
     def build(files: Mapping[str, str]) -> Surroundings:
-        return Surroundings(root=write_tree(tmp_path / "root", files), environ={}, run=runs_nothing, platform="linux")
+        root = write_tree(tmp_path / "root", files)
+        return Surroundings(root=root, environ={}, run=runs_nothing, platform="linux", which=lambda name: None)
 
     return build
 

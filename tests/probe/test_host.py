@@ -141,7 +141,7 @@ def test_a_whole_machine_from_a_fake_driver_and_a_recorded_tree(
     assert [(d.slug, d.usable) for d in machine.devices] == [
         ("geforce-rtx-4090", True),
         ("tesla-t4", True),
-        ("intel-graphics-9a49", False),
+        ("iris-xe-graphics-g7-96eu-mobile", False),
     ]
     assert machine.host.memory_total_bytes == 8 * GIB
     # What is printed as JSON describes the same machine when it is read.

@@ -1,145 +1,117 @@
-"""AMD and Intel devices from recorded sysfs trees."""
+"""What the probes of all vendors have in common: cards in sysfs, PCI ids, rows, device nodes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
+import msgspec
 import pytest
 
-from planner.core.hardware import Backend, DeviceKind, DeviceSpec
+from planner.core.hardware import DeviceKind, DeviceSpec, Vendor
+from planner.probe.access import Access, in_container, node_access
 from planner.probe.amd import probe_amd
 from planner.probe.intel import probe_intel
-from planner.probe.pci import pci_address
+from planner.probe.pci import AMD, PciCard, card_name, graphics_cards, pci_address
+from planner.probe.pci_match import Match, match_card
 from planner.probe.surroundings import Finding, Surroundings
-from planner.units import GIB, MIB
+from planner.units import GIB
+from tests.probe import sysfs_trees as trees
+from tests.probe.sysfs_trees import gpu
 
 Tree = Callable[[Mapping[str, str]], Surroundings]
 Specs = tuple[DeviceSpec, ...]
 
-PCI_IDS = """# comment
-1002  Advanced Micro Devices, Inc. [AMD/ATI]
-\t1586  Strix Halo [Radeon Graphics / Radeon 8050S Graphics / Radeon 8060S Graphics]
-\t15bf  Phoenix1
-\t744c  Navi 31 [Radeon RX 7900 XT/7900 XTX/7900 GRE/7900M]
-\t\t1002 0e3b  RX 7900 GRE [Hellhound]
-\t74a1  Aqua Vanjaram [Instinct MI300X]
-1003  ULSI Systems
-8086  Intel Corporation
-\t56a0  DG2 [Arc A770]
-\te20b  Battlemage G21 [Arc B580]
-\t64a0  Lunar Lake [Intel Arc Graphics 130V / 140V]
-\t9a49  TigerLake-LP GT2 [Iris Xe Graphics]
-\t3e92  CoffeeLake-S GT2 [UHD Graphics 630]
-"""
+
+def row(slug: str, gib: float | None, gbps: float | None, *ids: str, **more: object) -> DeviceSpec:
+    basis: dict[str, object] = {
+        "slug": slug, "name": f"Radeon RX {slug.upper()}", "vendor": Vendor.AMD, "kind": DeviceKind.DISCRETE,
+        "memory_gib": gib,
+        "memory_bandwidth_gbps": gbps, "fp32_tflops": 10.0, "fp16_tflops": 20.0, "source": {"*": "made up"},
+        "pci_ids": ids,
+    }  # fmt: skip
+    return msgspec.convert(basis | more, DeviceSpec)
 
 
-def card(
-    vendor: str, device: str, *, number: int = 0, address: str = "0000:03:00.0", **files: str | int
-) -> dict[str, str]:
-    folder = f"/sys/devices/pci0000:00/{address}"
-    tree = {
-        f"/sys/class/drm/card{number}/device": f"-> ../../../devices/pci0000:00/{address}",
-        f"{folder}/vendor": f"{vendor}\n",
-        f"{folder}/device": f"{device}\n",
-        f"{folder}/class": "0x030000\n",
-        f"{folder}/uevent": f"DRIVER=some\nPCI_SLOT_NAME={address}\n",
-        "/usr/share/misc/pci.ids": PCI_IDS,
-    }
-    return tree | {f"{folder}/{name}": f"{value}\n" for name, value in files.items()}
-
-
-def amd(specs: Specs, here: Surroundings, **environ: str) -> Finding:
-    return probe_amd(replace(here, environ=environ), specs)
-
-
-@pytest.mark.parametrize(
-    ("vram_gib", "slug", "bandwidth_gbps"),
-    [(24, "radeon-rx-7900-xtx", 960), (20, "radeon-rx-7900-xt", 800)],
+ROWS = (
+    row("x9", 24, 900, "1002:1111", "1002:1111:c8"),
+    row("x8", 20, 800, "1002:1111", "1002:1111:cc"),
+    row("x7", 16, 600, "1002:1111"),
+    row("x7m", 16, 500, "1002:1111"),
+    row("y2", 16, 510, "1002:2222", fp16_tflops=30.0),
+    row("y1", 8, 500, "1002:2222"),
+    row("z", 8, 300, "1002:3333:01"),
 )
-def test_products_that_share_an_id_are_told_apart_by_their_memory(
-    specs: Specs, tree: Tree, vram_gib: int, slug: str, bandwidth_gbps: float
-) -> None:
-    files = card(
-        "0x1002", "0x744c", mem_info_vram_total=vram_gib * GIB - 16 * MIB, mem_info_vram_used=2 * GIB,
-        mem_info_gtt_total=16 * GIB, mem_info_gtt_used=0,
-    )  # fmt: skip
-    (device,) = amd(specs, tree(files)).devices
-    assert (device.slug, device.kind, device.backend) == (slug, DeviceKind.DISCRETE, Backend.ROCM)
-    assert device.memory_bandwidth_gbps == bandwidth_gbps
-    assert device.memory_total_bytes == vram_gib * GIB - 16 * MIB
-    assert device.memory_free_bytes == device.memory_budget_bytes == (vram_gib - 2) * GIB - 16 * MIB
-    assert device.pci_id == "0000:03:00.0"
 
 
-def test_the_drivers_own_product_name_and_the_revision_table_come_first(specs: Specs, tree: Tree) -> None:
-    files = card("0x1002", "0x744c", revision="0xcc", mem_info_vram_total=20 * GIB) | {
-        "/usr/share/libdrm/amdgpu.ids": (
-            "1.0.0\n744C,\tC8,\tAMD Radeon RX 7900 XTX\n744C,\tCC,\tAMD Radeon RX 7900 XT\n"
-        )
-    }
-    (device,) = amd(specs, tree(files)).devices
-    assert (device.name, device.slug) == ("AMD Radeon RX 7900 XT", "radeon-rx-7900-xt")
+def look_up(device: int, revision: int | None = None, **known: object) -> Match:
+    card = PciCard(Path("/"), AMD, device, revision, None, None)
+    return match_card(card, ROWS, **known)  # type: ignore[arg-type]
 
 
-def test_tiny_vram_and_a_large_gtt_is_one_shared_memory(specs: Specs, tree: Tree) -> None:
-    files = card(
-        "0x1002", "0x15bf", mem_info_vram_total=512 * MIB, mem_info_vram_used=100 * MIB,
-        mem_info_gtt_total=16 * GIB, mem_info_gtt_used=GIB,
-    )  # fmt: skip
-    finding = amd(specs, tree(files))
-    (device,) = finding.devices
-    assert device.kind is DeviceKind.UNIFIED
-    assert device.memory_total_bytes == device.memory_budget_bytes == 16 * GIB + 512 * MIB
-    assert device.memory_free_bytes == 15 * GIB + 412 * MIB
-    # "Phoenix1" is no product: its bandwidth stays unknown.
-    assert device.memory_bandwidth_gbps is None
-    assert any("--bandwidth" in note for note in finding.notes)
+# --- rows ----------------------------------------------------------------------------------------------------------
 
 
-def test_an_apu_with_a_large_share_set_aside_is_still_shared_memory(specs: Specs, tree: Tree) -> None:
-    files = card(
-        "0x1002", "0x1586", product_name="AMD Radeon 8060S Graphics",
-        mem_info_vram_total=96 * GIB, mem_info_vram_used=0, mem_info_gtt_total=16 * GIB, mem_info_gtt_used=0,
-    )  # fmt: skip
-    (device,) = amd(specs, tree(files)).devices
-    assert (device.slug, device.kind) == ("radeon-8060s", DeviceKind.UNIFIED)
-    assert device.memory_total_bytes == 112 * GIB
-    assert device.memory_bandwidth_gbps == 256
+def slug(match: Match) -> str | None:
+    return None if match.spec is None else match.spec.slug
 
 
-def test_a_small_card_beside_much_host_memory_is_no_apu(specs: Specs, tree: Tree) -> None:
-    files = card(
-        "0x1002", "0x743f", product_name="AMD Radeon RX 6400",
-        mem_info_vram_total=4 * GIB, mem_info_vram_used=0, mem_info_gtt_total=32 * GIB, mem_info_gtt_used=0,
-    )  # fmt: skip
-    (device,) = amd(specs, tree(files)).devices
-    assert (device.kind, device.memory_total_bytes) == (DeviceKind.DISCRETE, 4 * GIB)
+def test_a_revision_decides_before_everything_else() -> None:
+    assert slug(look_up(0x1111, 0xC8)) == "x9"
+    assert slug(look_up(0x1111, 0xCC, names=["Radeon RX X9"])) == "x8"
 
 
-def test_a_card_without_memory_files_is_listed_without_memory(specs: Specs, tree: Tree) -> None:
-    finding = amd(specs, tree(card("0x1002", "0x74a1")))
-    (device,) = finding.devices
-    assert device.slug == "radeon-instinct-mi300x"
-    assert device.memory_total_bytes is None
-    assert not device.usable
-    assert any("--vram" in note for note in finding.notes)
+def test_a_revision_of_another_size_is_not_believed() -> None:
+    assert slug(look_up(0x1111, 0xC8, memory_bytes=20 * GIB)) == "x8"
+    # A size that no row has says nothing against it: a modified card.
+    assert slug(look_up(0x1111, 0xC8, memory_bytes=48 * GIB)) == "x9"
 
 
-@pytest.mark.parametrize("text", ["", "x", "0x10", "-5"])
-def test_files_with_nonsense_are_unknown(specs: Specs, tree: Tree, text: str) -> None:
-    (device,) = amd(specs, tree(card("0x1002", "0x744c", mem_info_vram_used=text))).devices
-    assert not device.usable
+@pytest.mark.parametrize(("gib", "wanted"), [(24, "x9"), (22.5, "x9"), (20, "x8"), (16, None), (12, None)])
+def test_memory_decides_between_rows_within_the_tolerance(gib: float, wanted: str | None) -> None:
+    assert slug(look_up(0x1111, 0x00, memory_bytes=round(gib * GIB))) == wanted
 
 
-def test_visible_devices_are_honoured_and_said(specs: Specs, tree: Tree) -> None:
-    files = card("0x1002", "0x744c", mem_info_vram_total=24 * GIB) | card(
-        "0x1002", "0x74a1", number=1, address="0000:04:00.0", mem_info_vram_total=192 * GIB
-    )
-    finding = amd(specs, tree(files), HIP_VISIBLE_DEVICES="1")
-    assert [(d.id, d.slug, d.usable) for d in finding.devices] == [
-        ("rocm:0", "radeon-instinct-mi300x", True),
-        ("rocm:1", "radeon-rx-7900-xtx", False),
-    ]
-    assert any("HIP_VISIBLE_DEVICES=1" in note for note in finding.notes)
+def test_a_name_decides_what_memory_leaves_open() -> None:
+    assert slug(look_up(0x1111, memory_bytes=16 * GIB, names=["Navi [Radeon RX X9/Radeon RX X7M]"])) == "x7m"
+    assert slug(look_up(0x1111, memory_bytes=16 * GIB, names=["Something else", "Radeon RX X7"])) == "x7"
+
+
+def test_rows_that_tie_and_differ_are_unknown_and_named() -> None:
+    match = look_up(0x1111, memory_bytes=16 * GIB)
+    assert (match.spec, match.name) == (None, None)
+    assert match.candidates == "Radeon RX X7 or Radeon RX X7M"
+
+
+def test_of_rows_that_tie_and_agree_the_lesser_is_taken() -> None:
+    match = look_up(0x2222)
+    assert slug(match) == "y1"
+    assert match.name == "Radeon RX Y1 or Radeon RX Y2"
+
+
+def test_a_row_with_one_revision_serves_others_where_no_row_is_nearer() -> None:
+    assert slug(look_up(0x3333, 0x02)) == "z"
+    assert slug(look_up(0x4444)) is None
+
+
+def test_a_card_in_no_row_is_known_by_its_name() -> None:
+    assert slug(look_up(0x4444, names=["Nothing", "Radeon RX X9/Radeon RX X8"], memory_bytes=20 * GIB)) == "x8"
+
+
+def test_an_amd_card_of_known_revision_and_size_always_has_a_bandwidth(specs: Specs) -> None:
+    rows = tuple(spec for spec in specs if spec.vendor is Vendor.AMD and spec.memory_gib is not None)
+    unclear = []
+    for spec in rows:
+        for text in spec.pci_ids:
+            vendor, device, *revision = (int(part, 16) for part in text.split(":"))
+            if revision:
+                card = PciCard(Path("/"), vendor, device, revision[0], None, None)
+                match = match_card(card, rows, memory_bytes=round((spec.memory_gib or 0) * GIB))
+                assert spec in match.rows
+                unclear += [text] if match.spec is None else []
+    assert unclear == []
+
+
+# --- cards ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_pci_list_serves_where_there_is_no_drm(specs: Specs, tree: Tree) -> None:
@@ -150,57 +122,56 @@ def test_the_pci_list_serves_where_there_is_no_drm(specs: Specs, tree: Tree) -> 
         "/sys/bus/pci/devices/0000:04:00.0/vendor": "0x1002",
         "/sys/bus/pci/devices/0000:04:00.0/device": "0x1480",
         "/sys/bus/pci/devices/0000:04:00.0/class": "0x060000",
+        "/sys/bus/pci/devices/0000:05:00.0/vendor": "0x1002",
+        "/sys/bus/pci/devices/0000:05:00.0/device": "0x74a1",
+        "/sys/bus/pci/devices/0000:05:00.0/class": "0x120000",
     }
-    assert [d.pci_id for d in amd(specs, tree(files)).devices] == ["0000:03:00.0"]
+    devices = probe_amd(tree(files), specs).devices
+    assert [(d.pci_id, d.usable) for d in devices] == [("0000:03:00.0", False), ("0000:05:00.0", False)]
 
 
-def test_one_card_seen_in_both_lists_is_one(specs: Specs, tree: Tree) -> None:
-    files = card("0x1002", "0x744c", mem_info_vram_total=24 * GIB)
-    files |= {
-        "/sys/bus/pci/devices/0000:03:00.0": "-> ../../../devices/pci0000:00/0000:03:00.0",
-        "/sys/class/drm/card0-DP-1/status": "connected",
-        "/sys/class/drm/renderD128/device": "-> ../../../devices/pci0000:00/0000:03:00.0",
-    }
-    assert len(amd(specs, tree(files)).devices) == 1
+def test_intels_accelerators_for_neural_networks_are_no_graphics(specs: Specs, tree: Tree) -> None:
+    files = gpu(0x8086, 0x7D1D, driver="intel_vpu", kind=0x120000)
+    files = {name: text for name, text in files.items() if "drm" not in name}
+    assert probe_intel(tree(files), specs, host_memory_bytes=GIB) == Finding()
+
+
+def test_one_card_seen_in_both_lists_is_one(tree: Tree) -> None:
+    (card,) = graphics_cards(tree(trees.RX_7900_XTX), AMD)
+    assert (card.address, card.driver, card.render_node) == ("0000:03:00.0", "amdgpu", "renderD128")
+    assert (card.vendor, card.device, card.revision) == (AMD, 0x744C, 0xC8)
+    assert card.drm is not None
+
+
+def test_a_card_of_an_older_recording_has_its_driver_and_node_too(tree: Tree) -> None:
+    (card,) = graphics_cards(
+        tree(
+            {
+                "/sys/class/drm/card1/device/vendor": "0x1002",
+                "/sys/class/drm/card1/device/device": "0x744c",
+                "/sys/class/drm/card1/device/driver": "-> ../../../../bus/pci/drivers/amdgpu",
+                "/sys/class/drm/renderD129/device": "-> ../card1/device",
+            }
+        ),
+        AMD,
+    )
+    assert (card.address, card.driver, card.render_node) == (None, "amdgpu", "renderD129")
 
 
 def test_no_cards_no_words(specs: Specs, tree: Tree) -> None:
-    here = tree({"/sys/class/drm/version": "drm 1.1.0"})
-    assert amd(specs, here) == Finding()
+    here = tree(trees.NOTHING)
+    assert probe_amd(here, specs) == Finding()
     assert probe_intel(here, specs, host_memory_bytes=GIB) == Finding()
 
 
-def test_an_arc_card_has_the_data_sheets_memory_if_the_kernel_does_not_tell(specs: Specs, tree: Tree) -> None:
-    (device,) = probe_intel(tree(card("0x8086", "0xe20b")), specs, host_memory_bytes=64 * GIB).devices
-    assert (device.slug, device.kind, device.backend) == ("arc-b580", DeviceKind.DISCRETE, Backend.VULKAN)
-    assert device.memory_total_bytes == device.memory_budget_bytes == 12 * GIB
-    assert "devices.json" in device.source["memory_total_bytes"]
-    assert device.memory_free_bytes is None
-
-
-def test_an_arc_cards_window_shows_its_memory(specs: Specs, tree: Tree) -> None:
-    window = (
-        "0x00000000a0000000 0x00000000a0ffffff 0x0000000000140204\n"
-        "0x0000000000000000 0x0000000000000000 0x0000000000000000\n"
-        "0x0000004000000000 0x00000043ffffffff 0x000000000014220c\n"
-    )
-    (device,) = probe_intel(tree(card("0x8086", "0x56a0", resource=window)), specs, host_memory_bytes=None).devices
-    assert (device.slug, device.memory_total_bytes) == ("arc-a770", 16 * GIB)
-
-
-def test_known_integrated_graphics_take_a_share_of_the_hosts_memory(specs: Specs, tree: Tree) -> None:
-    files = card("0x8086", "0x9a49", address="0000:00:02.0")
-    (device,) = probe_intel(tree(files), specs, host_memory_bytes=32 * GIB).devices
-    assert (device.kind, device.usable) == (DeviceKind.UNIFIED, True)
-    assert device.memory_total_bytes == 32 * GIB
-    assert device.memory_budget_bytes == 24 * GIB
-
-
-def test_unknown_integrated_graphics_are_listed_and_not_used(specs: Specs, tree: Tree) -> None:
-    files = card("0x8086", "0x3e92", address="0000:00:02.0")
-    (device,) = probe_intel(tree(files), specs, host_memory_bytes=32 * GIB).devices
-    assert not device.usable
-    assert device.memory_budget_bytes is None
+def test_the_drivers_name_comes_before_the_databases(tree: Tree) -> None:
+    ids = {"/usr/share/libdrm/amdgpu.ids": "1.0.0\n744C,\tC8,\tAMD Radeon RX 7900 XTX\n744C,\tCC,\tother\n"}
+    here = tree(trees.RX_7900_XTX | trees.DATABASE | ids)
+    (card,) = graphics_cards(here, AMD)
+    assert card_name(here, card) == "AMD Radeon RX 7900 XTX"
+    assert card_name(here, replace(card, revision=1)) == "Radeon RX 7900 XT/7900 XTX/7900 GRE/7900M"
+    (card.folder / "product_name").write_text("Radeon PRO W7900\n")
+    assert card_name(here, card) == "Radeon PRO W7900"
 
 
 @pytest.mark.parametrize(
@@ -215,3 +186,26 @@ def test_unknown_integrated_graphics_are_listed_and_not_used(specs: Specs, tree:
 )
 def test_addresses_have_one_form(text: str, address: str | None) -> None:
     assert pci_address(text) == address
+
+
+# --- device nodes --------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_known_of_nodes_in_a_tree_without_them(tree: Tree) -> None:
+    assert node_access(tree({}), "renderD128") == Access()
+
+
+def test_a_folder_of_nodes_without_the_cards_is_no_access(tree: Tree) -> None:
+    access = node_access(tree({"/dev/dri/renderD128": ""}), "renderD129")
+    assert access == Access(render="/dev/dri/renderD129 is missing (the driver has not made it)")
+
+
+@pytest.mark.parametrize("mark", ["/.dockerenv", "/run/.containerenv", "/run/systemd/container"])
+def test_containers_are_told_by_their_marks(tree: Tree, mark: str) -> None:
+    assert in_container(tree({mark: ""}))
+
+
+def test_a_pod_is_a_container_and_a_machine_is_none(tree: Tree) -> None:
+    here = tree({"/etc/hostname": "box"})
+    assert not in_container(here)
+    assert in_container(replace(here, environ={"KUBERNETES_SERVICE_HOST": "10.0.0.1"}))
