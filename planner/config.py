@@ -49,15 +49,20 @@ class Config:
         return self.state_dir / "deployments"
 
 
-def load_config(environ: Mapping[str, str] | None = None) -> Config:
-    """Settings from the environment and `config.toml`. Raises UsageError naming the file and the key."""
-    env = os.environ if environ is None else environ
-    config = Config(
+def default_config() -> Config:
+    """The settings of somebody who set nothing."""
+    return Config(
         data_dir=Path(platformdirs.user_data_dir("planner", appauthor=False)),
         cache_dir=Path(platformdirs.user_cache_dir("planner", appauthor=False)),
         state_dir=Path(platformdirs.user_state_dir("planner", appauthor=False)),
         config_dir=Path(platformdirs.user_config_dir("planner", appauthor=False)),
     )
+
+
+def load_config(environ: Mapping[str, str] | None = None) -> Config:
+    """Settings from the environment and `config.toml`. Raises UsageError naming the file and the key."""
+    env = os.environ if environ is None else environ
+    config = default_config()
     config = _from_toml(config, config.config_dir / "config.toml")
     return replace(
         config,

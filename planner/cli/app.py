@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "logs": "planner.cli.commands.logs:logs",
     "stop": "planner.cli.commands.stop:stop",
     "hardware": "planner.cli.commands.hardware:hardware",
+    "doctor": "planner.cli.commands.doctor:doctor",
     "catalog": "planner.cli.commands.catalog:catalog",
 }
 """Command → `module:attribute`. Modules are imported when their command runs: start-up time is a feature."""

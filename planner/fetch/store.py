@@ -230,6 +230,11 @@ class Store:
 
     def files(self) -> tuple[FetchedFile, ...]:
         """Every finished file, by path."""
+        found = (self.check(place, entry) for place, entry in self.noted())
+        return tuple(file for file in found if file is not None)
+
+    def noted(self) -> tuple[tuple[Place, Entry], ...]:
+        """Every file that was finished once, by path, and what was noted about it; nothing is hashed or written."""
         books = self.root / _BOOKS
         found = []
         for note in sorted(books.rglob("*.json")):
@@ -237,9 +242,12 @@ class Store:
             if entry is not None:
                 relative = note.relative_to(books)
                 place = self.place_at(relative.parent.as_posix(), RepoPath(relative.name.removesuffix(".json")))
-                file = self.check(place, entry)
-                found += [file] if file is not None else []
+                found.append((place, entry))
         return tuple(found)
+
+    def unfinished_bytes(self) -> int:
+        """What interrupted downloads take on the disk; they go on where they stopped."""
+        return sum(path.stat().st_size for path in (self.root / _BOOKS).rglob("*.partial") if path.is_file())
 
     def _write_entry(self, place: Place, entry: Entry) -> None:
         body = msgspec.json.format(msgspec.json.encode(entry, enc_hook=encode_value), indent=2)

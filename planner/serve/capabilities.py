@@ -131,6 +131,14 @@ def probe_binary(
     return known
 
 
+def known_capabilities(binary: Path, *, cache_dir: Path) -> Capabilities | None:
+    """What this very binary said when it was asked before; None if it never was. Nothing is executed.
+
+    Raises LaunchError when it cannot be read.
+    """
+    return _read_cache(cache_dir / "engines" / f"{_fingerprint(binary)}.json")
+
+
 def remember_wrong_cpu(binary: Path, *, cache_dir: Path) -> None:
     """Note that this very binary died of an illegal instruction here, so that it is not chosen again."""
     with contextlib.suppress(OSError):

@@ -1,0 +1,1 @@
+"""What `planner doctor` looks at, section by section."""
