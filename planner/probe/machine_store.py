@@ -9,7 +9,6 @@ import hashlib
 import math
 import os
 import re
-import secrets
 import sys
 from pathlib import Path
 
@@ -92,7 +91,7 @@ def with_bandwidth(host: Host, stored: StoredBandwidth) -> Host:
 
 def replace_file(path: Path, content: bytes, *, mode: int) -> None:
     """Write a file in one step: a reader sees the old content or the new. Raises OSError, leaving nothing."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
