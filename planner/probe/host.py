@@ -9,7 +9,16 @@ from pathlib import Path
 
 import msgspec
 
-from planner.core.hardware import NATIVE_BACKEND, BandwidthBasis, Device, DeviceKind, DeviceSpec, Hardware, Host
+from planner.core.hardware import (
+    NATIVE_BACKEND,
+    BandwidthBasis,
+    Device,
+    DeviceKind,
+    DeviceSpec,
+    Hardware,
+    Host,
+    Vendor,
+)
 from planner.probe.amd import probe_amd
 from planner.probe.apple import probe_apple, read_sysctl
 from planner.probe.cgroup import read_limits
@@ -22,6 +31,9 @@ from planner.probe.surroundings import Finding, Surroundings
 from planner.probe.topology import apple_core_kinds
 
 SOURCE_DEADLINE_S = 3.0
+
+_WEAKEST_TFLOPS = 1.0
+"""FP32 peak below which an integrated GPU is no help: eight cores with AVX2 have about as much."""
 
 _OS = {"darwin": "macos", "win32": "windows", "cygwin": "windows"}
 
@@ -172,7 +184,10 @@ def _rank(device: Device) -> tuple[bool, bool, bool]:
 
 
 def _settle(devices: Iterable[Device], available_bytes: int | None) -> list[Device]:
-    """Leave integrated parts out beside a card; what shares the host's memory has the host's free memory."""
+    """Leave integrated parts out beside a card, and the weak ones always: there the processor is faster.
+
+    What shares the host's memory has the host's free memory.
+    """
     devices = list(devices)
     card = next((d for d in devices if d.usable and d.kind is DeviceKind.DISCRETE), None)
     settled = []
@@ -180,12 +195,20 @@ def _settle(devices: Iterable[Device], available_bytes: int | None) -> list[Devi
         if device.kind is DeviceKind.DISCRETE or not device.usable:
             settled.append(device)
             continue
-        if card is not None:
-            note = f"integrated graphics, not used beside the {card.name}"
-            settled.append(msgspec.structs.replace(device, usable=False, note=note))
+        note = f"integrated graphics, not used beside the {card.name}" if card is not None else _too_weak(device)
+        if note:
+            settled.append(msgspec.structs.replace(device, usable=False, memory_budget_bytes=None, note=note))
             continue
         settled.append(_with_free(device, available_bytes))
     return settled
+
+
+def _too_weak(device: Device) -> str:
+    """Why integrated graphics slower than a few processor cores are not used; Jetsons have slow cores as well."""
+    peak = device.fp32_tflops
+    if device.vendor is Vendor.NVIDIA or peak is None or peak >= _WEAKEST_TFLOPS:
+        return ""
+    return f"integrated graphics of {peak:g} TFLOPS: the processor does the work"
 
 
 def _with_free(device: Device, available_bytes: int | None) -> Device:

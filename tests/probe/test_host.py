@@ -105,6 +105,25 @@ def test_integrated_graphics_are_not_used_beside_a_card(specs: Specs, tree: Tree
     assert "Card" in chip.note
 
 
+@pytest.mark.parametrize(
+    ("vendor", "peak", "usable"),
+    [
+        ("intel", 0.79, False),
+        ("amd", 0.56, False),
+        ("intel", 1.69, True),
+        ("intel", None, True),
+        ("nvidia", 0.24, True),
+    ],
+)
+def test_integrated_graphics_weaker_than_the_processor_are_not_used(
+    specs: Specs, tree: Tree, vendor: str, peak: float | None, usable: bool
+) -> None:
+    chip = device("Chip", kind="unified", vendor=vendor, fp32_tflops=peak)
+    (found,) = probe(specs, here=tree({}), counters=COUNTERS, sources={"a": finds(chip)}).devices
+    assert found.usable is usable
+    assert ("processor" in found.note) is not usable
+
+
 def test_what_shares_the_hosts_memory_has_its_free_memory_and_bandwidth(specs: Specs, tree: Tree) -> None:
     chip = device(
         "Chip", kind="unified", memory_total_bytes=32 * GIB, memory_free_bytes=None, memory_bandwidth_gbps=99
