@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import msgspec
 
 from planner.core.device_names import index_of, read_name
-from planner.core.devices import anonymous_device, device_from_spec, resolve_device, unified_budget
+from planner.core.devices import device_from_spec, resolve_device, unified_budget
 from planner.core.hardware import BandwidthBasis, Cpu, Device, DeviceKind, DeviceSpec, Hardware, Host, Vendor
 from planner.core.hardware_file import MAX_DEVICES, hardware_from_json
+from planner.core.typical_device import anonymous_device
 from planner.errors import UsageError
 from planner.units import GIB, format_gib
 

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.core.devices import (
-    anonymous_device,
     device_from_spec,
     match_driver_name,
     nearest_names,
@@ -19,6 +18,7 @@ from planner.core.devices import (
     unified_budget,
 )
 from planner.core.hardware import Backend, DeviceKind, DeviceSpec, Vendor
+from planner.core.typical_device import anonymous_device
 from planner.errors import UsageError
 from planner.units import GIB
 
