@@ -22,9 +22,7 @@ def weights_of(model: Model, variant: Variant) -> WeightTable:
             hint="It can be ranked, not planned.",
             reference="no-architecture",
         )
-    table = None
-    if model.parameters is not None:
-        table = weight_table(model.architecture, variant, model.parameters)
+    table = weight_table(model.architecture, variant)
     if table is None:
         raise NoResultError(
             f"The size of {model.id} as {variant.quant} is unknown.",

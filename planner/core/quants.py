@@ -13,11 +13,17 @@ FILE_BITS_PER_WEIGHT: dict[str, float] = {
     "IQ2_S": 2.74, "IQ2_XS": 2.588, "IQ2_XXS": 2.382, "IQ1_M": 2.146, "IQ1_S": 2.004, "TQ2_0": 2.06, "TQ1_0": 1.69,
 }  # fmt: skip
 
-ELEMENT_BYTES: dict[str, float] = {
-    "f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32, "q6_k": 210 / 256,
-    "q5_1": 24 / 32, "q5_0": 22 / 32, "q4_1": 20 / 32, "q4_0": 18 / 32, "iq4_nl": 18 / 32,
+BLOCKS: dict[str, tuple[int, int]] = {
+    "f32": (1, 4), "f16": (1, 2), "bf16": (1, 2), "q4_0": (32, 18), "q4_1": (32, 20), "q5_0": (32, 22),
+    "q5_1": (32, 24), "q8_0": (32, 34), "q2_k": (256, 84), "q3_k": (256, 110), "q4_k": (256, 144),
+    "q5_k": (256, 176), "q6_k": (256, 210), "iq1_s": (256, 50), "iq1_m": (256, 56), "iq2_xxs": (256, 66),
+    "iq2_xs": (256, 74), "iq2_s": (256, 82), "iq3_xxs": (256, 98), "iq3_s": (256, 110), "iq4_nl": (32, 18),
+    "iq4_xs": (256, 136), "tq1_0": (256, 54), "tq2_0": (256, 66), "mxfp4": (32, 17),
 }  # fmt: skip
-"""Bytes per element of a block type (block bytes / block elements), for KV caches and single tensors."""
+"""Elements and bytes of a block of each tensor type."""
+
+ELEMENT_BYTES: dict[str, float] = {name: size / elements for name, (elements, size) in BLOCKS.items()}
+"""Bytes per element of a tensor type, for KV caches."""
 
 _PERPLEXITY_INCREASE: dict[str, float] = {
     "F32": 0.0, "F16": 0.0, "BF16": 0.0, "Q8_0": 0.0026, "Q6_K": 0.0217, "Q5_K_M": 0.0569, "Q5_K_S": 0.1049,
@@ -58,31 +64,3 @@ def perplexity_increase(quant: str) -> float:
     if quant.upper() == "MXFP4_MOE":
         quant = "Q4_K_S"
     return _PERPLEXITY_INCREASE.get(canonical(quant), 0.4) / _BASE_PERPLEXITY
-
-
-_TABLE_BLOCK_BYTES = {"Q2": 84 / 256, "Q3": 110 / 256, "Q4": 144 / 256, "Q5": 176 / 256, "Q6": 210 / 256}
-
-
-def token_table_element_bytes(quant: str, row_length: int) -> float | None:
-    """Bytes per element of a token table that is not also the output matrix; None where no rule is known.
-
-    K-quant files keep it in their base type whatever the mix of the rest (Llama-3-8B Q4_K_M: 281.8 MiB, 4.5 bits).
-    """
-    base = canonical(quant)
-    if "_K" in base and row_length % 256 == 0:
-        return _TABLE_BLOCK_BYTES.get(base[:2])
-    return ELEMENT_BYTES.get(base.lower())
-
-
-def table_element_bytes(quant: str, row_length: int) -> float:
-    """Bytes per element of an output matrix, or of a token table that doubles as one.
-
-    llama.cpp's quantize keeps this matrix in Q6_K for every type below 8 bits, or in Q8_0 where the row length
-    is not a multiple of 256 (K-quant blocks do not fit); F16, BF16, F32 and Q8_0 files keep their own type.
-    """
-    base = canonical(quant)
-    if base in {"F32", "F16", "BF16", "Q8_0"}:
-        return ELEMENT_BYTES[base.lower()]
-    if base == "MXFP4" or row_length % 256:
-        return ELEMENT_BYTES["q8_0"]
-    return ELEMENT_BYTES["q6_k"]

@@ -6,9 +6,14 @@ layer, `layers + 1` units that `n_gpu_layers` counts from the end.
 
 import msgspec
 
+from planner.core.file_size import FileSize, file_size, header_bytes
 from planner.core.model import Architecture, Variant
-from planner.core.parameters import parameter_table
-from planner.core.quants import bits_per_weight, table_element_bytes, token_table_element_bytes
+from planner.core.quants import canonical
+
+_ROUNDING_BYTES = 2**30 // 18
+"""Lists that round to 0.1 GiB are off by half of that, and by what an importance matrix adds."""
+_OWN_OUTPUT_SHARE = 0.005
+"""A file of a tied model that is this near to one with an output matrix of its own has one."""
 
 
 class WeightTable(msgspec.Struct, frozen=True):
@@ -31,56 +36,79 @@ class WeightTable(msgspec.Struct, frozen=True):
         return self.input_bytes + sum(self.layer_bytes) + (0 if self.tied else self.output_bytes)
 
 
-def predicted_header_bytes(arch: Architecture) -> int:
-    """Size of a GGUF header: the tokenizer is almost all of it.
+def predicted_file_bytes(arch: Architecture, quant: str) -> int | None:
+    """Size of a file of this quant type, None for an unknown one. A vendor's mix counts as its base type."""
+    size = file_size(arch, canonical(quant))
+    return None if size is None else size.file_bytes
 
-    21 to 36 bytes per token in the files measured (MiniLM 21, Gemma 25, SmolLM2 with merges 36).
+
+def weight_table(arch: Architecture, variant: Variant) -> WeightTable | None:
+    """Spread a file's bytes over its units; None if neither its size nor a recipe for its quant type is known.
+
+    The recipe says what the input tables and the output matrix take and how layers compare; what a known size has
+    more or less is in the layers. A size that was rounded or computed gives way to the recipe where both agree.
     """
-    return 28 * arch.vocab_size + 4096 + 100 * 11 * arch.layers
-
-
-def predicted_file_bytes(parameters: int, quant: str) -> int | None:
-    """Size of a file from its quant type alone, None for an unknown type. Off by several per cent."""
-    bits = bits_per_weight(quant)
-    return None if bits is None else round(parameters * bits / 8)
-
-
-def weight_table(arch: Architecture, variant: Variant, parameters: int) -> WeightTable | None:
-    """Spread a file's bytes over its units; None if its size is unknown.
-
-    Exact tensor bytes are taken from the variant where a header was read, else the file size less a predicted
-    header. The token table counts in its quant's base type, or at the file's mean bits per weight where no rule is
-    known, and in the output matrix's type where it doubles as one.
-    """
-    file_bytes = variant.file_bytes or predicted_file_bytes(parameters, variant.quant)
-    tensor_bytes = variant.tensor_bytes
+    recipe = file_size(arch, canonical(variant.quant))
+    tensor_bytes = _known_tensor_bytes(arch, variant, recipe)
     if tensor_bytes is None:
-        if file_bytes is None:
+        return None if recipe is None else _spread(arch, variant, recipe, recipe.tensor_bytes)
+    if recipe is None:
+        return _spread(arch, variant, _scaled(arch, tensor_bytes), tensor_bytes)
+    if arch.tied_embeddings and tensor_bytes > recipe.tensor_bytes * (1 + _OWN_OUTPUT_SHARE):
+        untied = msgspec.structs.replace(arch, tied_embeddings=False)
+        own = file_size(untied, canonical(variant.quant))
+        if own is not None and abs(own.tensor_bytes - tensor_bytes) < _OWN_OUTPUT_SHARE * tensor_bytes:
+            return _spread(untied, variant, own, tensor_bytes)
+    return _spread(arch, variant, recipe, tensor_bytes)
+
+
+def _known_tensor_bytes(arch: Architecture, variant: Variant, recipe: FileSize | None) -> int | None:
+    """Bytes of all tensors: as the header says, else the file less a predicted header; None to take the recipe's."""
+    if variant.tensor_bytes is not None:
+        return variant.tensor_bytes
+    if variant.file_bytes is None:
+        return None
+    if recipe is not None and variant.file_bytes_source != "exact":
+        plain = canonical(variant.quant) == variant.quant.upper()
+        if variant.file_bytes_source == "computed" or (
+            plain and abs(recipe.file_bytes - variant.file_bytes) < _ROUNDING_BYTES
+        ):
             return None
-        tensor_bytes = max(file_bytes - predicted_header_bytes(arch), file_bytes // 2)
-    elements = arch.vocab_size * arch.embedding_length
-    element_bytes = table_element_bytes(variant.quant, arch.embedding_length)
-    mean_bytes = min(tensor_bytes / max(parameters, 1), 4.0)
-    output = 0 if not arch.causal else round(elements * element_bytes)
-    token_table = variant.token_embedding_bytes
-    if token_table is None:
-        own = token_table_element_bytes(variant.quant, arch.embedding_length) or min(mean_bytes, element_bytes)
-        token_table = output if arch.tied_embeddings else round(elements * own)
-    if arch.tied_embeddings and arch.causal:
-        output = token_table
-    position = 4 * (arch.position_embeddings + arch.token_types) * arch.embedding_length
-    inputs = min(token_table + position, tensor_bytes)
-    output = min(output, token_table if arch.tied_embeddings else tensor_bytes - inputs)
-    rest = max(0, tensor_bytes - inputs - (0 if arch.tied_embeddings else output))
-    layers = parameter_table(arch).layers
-    whole = sum(layer.total for layer in layers) or 1
-    sizes = [round(rest * layer.total / whole) for layer in layers]
+    return max(variant.file_bytes - header_bytes(arch), variant.file_bytes // 2)
+
+
+def _scaled(arch: Architecture, tensor_bytes: int) -> FileSize:
+    """A file of an unknown type: tables in proportion to an F16 file's, layers of an F16 file's proportions."""
+    plain = file_size(arch, "F16")
+    assert plain is not None, "F16 has a recipe"
+    scale = tensor_bytes / plain.tensor_bytes
+    return plain._replace(
+        token_table_bytes=round(plain.token_table_bytes * scale),
+        input_bytes=round(plain.input_bytes * scale),
+        output_bytes=round(plain.output_bytes * scale),
+    )
+
+
+def _spread(arch: Architecture, variant: Variant, recipe: FileSize, tensor_bytes: int) -> WeightTable:
+    """The recipe's parts, with what the file has more or less in the layers."""
+    token_table = recipe.token_table_bytes
+    if variant.token_embedding_bytes is not None:
+        token_table = variant.token_embedding_bytes
+    inputs = min(recipe.input_bytes - recipe.token_table_bytes + token_table, tensor_bytes)
+    tied = arch.tied_embeddings
+    # The norm before a tied output matrix is no unit of its own: it counts with the last layer.
+    output = token_table if tied and arch.causal else 0 if tied else min(recipe.output_bytes, tensor_bytes - inputs)
+    rest = tensor_bytes - inputs - (0 if tied else output)
+    whole = sum(recipe.layer_bytes)
+    sizes = [rest * size // whole for size in recipe.layer_bytes]
     sizes[-1] += rest - sum(sizes)
     return WeightTable(
         input_bytes=inputs,
         layer_bytes=tuple(sizes),
         output_bytes=output,
-        tied=arch.tied_embeddings,
-        active_share=tuple(layer.active / layer.total for layer in layers),
+        tied=tied,
+        active_share=tuple(
+            active / size for active, size in zip(recipe.active_layer_bytes, recipe.layer_bytes, strict=True)
+        ),
         exact=variant.tensor_bytes is not None,
     )

@@ -21,9 +21,9 @@ CPU = Pool(id="host", backend=Backend.CPU, budget_bytes=None)
 CARD = Pool(id="gpu0", backend=Backend.CUDA, budget_bytes=None)
 
 
-def table_of(arch: Architecture, parameters: int, quant: str, tensor_mib: float) -> WeightTable:
+def table_of(arch: Architecture, quant: str, tensor_mib: float) -> WeightTable:
     variant = Variant(quant=quant, artifacts=(), tensor_bytes=int(tensor_mib * MIB))
-    table = weight_table(arch, variant, parameters)
+    table = weight_table(arch, variant)
     assert table is not None
     return table
 
@@ -71,16 +71,14 @@ def test_compute_buffer_is_what_the_engine_reserves(arch: Architecture, settings
 
 def test_input_tables_stay_on_the_host_at_full_offload() -> None:
     # A bge-m3-shaped F16 file: 577 MiB on the GPU, 520 on the CPU.
-    process = ProcessMemory(BGE_M3, table_of(BGE_M3, 567754752, "F16", 1097), Settings(context=512, embedding=True))
+    process = ProcessMemory(BGE_M3, table_of(BGE_M3, "F16", 1097), Settings(context=512, embedding=True))
     card, host = process.at(Layout(units=(25,)), (CARD,), CPU).devices
     assert card.weights_bytes / MIB == pytest.approx(577, abs=1)
     assert host.weights_bytes / MIB == pytest.approx(520, abs=1)
 
 
 def test_a_tied_table_is_on_both_sides_of_a_split_and_once_on_the_cpu() -> None:
-    process = ProcessMemory(
-        QWEN3_EMBED_06B, table_of(QWEN3_EMBED_06B, 595776512, "Q8_0", 603), Settings(context=4096)
-    )
+    process = ProcessMemory(QWEN3_EMBED_06B, table_of(QWEN3_EMBED_06B, "Q8_0", 603), Settings(context=4096))
     card, host = process.at(Layout(units=(29,)), (CARD,), CPU).devices
     assert card.weights_bytes / MIB == pytest.approx(603, abs=1)
     assert host.weights_bytes / MIB == pytest.approx(157, abs=1)
@@ -90,7 +88,7 @@ def test_a_tied_table_is_on_both_sides_of_a_split_and_once_on_the_cpu() -> None:
 
 @pytest.mark.parametrize("units", [0, 1, 2, 17, 32, 33])
 def test_no_byte_is_lost_or_counted_twice_whatever_the_split(units: int) -> None:
-    table = table_of(LLAMA_8B, 8030261248, "Q4_K_M", 4685)
+    table = table_of(LLAMA_8B, "Q4_K_M", 4685)
     process = ProcessMemory(LLAMA_8B, table, Settings(context=8192))
     memory = process.at(Layout(units=(units,)), (CARD,), CPU)
     assert memory.weights_bytes == table.tensor_bytes
@@ -101,7 +99,7 @@ def test_no_byte_is_lost_or_counted_twice_whatever_the_split(units: int) -> None
 
 
 def test_every_extra_gpu_costs_a_runtime_and_a_compute_buffer() -> None:
-    process = ProcessMemory(LLAMA_8B, table_of(LLAMA_8B, 8030261248, "Q4_K_M", 4685), Settings(context=8192))
+    process = ProcessMemory(LLAMA_8B, table_of(LLAMA_8B, "Q4_K_M", 4685), Settings(context=8192))
     second = msgspec.structs.replace(CARD, id="gpu1")
     one = process.at(Layout(units=(33, 0)), (CARD, second), CPU)
     two = process.at(Layout(units=(17, 16)), (CARD, second), CPU)
@@ -111,7 +109,7 @@ def test_every_extra_gpu_costs_a_runtime_and_a_compute_buffer() -> None:
 
 
 def test_unified_memory_is_one_pool() -> None:
-    process = ProcessMemory(LLAMA_8B, table_of(LLAMA_8B, 8030261248, "Q4_K_M", 4685), Settings(context=8192))
+    process = ProcessMemory(LLAMA_8B, table_of(LLAMA_8B, "Q4_K_M", 4685), Settings(context=8192))
     memory = process.at(Layout(units=(33,)), (CARD,), CPU, unified=True)
     assert [row.device for row in memory.devices] == ["host"]
     assert memory.weights_bytes == pytest.approx(4685 * MIB, abs=64)

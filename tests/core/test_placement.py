@@ -11,7 +11,7 @@ from planner.core.workload import Settings
 from planner.units import GIB
 from tests.core.shapes import LLAMA_8B, apple, gpu, machine
 
-_TABLE = weight_table(LLAMA_8B, Variant(quant="Q4_K_M", artifacts=(), file_bytes=4_920_739_232), 8030261248)
+_TABLE = weight_table(LLAMA_8B, Variant(quant="Q4_K_M", artifacts=(), file_bytes=4_920_739_232))
 assert _TABLE is not None
 PROCESS = ProcessMemory(LLAMA_8B, _TABLE, Settings(context=8192))
 

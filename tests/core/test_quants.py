@@ -6,7 +6,6 @@ from planner.core.quants import (
     bits_per_weight,
     canonical,
     perplexity_increase,
-    table_element_bytes,
 )
 
 
@@ -38,9 +37,3 @@ def test_fewer_bits_lose_more() -> None:
     order = ["F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q3_K_M", "Q2_K"]
     losses = [perplexity_increase(quant) for quant in order]
     assert losses == sorted(losses)
-
-
-def test_the_output_matrix_is_kept_wide() -> None:
-    assert table_element_bytes("Q4_K_M", 4096) == 210 / 256
-    assert table_element_bytes("Q4_K_M", 576) == 34 / 32
-    assert table_element_bytes("F16", 576) == 2

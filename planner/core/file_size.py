@@ -1,0 +1,122 @@
+"""How large a GGUF of a quant type is, part by part, from the network's shape.
+
+Every tensor's type comes from `recipe`, its shape from `tensors`; the vocabulary makes the header. How far the sum is
+from real files: docs/estimates.md, `python benchmarks/quant_sizes.py`.
+"""
+
+import functools
+from typing import NamedTuple
+
+from planner.core.model import Architecture
+from planner.core.quants import BLOCKS
+from planner.core.recipe import Place, Recipe, has_recipe, place_of
+from planner.core.tensors import Tensor, input_tensors, layer_tensors, output_tensors
+
+
+class QuantizedTensor(NamedTuple):
+    """A tensor of a quantised file: `type` is ggml's name in lower case, `size_bytes` without padding."""
+
+    name: str
+    elements: int
+    type: str
+    size_bytes: int
+
+
+class FileSize(NamedTuple):
+    """Bytes of a file by part. `active_layer_bytes` is what one token reads of each layer.
+
+    `token_table_bytes` is part of `input_bytes`; `output_bytes` holds the output matrix (0 when it is tied) and
+    its norm.
+    """
+
+    token_table_bytes: int
+    input_bytes: int
+    layer_bytes: tuple[int, ...]
+    active_layer_bytes: tuple[int, ...]
+    output_bytes: int
+    header_bytes: int
+
+    @property
+    def tensor_bytes(self) -> int:
+        """All tensors."""
+        return self.input_bytes + sum(self.layer_bytes) + self.output_bytes
+
+    @property
+    def file_bytes(self) -> int:
+        """The whole file."""
+        return self.tensor_bytes + self.header_bytes
+
+
+@functools.lru_cache(maxsize=2048)
+def file_size(arch: Architecture, quant: str, *, imatrix: bool = False) -> FileSize | None:
+    """Bytes of a file by part; None for a type without a recipe. Cached: planning asks for one file many times."""
+    if not has_recipe(quant):
+        return None
+    recipe = Recipe(arch, quant, imatrix=imatrix)
+    inputs = [_size_bytes(tensor, recipe.type(tensor)) for tensor in input_tensors(arch)]
+    share = (arch.expert_used_count or 0) / (arch.expert_count or 1)
+    known: dict[tuple[int, Place], tuple[int, int]] = {}
+    layers = []
+    for index in range(arch.layers):
+        tensors, place = layer_tensors(arch, index), place_of(arch, index)
+        # Layers of one kind and place are of one size, and there are few kinds and places.
+        if (found := known.get((id(tensors), place))) is None:
+            sizes = [(tensor.is_routed, _size_bytes(tensor, recipe.type(tensor, place))) for tensor in tensors]
+            total = sum(size for _, size in sizes)
+            routed = sum(size for is_routed, size in sizes if is_routed)
+            found = known[id(tensors), place] = total, total - routed + round(routed * share)
+        layers.append(found)
+    return FileSize(
+        token_table_bytes=inputs[0],
+        input_bytes=sum(inputs),
+        layer_bytes=tuple(total for total, _ in layers),
+        active_layer_bytes=tuple(active for _, active in layers),
+        output_bytes=sum(_size_bytes(tensor, recipe.type(tensor)) for tensor in output_tensors(arch)),
+        header_bytes=header_bytes(arch),
+    )
+
+
+def tensor_table(arch: Architecture, quant: str, *, imatrix: bool = False) -> tuple[QuantizedTensor, ...]:
+    """Every tensor of a file with its type; empty for a type without a recipe."""
+    if not has_recipe(quant):
+        return ()
+    recipe = Recipe(arch, quant, imatrix=imatrix)
+    rows = [(tensor.name, tensor, recipe.type(tensor)) for tensor in (*input_tensors(arch), *output_tensors(arch))]
+    for index in range(arch.layers):
+        place = place_of(arch, index)
+        rows += [(f"blk.{index}.{t.name}", t, recipe.type(t, place)) for t in layer_tensors(arch, index)]
+    return tuple(
+        QuantizedTensor(name, tensor.elements, kind, _size_bytes(tensor, kind)) for name, tensor, kind in rows
+    )
+
+
+def _size_bytes(tensor: Tensor, kind: str) -> int:
+    """Whole blocks: no block crosses the end of a row, and the recipe sees to it that rows are whole blocks."""
+    block, block_bytes = BLOCKS[kind]
+    return tensor.elements // block * block_bytes
+
+
+def header_bytes(arch: Architecture) -> int:
+    """Size of a GGUF header: the vocabulary is almost all of it.
+
+    Bytes per token as in llama.cpp's vocabulary files (`models/ggml-vocab-*.gguf`): a token with its type takes 21
+    (WordPiece), with a score 23 to 27 (SentencePiece), with byte-pair merges 35 to 39, 60 to 65 where there are two
+    merges a token (from whole files). The rest is 60 bytes a tensor, and keys and chat template.
+    """
+    tensors = sum(len(layer_tensors(arch, index)) for index in (0, arch.layers - 1)) * arch.layers // 2
+    return round(arch.vocab_size * _token_bytes(arch)) + 60 * tensors + 6000
+
+
+_MANY_MERGES = {128_256: 61.0, 131_072: 60.1, 201_088: 64.6}
+"""Vocabularies with two merges a token: Llama 3, Mistral's Tekken, gpt-oss."""
+
+
+def _token_bytes(arch: Architecture) -> float:
+    vocab = arch.vocab_size
+    if arch.name.startswith("gemma"):
+        return 24.9
+    if not arch.causal and not 40_000 < vocab <= 200_000:
+        return 20.6 if vocab <= 40_000 else 27.3
+    if arch.causal and vocab <= 33_000:
+        return 22.6
+    return 35.1 if vocab < 66_000 else _MANY_MERGES.get(vocab, 39.1)
