@@ -9,7 +9,7 @@ from planner.core.hardware import Backend, Device, DeviceKind, DeviceSpec, Memor
 from planner.probe.access import Access, foreign_driver, node_access
 from planner.probe.amd_memory import Memory, Vram, read_vram, weigh
 from planner.probe.amd_visible import Counted, apply_visible
-from planner.probe.building import build_device, idle_reason
+from planner.probe.building import build_device
 from planner.probe.kfd import KfdNode, kfd_holders, kfd_nodes
 from planner.probe.pci import AMD, PciCard, children, graphics_cards, listed_names, product_name
 from planner.probe.pci_match import Match, match_card
@@ -106,8 +106,6 @@ def _devices(here: Surroundings, card: _Card, notes: list[str], *, in_rocm: bool
     problem = _problem(card, memory)
     if problem:
         notes.append(f"{card.name} ({card.pci.address or 'PCI'}): {problem}. Plan for it with --vram or --gpu.")
-    elif spec is not None:
-        problem = idle_reason(memory.kind, spec)
     backend, remark = Backend.ROCM, problem
     if not problem and card.access.kfd:
         backend = Backend.VULKAN

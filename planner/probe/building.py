@@ -18,8 +18,6 @@ from planner.units import GIB
 
 _FIGURES = ("memory_bandwidth_gbps", "fp32_tflops", "fp16_tflops")
 _TARGETS = ("compute_capability", "gfx_target")
-_WORTH_USING_TFLOPS = 1.0
-"""FP32; a desktop processor of eight cores with AVX2 does about one."""
 _WHOLE_CARD_ONLY = ("gpu_cores", "tdp_w")
 """What a data sheet says of a card, and not of a part of it."""
 
@@ -110,20 +108,6 @@ def build_device(
         pcie_link=pcie_link,
         holders=holders,
     )
-
-
-def idle_reason(kind: DeviceKind, spec: DeviceSpec | None) -> str:
-    """Why graphics that share the host's memory are left idle: too little is known, or too little gained.
-
-    They read the same memory as the processor, so what they could add is arithmetic; empty if they are worth it.
-    """
-    if kind is DeviceKind.DISCRETE:
-        return ""
-    if spec is None:
-        return "integrated graphics without known figures: the processor does the work"
-    if spec.fp32_tflops is not None and spec.fp32_tflops < _WORTH_USING_TFLOPS:
-        return f"integrated graphics of {spec.fp32_tflops:.1f} TFLOPS: the processor is as fast and does the work"
-    return ""
 
 
 def _sheet(spec: DeviceSpec | None, shares: Mapping[str, float]) -> dict[str, float]:

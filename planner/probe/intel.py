@@ -9,7 +9,7 @@ import msgspec
 from planner.core.devices import unified_budget
 from planner.core.hardware import Device, DeviceKind, DeviceSpec, PcieLink, Vendor
 from planner.probe.access import foreign_driver, node_access
-from planner.probe.building import build_device, idle_reason
+from planner.probe.building import build_device
 from planner.probe.pci import INTEL, PciCard, children, graphics_cards, listed_names, product_name
 from planner.probe.pci_match import Match, match_card
 from planner.probe.pcie import pcie_link
@@ -154,15 +154,15 @@ def _card_with_memory(here: Surroundings, common: _Common, vram: _Vram, notes: l
 
 
 def _integrated(common: _Common, host_memory_bytes: int | None) -> Device:
-    """Graphics of a processor: a share of the host's memory, if they are worth using."""
+    """Graphics of a processor: a share of the host's memory."""
     budget, rule = unified_budget(Vendor.INTEL, host_memory_bytes) if host_memory_bytes is not None else (None, "")
-    note = idle_reason(common.kind, common.match.spec)
+    known = common.match.spec is not None
     return common.build(
         driver="the host's memory",
         total=host_memory_bytes,
-        budget=None if note else budget,
+        budget=budget if known else None,
         rule=rule,
-        note=note,
+        note="" if known else "integrated graphics without known figures: the processor does the work",
     )
 
 

@@ -193,14 +193,15 @@ RAPHAEL: Tree = gpu(
     0x1002, 0x164E, revision=0xC9, address="0000:15:00.0", number=2, files=amd_memory(512 * MIB, 40 * MIB, 32 * GIB)
 )
 
-TWO_CARDS_AND_AN_APU: Tree = (
+TWO_CARDS: Tree = (
     gpu(0x1002, 0x744C, revision=0xCC, address="0000:0a:00.0", number=1, files=amd_memory(21458059264))
     | gpu(0x1002, 0x744C, revision=0xC8, files=amd_memory(25753026560))
-    | RAPHAEL
     | kfd_cpu()
     | kfd_gpu(1, 111, target=110000, device=0x744C, location=0x300, minor=128, unique=0xAAAA000000000001)
     | kfd_gpu(2, 222, target=110000, device=0x744C, location=0xA00, minor=129, unique=0xBBBB000000000002)
-    | kfd_gpu(3, 333, target=100306, device=0x164E, location=0x1500, minor=130, simds=4)
+)
+TWO_CARDS_AND_AN_APU: Tree = (
+    TWO_CARDS | RAPHAEL | kfd_gpu(3, 333, target=100306, device=0x164E, location=0x1500, minor=130, simds=4)
 )
 
 

@@ -139,21 +139,13 @@ def test_a_small_card_beside_much_host_memory_is_no_apu(specs: Specs, tree: Tree
     assert (device.kind, device.memory_total_bytes) == (DeviceKind.DISCRETE, 4 * GIB)
 
 
-def test_graphics_that_a_processor_has_for_its_desktop_stay_idle(specs: Specs, tree: Tree) -> None:
-    finding = amd(specs, tree(trees.RAPHAEL))
-    (device,) = finding.devices
-    assert (device.kind, device.usable, device.memory_budget_bytes) == (DeviceKind.UNIFIED, False, None)
-    assert "the processor is as fast" in device.note
-    assert finding.notes == ()
-
-
 @with_and_without_names
 def test_two_cards_and_an_apu_come_in_rocms_order(specs: Specs, tree: Tree, names: trees.Tree) -> None:
     devices = amd(specs, tree(trees.TWO_CARDS_AND_AN_APU | names)).devices
     assert [(d.id, d.slug, d.pci_id, d.usable) for d in devices] == [
         ("rocm:0", "radeon-rx-7900-xtx", "0000:03:00.0", True),
         ("rocm:1", "radeon-rx-7900-xt", "0000:0a:00.0", True),
-        ("rocm:2", "radeon-graphics-128sp", "0000:15:00.0", False),
+        ("rocm:2", "radeon-graphics-128sp", "0000:15:00.0", True),
     ]
     assert [d.gfx_target for d in devices] == ["gfx1100", "gfx1100", "gfx1036"]
 
@@ -326,14 +318,14 @@ def test_a_recording_of_sys_alone_says_nothing_against_a_card(specs: Specs, tree
 def test_visible_devices_are_honoured_and_said(
     specs: Specs, tree: Tree, environ: dict[str, str], used: list[str]
 ) -> None:
-    finding = amd(specs, tree(trees.TWO_CARDS_AND_AN_APU), **environ)
+    finding = amd(specs, tree(trees.TWO_CARDS), **environ)
     assert [d.pci_id for d in finding.devices if d.usable] == used
-    assert [d.id for d in finding.devices] == ["rocm:0", "rocm:1", "rocm:2"]
+    assert [d.id for d in finding.devices] == ["rocm:0", "rocm:1"]
     for variable, value in environ.items():
         overruled = variable == "CUDA_VISIBLE_DEVICES" and "HIP_VISIBLE_DEVICES" in environ
         said = variable != "GPU_DEVICE_ORDINAL" and not overruled
         assert any(f"{variable}={value} is set" in note for note in finding.notes) == said
-    hidden = [d for d in finding.devices if not d.usable and d.kind is DeviceKind.DISCRETE]
+    hidden = [d for d in finding.devices if not d.usable]
     assert all("hidden by" in d.note and d.memory_budget_bytes is None for d in hidden)
 
 

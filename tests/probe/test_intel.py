@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 
 from planner.core.hardware import Backend, Device, DeviceKind, DeviceSpec, PcieLink
+from planner.probe.cpu import Counters
+from planner.probe.host import probe
 from planner.probe.intel import probe_intel
 from planner.probe.surroundings import Finding, Surroundings
 from planner.units import GIB, MIB
@@ -16,6 +18,9 @@ Tree = Callable[[Mapping[str, str]], Surroundings]
 Specs = tuple[DeviceSpec, ...]
 
 with_and_without_names = pytest.mark.parametrize("names", [{}, trees.DATABASE], ids=["bare", "with pci.ids"])
+COUNTERS = Counters(
+    memory=lambda: (32 * GIB, 20 * GIB), physical_cores=lambda: 8, logical_cores=lambda: 16, affinity=lambda: 16
+)
 RESERVED = 16 * GIB - 300 * MIB
 
 
@@ -154,11 +159,14 @@ def test_known_integrated_graphics_of_unknown_bandwidth_are_usable(specs: Specs,
 def test_integrated_graphics_no_faster_than_the_processor_are_listed_and_not_used(
     specs: Specs, tree: Tree, names: trees.Tree
 ) -> None:
-    finding = intel(specs, tree(trees.UHD_770 | names))
+    here = tree(trees.UHD_770 | names)
+    finding = intel(specs, here)
     device = only(finding)
-    assert (device.name, device.usable, device.memory_budget_bytes) == ("UHD Graphics 770", False, None)
-    assert "the processor is as fast" in device.note
+    assert (device.name, device.kind) == ("UHD Graphics 770", DeviceKind.UNIFIED)
     assert finding.notes == ()
+    (settled,) = probe(specs, here=here, counters=COUNTERS, sources={"Intel": lambda question: finding}).devices
+    assert (settled.usable, settled.memory_budget_bytes) == (False, None)
+    assert "the processor does the work" in settled.note
 
 
 def test_unknown_integrated_graphics_are_listed_and_not_used(specs: Specs, tree: Tree) -> None:
