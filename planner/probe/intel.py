@@ -63,11 +63,11 @@ def _device(
     kind = DeviceKind.DISCRETE if _discrete(spec, vram) else DeviceKind.UNIFIED
     common = _Common(index, name, card, match, kind)
     if kind is DeviceKind.DISCRETE:
-        device = _card_with_memory(here, common, vram, notes)
+        device = _card_with_memory(here, common, vram)
     else:
         device = _integrated(common, host_memory_bytes)
     held = foreign_driver(card.driver) or node_access(here, card.render_node).render
-    problem = f"visible but not usable here: {held}" if held else device.note
+    problem = f"visible but not usable here: {held}" if held else "" if device.usable else device.note
     if held or (problem and kind is DeviceKind.DISCRETE):
         notes.append(f"{where}: {problem}. Plan for it with --vram or --gpu.")
     elif not problem and kind is DeviceKind.DISCRETE and device.memory_bandwidth_gbps is None:
@@ -94,6 +94,7 @@ class _Common:
         total: int | None,
         budget: int | None,
         rule: str,
+        usable: bool,
         note: str = "",
         free: int | None = None,
         used: int | None = None,
@@ -113,7 +114,7 @@ class _Common:
             budget_bytes=budget,
             budget_source=rule,
             pci_id=self.pci.address,
-            usable=not note,
+            usable=usable,
             note=note,
             told_by=f"{self.pci.driver or 'kernel'} (sysfs)",
             used_bytes=used,
@@ -129,17 +130,15 @@ def _discrete(spec: DeviceSpec | None, vram: _Vram) -> bool:
     return vram.total is not None or vram.window is not None
 
 
-def _card_with_memory(here: Surroundings, common: _Common, vram: _Vram, notes: list[str]) -> Device:
+def _card_with_memory(here: Surroundings, common: _Common, vram: _Vram) -> Device:
     """An Arc or data centre card."""
     spec, total, driver = common.match.spec, vram.total, f"{common.pci.driver or 'kernel'} (sysfs)"
+    remark = ""
     if total is None and spec is not None and spec.memory_gib is not None:
         total, driver = round(spec.memory_gib * GIB), f"devices.json ({spec.slug})"
-        sizes = {row.memory_gib for row in common.match.rows}
-        if len(sizes) > 1:
-            notes.append(
-                f"{common.match.name}: the driver does not tell which; {format_gib(total)} is planned for, "
-                "give more with --vram."
-            )
+        if len({row.memory_gib for row in common.match.rows}) > 1:
+            size = format_gib(total)
+            remark = f"the driver does not tell which of the two; {size} is planned for, give more with --vram"
     return common.build(
         driver=driver,
         total=total,
@@ -147,7 +146,8 @@ def _card_with_memory(here: Surroundings, common: _Common, vram: _Vram, notes: l
         used=None if vram.free is None or vram.total is None else max(0, vram.total - vram.free),
         budget=total if vram.free is None else vram.free,
         rule="all of it: the driver does not tell what is free" if vram.free is None else "free memory",
-        note="" if total is not None else "its memory is unknown",
+        usable=total is not None,
+        note=remark if total is not None else "its memory is unknown",
         power_limit_w=_power_limit(here, common.pci),
         link=pcie_link(here, common.pci),
     )
@@ -162,6 +162,7 @@ def _integrated(common: _Common, host_memory_bytes: int | None) -> Device:
         total=host_memory_bytes,
         budget=budget if known else None,
         rule=rule,
+        usable=known,
         note="" if known else "integrated graphics without known figures: the processor does the work",
     )
 
@@ -197,6 +198,11 @@ def _vram(here: Surroundings, card: PciCard) -> _Vram:
     largest = max(windows, default=0)
     own = card.address is not None and not card.address.endswith(_INTEGRATED)
     return _Vram(window=largest if own and largest >= _SMALLEST_WINDOW_BYTES else None)
+
+
+def memory_untold(here: Surroundings, card: PciCard) -> bool:
+    """Whether a card has memory of its own whose size the kernel does not tell."""
+    return card.address is not None and not card.address.endswith(_INTEGRATED) and _vram(here, card).total is None
 
 
 def _power_limit(here: Surroundings, card: PciCard) -> float | None:
