@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 
 from planner.core.hardware import (
-    NATIVE_BACKEND,
     BandwidthBasis,
     Device,
     DeviceKind,
@@ -26,9 +25,11 @@ from planner.probe.cpu import Counters, HostFacts, apple_cpu, read_host, system_
 from planner.probe.intel import probe_intel
 from planner.probe.machine_store import machine_id, read_bandwidth, with_bandwidth
 from planner.probe.memory_modules import read_memory_modules
+from planner.probe.merging import merge_devices, with_host_bandwidth
 from planner.probe.nvidia import probe_nvidia
 from planner.probe.surroundings import Finding, Surroundings
 from planner.probe.topology import apple_core_kinds
+from planner.probe.vulkan import probe_vulkan
 
 SOURCE_DEADLINE_S = 3.0
 
@@ -54,9 +55,10 @@ Timing = Callable[[str, float], None]
 
 SOURCES: Mapping[str, Source] = {
     "NVIDIA": lambda q: probe_nvidia(q.here, q.specs, host_memory_bytes=q.host_memory_bytes, timeout_s=q.timeout_s),
-    "AMD": lambda q: probe_amd(q.here, q.specs),
+    "AMD": lambda q: probe_amd(q.here, q.specs, timeout_s=q.timeout_s),
     "Intel": lambda q: probe_intel(q.here, q.specs, host_memory_bytes=q.host_memory_bytes),
     "Apple": lambda q: probe_apple(q.here, q.specs, host_memory_bytes=q.host_memory_bytes, timeout_s=q.timeout_s),
+    "Vulkan": lambda q: probe_vulkan(q.here, q.specs, host_memory_bytes=q.host_memory_bytes, timeout_s=q.timeout_s),
 }
 
 
@@ -95,10 +97,12 @@ def probe(
             devices.extend(answer.devices)
             notes.extend(answer.notes)
             drivers.update(answer.drivers)
-    devices = _settle(merge_by_pci(devices), facts.memory_available_bytes)
+    devices = _settle(merge_devices(devices), facts.memory_available_bytes)
     shared = next((d for d in devices if d.kind is DeviceKind.UNIFIED and d.memory_bandwidth_gbps), None)
     host, note = _host(here, facts, shared, state_dir)
     notes.extend(note)
+    devices, more = with_host_bandwidth(devices, host)
+    notes.extend(more)
     return Hardware(host=host, devices=tuple(devices), notes=tuple(dict.fromkeys(notes)), drivers=drivers)
 
 
@@ -166,23 +170,6 @@ def _ask_all(
     return answers
 
 
-def merge_by_pci(devices: Iterable[Device]) -> list[Device]:
-    """One device per PCI address, in order: the usable one, else the one with the vendor's native backend."""
-    kept: dict[str, Device] = {}
-    for position, device in enumerate(devices):
-        key = device.pci_id or f"no address {position}"
-        rival = kept.get(key)
-        if rival is None or _rank(device) > _rank(rival):
-            kept[key] = device
-    return list(kept.values())
-
-
-def _rank(device: Device) -> tuple[bool, bool, bool]:
-    """Which of two reports of one card tells more."""
-    native = device.backend is NATIVE_BACKEND[device.vendor]
-    return device.usable, native, device.memory_total_bytes is not None
-
-
 def _settle(devices: Iterable[Device], available_bytes: int | None) -> list[Device]:
     """Leave integrated parts out beside a card, and the weak ones always: there the processor is faster.
 
@@ -225,6 +212,4 @@ def _platform_notes(here: Surroundings) -> list[str]:
     """What to know about the system itself."""
     if "microsoft" in (here.read("/proc/version") or "").lower():
         return ["This is WSL: memory and processors are the virtual machine's, set in .wslconfig."]
-    if here.platform in {"win32", "cygwin"}:
-        return ["On Windows only NVIDIA cards are found by themselves; name another with --gpu."]
     return []

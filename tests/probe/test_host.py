@@ -15,7 +15,7 @@ from planner.core.hardware import Backend, BandwidthBasis, Device, DeviceKind, D
 from planner.core.overrides import hardware_from_json
 from planner.core.views import hardware_view
 from planner.probe.cpu import Counters
-from planner.probe.host import Question, Source, merge_by_pci, probe
+from planner.probe.host import Question, Source, probe
 from planner.probe.machine_store import StoredBandwidth, machine_file, machine_id, write_bandwidth
 from planner.probe.surroundings import Finding, Finished, Surroundings, run_program
 from planner.units import GIB
@@ -78,24 +78,6 @@ def test_nothing_at_all_is_a_machine_too(specs: Specs, tree: Tree) -> None:
     assert machine.devices == ()
     assert machine.host.memory_total_bytes is None
     assert machine.host.cpu.cores_usable >= 1
-
-
-def test_one_card_reported_twice_is_one_with_its_native_backend() -> None:
-    vulkan = device("A", backend="vulkan", pci_id="0000:01:00.0")
-    cuda = device("B", pci_id="0000:01:00.0")
-    other = device("C", pci_id="0000:02:00.0")
-    assert [d.name for d in merge_by_pci([vulkan, cuda, other])] == ["B", "C"]
-    assert [d.name for d in merge_by_pci([cuda, vulkan, other])] == ["B", "C"]
-
-
-def test_of_two_reports_the_usable_one_counts() -> None:
-    lost = device("A", pci_id="0000:01:00.0", usable=False)
-    fine = device("B", pci_id="0000:01:00.0", backend="vulkan")
-    assert [d.name for d in merge_by_pci([lost, fine])] == ["B"]
-
-
-def test_cards_without_address_are_never_merged() -> None:
-    assert len(merge_by_pci([device("A"), device("A")])) == 2
 
 
 def test_integrated_graphics_are_not_used_beside_a_card(specs: Specs, tree: Tree) -> None:
