@@ -270,7 +270,9 @@ def test_two_processes_fetch_one_file_once(
         with running("fetch", "tiny", "--catalog", path, "--json") as second:
             until(lambda: len(hub.gets("/api/")) == 2, second)
             assert second.stderr is not None
-            assert "Another planner" in second.stderr.readline()
+            # On a busy machine the line that says what takes long comes first.
+            lines = (second.stderr.readline() for _ in range(2))
+            assert any("Another planner" in line for line in lines)
             hub.released.set()
             outputs = [process.communicate(timeout=30) for process in (first, second)]
     assert [first.returncode, second.returncode] == [0, 0], outputs
