@@ -82,7 +82,9 @@ def machine_of(hardware: Hardware, *, live: bool, margin: float = 0.0) -> Machin
         device = max(unified, key=lambda d: d.memory_budget_bytes or 0)
         budget = int((device.memory_budget_bytes or 0) * keep)
         if live:
-            budget = min(budget, host_pool.budget_bytes or budget)
+            # The driver's own reading where there is one: memory set aside for the GPU is not free for the host.
+            free = device.memory_free_bytes
+            budget = min(budget, host_pool.budget_bytes or budget if free is None else int(free * keep))
         return Machine(
             gpus=(Pool(id=device.id, backend=device.backend, budget_bytes=budget),),
             host=host_pool,

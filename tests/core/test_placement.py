@@ -1,8 +1,10 @@
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.core.estimate import Verdict
+from planner.core.hardware import Backend, Vendor
 from planner.core.memory import ProcessMemory
 from planner.core.model import Variant
 from planner.core.placement import machine_of, place
@@ -130,3 +132,11 @@ def test_live_plans_with_what_is_free(live: bool) -> None:
     busy = msgspec.structs.replace(gpu(0, 24), memory_free_bytes=3 * GIB, memory_budget_bytes=3 * GIB)
     budget = machine_of(machine(busy), live=live).gpus[0].budget_bytes
     assert budget == (3 if live else 24) * GIB
+
+
+def test_memory_set_aside_for_a_shared_gpu_counts_although_the_host_does_not_have_it() -> None:
+    chip = msgspec.structs.replace(apple(112), vendor=Vendor.AMD, backend=Backend.ROCM, memory_free_bytes=100 * GIB)
+    where = machine(chip, ram_gib=30)
+    assert machine_of(where, live=True).gpus[0].budget_bytes == min(chip.memory_budget_bytes or 0, 100 * GIB)
+    unread = msgspec.structs.replace(chip, memory_free_bytes=None)
+    assert machine_of(machine(unread, ram_gib=30), live=True).gpus[0].budget_bytes == 30 * GIB

@@ -24,7 +24,7 @@ CARD = Device(
     memory_total_bytes=24 * GIB, memory_free_bytes=20 * GIB - 7 * MIB, memory_budget_bytes=20 * GIB - 7 * MIB,
     memory_used_bytes=4 * GIB, holders=(MemoryHolder(7, "python", 4 * GIB),), pcie_link=PcieLink(1, 16, 4, 16),
 )  # fmt: skip
-CHIP = msgspec.structs.replace(CARD, kind=DeviceKind.UNIFIED, memory_budget_bytes=16 * GIB)
+CHIP = msgspec.structs.replace(CARD, kind=DeviceKind.UNIFIED, memory_budget_bytes=16 * GIB, memory_free_bytes=None)
 NOTES = ("Card (GPU 0): 4.0 GiB of 24.0 GiB are in use by process 7.", "This is WSL.")
 
 
