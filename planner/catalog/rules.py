@@ -7,9 +7,14 @@ Contradictions make an entry unusable: the loader refuses the file. Doubts are f
 import datetime as dt
 from collections.abc import Iterator
 
+import msgspec
+
 from planner.catalog.quant_table import QuantTable
 from planner.core.model import Architecture, Artifact, Model, Role, Variant
 from planner.core.parameters import count_parameters
+from planner.core.quants import is_standard
+from planner.core.weights import ROUNDING_BYTES, predicted_file_bytes
+from planner.units import format_gib
 
 
 def contradictions(model: Model) -> Iterator[str]:
@@ -99,14 +104,28 @@ def doubts(model: Model, quants: QuantTable | None) -> Iterator[str]:
 
 
 def _doubtful_size(model: Model, variant: Variant, quants: QuantTable | None) -> Iterator[str]:
-    """A file size far from its quant type's. Small models deviate most: a Q4_K_M of 0.5 B has 7.96 bits a weight.
-
-    A model published in MXFP4 keeps its experts in it whatever the file is called.
-    """
+    """A file size that its architecture or its quant type cannot give, unless a note names the quant type."""
+    if variant.file_bytes is None or any(variant.quant in note for note in model.notes):
+        return
+    if model.architecture is not None and is_standard(variant.quant):
+        yield from _off_recipe(model.architecture, variant, variant.file_bytes)
+        return
     nominal = None if quants is None else quants.bits_per_weight(variant.quant)
-    mxfp4 = any(other.quant.startswith("MXFP4") for other in model.variants)
-    if mxfp4 or nominal is None or variant.file_bytes is None or model.parameters is None:
+    if nominal is None or model.parameters is None:
         return
     bits = variant.file_bytes * 8 / model.parameters
     if not 0.8 * nominal < bits < (1.15 if model.parameters > 4e9 else 1.8) * nominal:
         yield f"variants[{variant.quant}]: {bits:.2f} bits per weight, where about {nominal:.2f} is usual"
+
+
+def _off_recipe(arch: Architecture, variant: Variant, file_bytes: int) -> Iterator[str]:
+    """A file more than 3 % from what quantize makes of this architecture. A tied model may have its own output."""
+    untied = msgspec.structs.replace(arch, tied_embeddings=False)
+    sizes = [size for shape in (arch, untied) if (size := predicted_file_bytes(shape, variant.quant)) is not None]
+    rounding = ROUNDING_BYTES if variant.file_bytes_source == "rounded" else 0
+    if any(abs(file_bytes - size) <= 0.03 * size + rounding for size in sizes):
+        return
+    yield (
+        f"variants[{variant.quant}]: {format_gib(file_bytes)}, where the architecture gives {format_gib(sizes[0])}; "
+        f"correct what is wrong, or say in notes why this {variant.quant} differs"
+    )

@@ -48,6 +48,11 @@ def canonical(quant: str) -> str:
     return name
 
 
+def is_standard(quant: str) -> bool:
+    """Whether this is a type of llama.cpp's own, not a vendor's mix of types."""
+    return quant.upper() in FILE_BITS_PER_WEIGHT or quant.upper() == "MXFP4_MOE"
+
+
 def bits_per_weight(quant: str) -> float | None:
     """Whole-file bits per weight of a quant type, None for an unknown name."""
     return FILE_BITS_PER_WEIGHT.get(canonical(quant))

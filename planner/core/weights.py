@@ -8,9 +8,9 @@ import msgspec
 
 from planner.core.file_size import FileSize, file_size, header_bytes
 from planner.core.model import Architecture, Variant
-from planner.core.quants import canonical
+from planner.core.quants import canonical, is_standard
 
-_ROUNDING_BYTES = 2**30 // 18
+ROUNDING_BYTES = 2**30 // 18
 """Lists that round to 0.1 GiB are off by half of that, and by what an importance matrix adds."""
 _OWN_OUTPUT_SHARE = 0.005
 """A file of a tied model that is this near to one with an output matrix of its own has one."""
@@ -69,10 +69,8 @@ def _known_tensor_bytes(arch: Architecture, variant: Variant, recipe: FileSize |
     if variant.file_bytes is None:
         return None
     if recipe is not None and variant.file_bytes_source != "exact":
-        plain = canonical(variant.quant) == variant.quant.upper()
-        if variant.file_bytes_source == "computed" or (
-            plain and abs(recipe.file_bytes - variant.file_bytes) < _ROUNDING_BYTES
-        ):
+        agrees = abs(recipe.file_bytes - variant.file_bytes) < ROUNDING_BYTES
+        if variant.file_bytes_source == "computed" or (is_standard(variant.quant) and agrees):
             return None
     return max(variant.file_bytes - header_bytes(arch), variant.file_bytes // 2)
 
