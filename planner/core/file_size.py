@@ -57,8 +57,7 @@ def file_size(arch: Architecture, quant: str, *, imatrix: bool = False) -> FileS
     share = (arch.expert_used_count or 0) / (arch.expert_count or 1)
     known: dict[tuple[int, Place], tuple[int, int]] = {}
     layers = []
-    for index in range(arch.layers):
-        tensors, place = layer_tensors(arch, index), place_of(arch, index)
+    for tensors, place in _layers(arch):
         # Layers of one kind and place are of one size, and there are few kinds and places.
         if (found := known.get((id(tensors), place))) is None:
             sizes = [(tensor.is_routed, _size_bytes(tensor, recipe.type(tensor, place))) for tensor in tensors]
@@ -76,15 +75,20 @@ def file_size(arch: Architecture, quant: str, *, imatrix: bool = False) -> FileS
     )
 
 
+@functools.lru_cache(maxsize=256)
+def _layers(arch: Architecture) -> tuple[tuple[tuple[Tensor, ...], Place], ...]:
+    """Tensors and place of every layer: the same for all quant types."""
+    return tuple((layer_tensors(arch, index), place_of(arch, index)) for index in range(arch.layers))
+
+
 def tensor_table(arch: Architecture, quant: str, *, imatrix: bool = False) -> tuple[QuantizedTensor, ...]:
     """Every tensor of a file with its type; empty for a type without a recipe."""
     if not has_recipe(quant):
         return ()
     recipe = Recipe(arch, quant, imatrix=imatrix)
     rows = [(tensor.name, tensor, recipe.type(tensor)) for tensor in (*input_tensors(arch), *output_tensors(arch))]
-    for index in range(arch.layers):
-        place = place_of(arch, index)
-        rows += [(f"blk.{index}.{t.name}", t, recipe.type(t, place)) for t in layer_tensors(arch, index)]
+    for index, (tensors, place) in enumerate(_layers(arch)):
+        rows += [(f"blk.{index}.{tensor.name}", tensor, recipe.type(tensor, place)) for tensor in tensors]
     return tuple(
         QuantizedTensor(name, tensor.elements, kind, _size_bytes(tensor, kind)) for name, tensor, kind in rows
     )
