@@ -1,4 +1,4 @@
-"""A machine saved as JSON: what `planner hardware --json` prints, checked field by field when it comes back."""
+"""A machine saved as JSON: what `planner hardware --save` writes, checked field by field when it comes back."""
 
 import math
 import re
@@ -110,7 +110,7 @@ class _File(msgspec.Struct, frozen=True):
 
 
 def hardware_from_json(raw: bytes) -> Hardware:
-    """The machine of a file written by `planner hardware --json` (or by hand in that form).
+    """The machine of a file written by `planner hardware --save` (or by hand in that form).
 
     Raises BadDataError `hardware-invalid` with the path of the wrong field: bad JSON, wrong types, a newer
     schema, and sizes or rates that are zero, negative or not finite.
@@ -205,6 +205,6 @@ def _invalid(reason: str) -> BadDataError:
     """The error of this module."""
     return BadDataError(
         f"The hardware file cannot be used: {reason}",
-        hint="Make one with `planner hardware --json` and change what you need.",
+        hint="Make one with `planner hardware --save FILE` and change what you need.",
         reference="hardware-invalid",
     )
