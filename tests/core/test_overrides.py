@@ -251,7 +251,7 @@ def test_what_is_no_machine_is_refused(raw: bytes) -> None:
     with pytest.raises(BadDataError) as caught:
         hardware_from_json(raw)
     assert caught.value.reference == "hardware-invalid"
-    assert "--json" in caught.value.hint
+    assert "--save" in caught.value.hint
 
 
 @given(st.binary(max_size=200))
