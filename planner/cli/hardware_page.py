@@ -91,7 +91,7 @@ def _table(devices: Sequence[Device]) -> list[str]:
     rows = [
         (
             device.id,
-            device.name,
+            " ".join(device.name.split()),
             device.backend.value,
             _size(device.memory_total_bytes),
             _size(device.memory_used_bytes, unknown="-"),

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+_LARGEST_HARDWARE_FILE_BYTES = 2**20
+"""Of a saved machine with 64 devices and all that holds their memory; /dev/zero has no end."""
+
 
 @dataclass
 class Session:
@@ -73,16 +76,23 @@ class Session:
 
 
 def _read(path: Path) -> bytes:
-    from planner.errors import UsageError
+    from planner.errors import BadDataError, UsageError
 
+    hint = "Make one with: planner hardware --save machine.json"
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(_LARGEST_HARDWARE_FILE_BYTES + 1)
     except OSError as error:
         raise UsageError(
-            f"{path} cannot be read: {error.strerror}.",
-            hint="Make one with: planner hardware --save machine.json",
-            reference="hardware-unreadable",
+            f"{path} cannot be read: {error.strerror}.", hint=hint, reference="hardware-unreadable"
         ) from error
+    if len(raw) > _LARGEST_HARDWARE_FILE_BYTES:
+        raise BadDataError(
+            f"{path} is no hardware file: it is larger than {_LARGEST_HARDWARE_FILE_BYTES // 2**20} MiB.",
+            hint=hint,
+            reference="hardware-invalid",
+        )
+    return raw
 
 
 def common_options(function: Callable[..., R]) -> Callable[..., R]:

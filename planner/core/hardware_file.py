@@ -1,5 +1,6 @@
 """A machine saved as JSON: what `planner hardware --save` writes, checked field by field when it comes back."""
 
+import codecs
 import math
 import re
 
@@ -116,7 +117,8 @@ def hardware_from_json(raw: bytes) -> Hardware:
     schema, and sizes or rates that are zero, negative or not finite.
     """
     try:
-        document = msgspec.json.decode(raw, type=_File)
+        # Editors on Windows put a byte order mark in front.
+        document = msgspec.json.decode(raw.removeprefix(codecs.BOM_UTF8), type=_File)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -129,6 +131,7 @@ def hardware_from_json(raw: bytes) -> Hardware:
     for name in ("memory_total_bytes", "memory_bandwidth_gbps", "memory_speed_mts", "memory_channels"):
         _positive(getattr(host, name), f"$.host.{name}")
     _not_negative(host.memory_available_bytes, "$.host.memory_available_bytes")
+    _within(host.memory_available_bytes, host.memory_total_bytes, "$.host.memory_available_bytes")
     if len(document.devices) > MAX_DEVICES:
         raise _invalid(f"more than {MAX_DEVICES} devices - at `$.devices`")
     devices = tuple(_file_device(device, position) for position, device in enumerate(document.devices))
@@ -163,6 +166,7 @@ def _file_device(device: _FileDevice, position: int) -> Device:
         _positive(getattr(device, name), f"{at}.{name}")
     for name in ("memory_free_bytes", "memory_budget_bytes", "memory_used_bytes"):
         _not_negative(getattr(device, name), f"{at}.{name}")
+        _within(getattr(device, name), device.memory_total_bytes, f"{at}.{name}")
     for bound in device.memory_bandwidth_range_gbps or ():
         _positive(bound, f"{at}.memory_bandwidth_range_gbps")
     total = device.memory_total_bytes
@@ -199,6 +203,12 @@ def _not_negative(value: float | msgspec.UnsetType | None, at: str) -> None:
     """A full card has 0 bytes free."""
     if isinstance(value, int | float) and not 0 <= value < 2**63:
         raise _invalid(f"expected 0 or more, got {value} - at `{at}`")
+
+
+def _within(value: int | msgspec.UnsetType | None, total_bytes: int | None, at: str) -> None:
+    """No part of a memory is larger than all of it."""
+    if isinstance(value, int) and total_bytes is not None and value > total_bytes:
+        raise _invalid(f"expected at most the {total_bytes} bytes there are, got {value} - at `{at}`")
 
 
 def _invalid(reason: str) -> BadDataError:

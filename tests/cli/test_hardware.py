@@ -112,6 +112,21 @@ def test_a_broken_saved_machine_exits_4_with_the_field(capsys: pytest.CaptureFix
     assert "$.devices[0].memory_total_bytes" in error["message"]
 
 
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs a file without end")
+def test_a_file_without_end_is_no_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    error = answer(capsys, "--hardware", "/dev/zero", code=4)["error"]
+    assert error["reference"] == "hardware-invalid"
+    assert "/dev/zero" in error["message"]
+
+
+def test_a_name_of_two_lines_keeps_the_table_whole(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    saved = answer(capsys, "--vram", "8")
+    saved["devices"][0]["name"] = "Two\nLines\x1b[31m"
+    file = tmp_path / "machine.json"
+    file.write_text(json.dumps(saved))
+    assert "cuda:0  Two Lines" in page(capsys, "--hardware", str(file))
+
+
 def test_the_page_says_where_values_come_from(capsys: pytest.CaptureFixture[str]) -> None:
     text = page(capsys, "--vram", "8")
     assert "8 GiB GPU" in text

@@ -254,6 +254,28 @@ def test_what_is_no_machine_is_refused(raw: bytes) -> None:
     assert "--save" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("free", "budget", "available", "at"),
+    [
+        (25 * GIB, 8 * GIB, GIB, "$.devices[0].memory_free_bytes"),
+        (8 * GIB, 25 * GIB, GIB, "$.devices[0].memory_budget_bytes"),
+        (8 * GIB, 8 * GIB, 65 * GIB, "$.host.memory_available_bytes"),
+    ],
+)
+def test_a_part_larger_than_the_whole_is_refused(free: int, budget: int, available: int, at: str) -> None:
+    document: Any = json.loads(msgspec.json.encode(hardware_view(describe(vram=(8 * GIB,), ram_bytes=64 * GIB))))
+    document["devices"][0] |= {"memory_free_bytes": free, "memory_budget_bytes": budget}
+    document["host"]["memory_available_bytes"] = available
+    with pytest.raises(BadDataError) as caught:
+        hardware_from_json(json.dumps(document).encode())
+    assert f"at `{at}`" in caught.value.message
+
+
+def test_a_byte_order_mark_does_no_harm() -> None:
+    machine = describe(vram=(8 * GIB,))
+    assert hardware_from_json(b"\xef\xbb\xbf" + msgspec.json.encode(hardware_view(machine))) == machine
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_machine_or_bad_data(raw: bytes) -> None:
     with pytest.raises(BadDataError):
