@@ -39,9 +39,16 @@ class _Card:
     access: Access
 
 
-def probe_amd(here: Surroundings, specs: Sequence[DeviceSpec], *, timeout_s: float = 3.0) -> Finding:
+def probe_amd(
+    here: Surroundings,
+    specs: Sequence[DeviceSpec],
+    *,
+    host_available_bytes: int | None = None,
+    timeout_s: float = 3.0,
+) -> Finding:
     """The AMD devices of this machine, in ROCm's order. A file that is missing leaves its field None; never fails.
 
+    `host_available_bytes` bounds what is free of the memory an APU shares with the host.
     A card that can be opened for Vulkan and not for ROCm is a Vulkan device; one that cannot be opened at all, or
     whose memory is unknown, is listed and not usable.
     """
@@ -54,7 +61,7 @@ def probe_amd(here: Surroundings, specs: Sequence[DeviceSpec], *, timeout_s: flo
     notes: list[str] = []
     counted: list[Counted] = []
     for card in cards:
-        counted.extend(_devices(here, card, notes, in_rocm=bool(card.nodes) or not nodes))
+        counted.extend(_devices(here, card, notes, host_available_bytes, in_rocm=bool(card.nodes) or not nodes))
     devices, more = apply_visible(here, counted)
     versions = {name: printable(text) for name, path in _VERSIONS.items() if (text := here.read(path))}
     return Finding(devices, (*notes, *more), versions)
@@ -85,7 +92,9 @@ def _read_all(
     return cards
 
 
-def _devices(here: Surroundings, card: _Card, notes: list[str], *, in_rocm: bool) -> list[Counted]:
+def _devices(
+    here: Surroundings, card: _Card, notes: list[str], host_available_bytes: int | None, *, in_rocm: bool
+) -> list[Counted]:
     """The device of a card, or one for each of its partitions."""
     parts = max(1, len(card.nodes))
     vram, spec = card.vram, card.match.spec
@@ -102,7 +111,7 @@ def _devices(here: Surroundings, card: _Card, notes: list[str], *, in_rocm: bool
             + (f" ({printable(mode)})" if mode else "")
             + ": each is a device with its share of memory and bandwidth."
         )
-    memory = weigh(vram, spec)
+    memory = weigh(vram, spec, host_available_bytes)
     problem = _problem(card, memory)
     if problem:
         notes.append(f"{card.name} ({card.pci.address or 'PCI'}): {problem}. Plan for it with --vram or --gpu.")
@@ -166,7 +175,7 @@ def _problem(card: _Card, memory: Memory) -> str:
     if held := _not_amdgpu(card.pci):
         return held if held == _OLD_DRIVER else f"visible but not usable here: {held}"
     if memory.total is None:
-        return "its memory cannot be read: is the amdgpu driver loaded?"
+        return "its memory cannot be read (is the amdgpu driver loaded?)"
     if memory.total == 0:
         return "its driver shows no memory"
     return f"visible but not usable here: {card.access.render}" if card.access.render else ""

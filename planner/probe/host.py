@@ -47,6 +47,7 @@ class Question:
     specs: tuple[DeviceSpec, ...]
     host_memory_bytes: int | None
     timeout_s: float
+    host_available_bytes: int | None = None
 
 
 Source = Callable[[Question], Finding]
@@ -55,7 +56,7 @@ Timing = Callable[[str, float], None]
 
 SOURCES: Mapping[str, Source] = {
     "NVIDIA": lambda q: probe_nvidia(q.here, q.specs, host_memory_bytes=q.host_memory_bytes, timeout_s=q.timeout_s),
-    "AMD": lambda q: probe_amd(q.here, q.specs, timeout_s=q.timeout_s),
+    "AMD": lambda q: probe_amd(q.here, q.specs, host_available_bytes=q.host_available_bytes, timeout_s=q.timeout_s),
     "Intel": lambda q: probe_intel(q.here, q.specs, host_memory_bytes=q.host_memory_bytes),
     "Apple": lambda q: probe_apple(q.here, q.specs, host_memory_bytes=q.host_memory_bytes, timeout_s=q.timeout_s),
     "Vulkan": lambda q: probe_vulkan(q.here, q.specs, host_memory_bytes=q.host_memory_bytes, timeout_s=q.timeout_s),
@@ -82,7 +83,13 @@ def probe(
     timing = on_timing or (lambda name, seconds: None)
     facts = read_host(here, counters or system_counters(), read_limits(here))
     asked = SOURCES if sources is None else sources
-    question = Question(here, tuple(specs), facts.memory_total_bytes, min(SOURCE_DEADLINE_S, 0.8 * deadline_s))
+    question = Question(
+        here,
+        tuple(specs),
+        facts.memory_total_bytes,
+        min(SOURCE_DEADLINE_S, 0.8 * deadline_s),
+        host_available_bytes=facts.memory_available_bytes,
+    )
     timing("processor and memory", time.monotonic() - started)
     answers = _ask_all(asked, question, until=started + deadline_s, timing=timing)
     notes = [*facts.notes, *_platform_notes(here)]

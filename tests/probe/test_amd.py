@@ -134,6 +134,20 @@ def test_an_apu_is_shared_memory_however_much_is_set_aside(
     assert device.pcie_link is None
 
 
+def test_of_the_hosts_memory_no_more_is_free_than_the_host_has_available(specs: Specs, tree: Tree) -> None:
+    here = tree(trees.strix_halo(4 * GIB, 62 * GIB))
+    (idle,) = probe_amd(here, specs, host_available_bytes=120 * GIB).devices
+    (busy,) = probe_amd(here, specs, host_available_bytes=10 * GIB).devices
+    assert idle.memory_free_bytes == amd(specs, here).devices[0].memory_free_bytes
+    assert 10 * GIB < (busy.memory_free_bytes or 0) <= 14 * GIB
+    assert busy.memory_budget_bytes == idle.memory_budget_bytes == 66 * GIB
+
+
+def test_no_more_is_in_use_than_there_is(specs: Specs, tree: Tree) -> None:
+    (device,) = amd(specs, tree(gpu(0x1002, 0x744C, files=amd_memory(24 * GIB, 99 * GIB)))).devices
+    assert (device.memory_used_bytes, device.memory_free_bytes) == (24 * GIB, 0)
+
+
 def test_a_small_card_beside_much_host_memory_is_no_apu(specs: Specs, tree: Tree) -> None:
     (device,) = amd(specs, tree(gpu(0x1002, 0x743F, revision=0xC7, files=amd_memory(4 * GIB, 0, 32 * GIB)))).devices
     assert (device.kind, device.memory_total_bytes) == (DeviceKind.DISCRETE, 4 * GIB)
@@ -248,7 +262,7 @@ def test_no_tool_is_run_where_the_files_tell(specs: Specs, tree: Tree) -> None:
     assert amd(specs, replace(tree(trees.RX_7900_XTX), run=run, which=lambda name: f"/bin/{name}")).devices[0].usable
 
 
-@pytest.mark.parametrize("text", ["", "x", "0x10", "-5", "0"])
+@pytest.mark.parametrize("text", ["", "x", "0x10", "-5", "0", str(2**64 - 1)])
 def test_files_with_nonsense_are_unknown(specs: Specs, tree: Tree, text: str) -> None:
     files: trees.Files = {"mem_info_vram_total": text, "mem_info_vram_used": text}
     (device,) = amd(specs, tree(gpu(0x1002, 0x744C, files=files))).devices
