@@ -10,8 +10,8 @@ from typing import Any, TextIO
 Nvml = Any
 """The module `pynvml` of nvidia-ml-py; it carries no types."""
 
-NOT_A_SIZE = 2**60
-"""NVML writes 2^64 - 1 where a size is not available."""
+NOT_A_SIZE = 2**50
+"""More than any card has; NVML writes 2^64 - 1 where a size is not available."""
 MOST_CARDS = 64
 MOST_PROCESSES = 1024
 _NAMED_PROCESSES = 32
@@ -108,8 +108,9 @@ def _card(gate: Gate, handle: Any) -> Piece:
         found["pci_id"] = f"{identity & 0xFFFF:04x}:{identity >> 16:04x}"
     found.update(_memory(gate, handle))
     capability = gate.ask("compute_capability", "nvmlDeviceGetCudaComputeCapability", handle)
-    if isinstance(capability, tuple | list) and len(capability) == 2 and all(isinstance(v, int) for v in capability):
-        found["compute_capability"] = f"{capability[0]}.{capability[1]}"
+    parts = capability if isinstance(capability, tuple | list) and len(capability) == 2 else ()
+    if parts and all(isinstance(part, int) and 0 <= part < 100 for part in parts) and parts[0]:
+        found["compute_capability"] = f"{parts[0]}.{parts[1]}"
     mode = gate.ask("mig", "nvmlDeviceGetMigMode", handle)
     if isinstance(mode, tuple | list) and mode and mode[0] == 1:
         found["slots"] = gate.number("mig_count", "nvmlDeviceGetMaxMigDeviceCount", handle)

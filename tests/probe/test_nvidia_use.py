@@ -4,12 +4,14 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from planner.core.hardware import DeviceSpec, MemoryHolder, PcieLink
 from planner.probe.nvidia import process_name
 from planner.probe.nvidia_answer import Holder
+from planner.probe.nvidia_ask import report
 from planner.probe.surroundings import Surroundings
 from planner.units import GIB, MIB
 from tests.probe.conftest import Ask, runs_nothing, write_tree
@@ -51,6 +53,28 @@ def test_figures_that_make_no_sense_are_unknown(ask: Ask) -> None:
         # Without a word on what is free, all of it is planned with, and that is said.
         assert device.memory_budget_bytes == device.memory_total_bytes
         assert "does not tell" in device.source["memory_budget_bytes"]
+
+
+class _NoAnswerError(Exception):
+    value = 3
+
+
+@pytest.mark.parametrize(
+    ("capability", "told"), [((8, 9), "8.9"), ((12, 0), "12.0"), ((-3, 999), None), ((0, 0), None), ((8,), None)]
+)
+def test_a_compute_capability_that_makes_no_sense_is_unknown(capability: object, told: str | None) -> None:
+    nvml = SimpleNamespace(
+        NVMLError=_NoAnswerError,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetCount=lambda: 1,
+        nvmlDeviceGetHandleByIndex=lambda index: index,
+        nvmlDeviceGetCudaComputeCapability=lambda handle: capability,
+        nvmlDeviceGetMemoryInfo=lambda handle: SimpleNamespace(total=10**18, free=10**18, used=5),
+    )
+    (card,) = [piece["card"] for piece in report(nvml) if "card" in piece]
+    assert card.get("compute_capability") == told
+    assert "total" not in card
+    assert "free" not in card
 
 
 def test_an_old_driver_is_asked_in_the_old_way(specs: tuple[DeviceSpec, ...], old_nvml: Path, tmp_path: Path) -> None:
