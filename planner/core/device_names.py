@@ -16,7 +16,9 @@ _DRIVER_TAIL = re.compile(
 )
 _GFX_TARGET = re.compile(r"\bgfx[0-9a-f]{3,4}\b")
 _COMPUTER = re.compile(r"\b(?:macbook(?:\s?(?:pro|air|neo))?|mac\s?(?:mini|studio|pro)|imac)\b")
-_SHORT_SUPER = re.compile(r"\b((?:rtx|gtx)\s?\d{4})\s?s\b(\s?ti\b)?")
+_SHORT_SUPER = re.compile(
+    r"\b((?:rtx|gtx)\s?\d{4}|16[56]0|20[678]0|40[78]0)\s?s\b(\s?ti\b)?"
+)  # a bare number only of cards with a Super: the Radeon RX 6700S is another thing
 _MEMORY = re.compile(r"(?<![a-z0-9.])(\d{1,4}(?:\.\d{1,3})?)\s?-?(?:gib|gb|g)\b(?!\s*/)")
 _APPLE_CHIP = re.compile(r"\bm\d{1,2}\b")
 _CORES = re.compile(r"\b(\d{1,3})\s?-?(?:cores?|c)\b(?:\s?-?gpu)?")

@@ -104,6 +104,8 @@ RENTAL = [
     ("RTX_5090", "geforce-rtx-5090", 1792, 32),
     ("RTX 4070S Ti", "geforce-rtx-4070-ti-super", 672, 16),
     ("RTX 4080S", "geforce-rtx-4080-super", 736, 16),
+    ("RTX 2000 Ada", "rtx-2000-ada-generation", 224, 16),
+    ("RTX PRO 6000 WK", "rtx-pro-6000-blackwell", 1792, 96),
     ("GTX 1660 S", "geforce-gtx-1660-super", 336, 6),
     ("RTX 6000Ada", "rtx-6000-ada-generation", 960, 48),
     ("RTX PRO 6000 WS", "rtx-pro-6000-blackwell", 1792, 96),
@@ -118,6 +120,9 @@ RENTAL = [
 ]
 TYPED = [
     ("4090", "geforce-rtx-4090", 1008, 24),
+    ("4070s", "geforce-rtx-4070-super", 504, 12),
+    ("2080 s", "geforce-rtx-2080-super", 496, 8),
+    ("1660s", "geforce-gtx-1660-super", 336, 6),
     ("rtx4070tisuper", "geforce-rtx-4070-ti-super", 672, 16),
     ("3090ti", "geforce-rtx-3090-ti", 1008, 24),
     ("rtx 3060 12gb", "geforce-rtx-3060-12gb", 360, 12),
