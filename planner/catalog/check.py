@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from planner.catalog.evals import Figures, all_figures, wrong_scores
 from planner.catalog.loader import Catalog, DeviceFile, Entry, add_models, model_files, user_files
 from planner.catalog.location import data_dir
 from planner.catalog.quant_table import QuantTable
@@ -86,18 +87,23 @@ def check(paths: Sequence[Path] = (), *, shipped: bool = True, folder: Path | No
             findings.append(Finding("", "", error.message))
     ours = model_files(folder) if shipped and folder is not None else []
     quants = _quants(folder)
+    pools, broken = ({}, {}) if folder is None else all_figures(folder)
+    if shipped:
+        findings += [_broken(file, error) for file, error in broken.items()]
     count = 0
     for group in (ours, mine):
         entries: dict[str, Entry] = {}
         for file in group:
-            findings += _model_file(file, entries, quants)
+            findings += _model_file(file, entries, quants, pools)
         count += len(entries)
     if shipped and folder is not None:
         findings += _other_files(folder)
     return Report(files=tuple(str(file) for file in (*ours, *mine)), models=count, findings=tuple(findings))
 
 
-def _model_file(file: Path, entries: dict[str, Entry], quants: QuantTable | None) -> list[Finding]:
+def _model_file(
+    file: Path, entries: dict[str, Entry], quants: QuantTable | None, pools: dict[str, Figures]
+) -> list[Finding]:
     """What is wrong with a file of models, which are added to `entries`."""
     try:
         content = add_models(entries, file)
@@ -106,6 +112,7 @@ def _model_file(file: Path, entries: dict[str, Entry], quants: QuantTable | None
     findings: list[Finding] = []
     for model in content.models:
         findings += [Finding(str(file), model.id, text) for text in doubts(model, quants)]
+        findings += [Finding(str(file), model.id, text) for text in wrong_scores(model, pools)]
         if model.family != content.family:
             text = f"family: “{model.family}” in the file of “{content.family}”"
             findings.append(Finding(str(file), model.id, text))

@@ -13,7 +13,6 @@ from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
-from planner.core.model import Architecture, Artifact, Licence, Model, Prompts, Score, Variant
 from planner.core.values import decode_value
 from planner.errors import CatalogError
 
@@ -22,15 +21,6 @@ T = TypeVar("T")
 MAX_FILE_BYTES = 16 * 2**20
 """Far above any family's file; a limit because a catalog may come from anywhere."""
 
-_STRUCTS: dict[str, type[msgspec.Struct]] = {
-    "models": Model,
-    "architecture": Architecture,
-    "licence": Licence,
-    "prompts": Prompts,
-    "scores": Score,
-    "variants": Variant,
-    "artifacts": Artifact,
-}
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<field>.*)`(?P<rest>.*)", re.DOTALL)
 _JSON_PATH = re.compile(r" - at `(?P<path>\$.*)`$", re.DOTALL)
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
@@ -76,7 +66,7 @@ def decode(raw: bytes, kind: type[T], *, name: str) -> T:
     try:
         return msgspec.convert(tree, kind, dec_hook=decode_value)
     except msgspec.ValidationError as error:
-        _refuse(name, _describe_mismatch(str(error), tree))
+        _refuse(name, _describe_mismatch(str(error), tree, kind))
     except (RecursionError, OverflowError) as error:
         _refuse(name, f"it holds a value that cannot be: {error}")
 
@@ -140,31 +130,47 @@ def _duplicate_keys(text: str) -> Iterator[tuple[str, int, int]]:
         last, last_line = piece, line
 
 
-def _describe_mismatch(message: str, tree: object) -> str:
+def _describe_mismatch(message: str, tree: object, kind: object) -> str:
     """What msgspec says, with the model's id beside its index and the nearest known field."""
     at = _JSON_PATH.search(message)
     path = at["path"] if at else "$"
     reason = message[: at.start()] if at else message
     unknown = _UNKNOWN_FIELD.fullmatch(reason)
     if unknown:
-        reason = f"unknown field “{unknown['field']}”{_nearest_field(unknown['field'], path)}"
+        reason = f"unknown field “{unknown['field']}”{_nearest_field(unknown['field'], path, kind)}"
     else:
         reason = reason[:1].lower() + reason[1:]
     return f"{reason}, at {path}{_owner(path, tree)}"
 
 
-def _nearest_field(field: str, path: str) -> str:
-    words = [word for word in re.findall(r"\w+", path) if word in _STRUCTS]
-    known = _STRUCTS[words[-1]].__struct_fields__ if words else ("schema", "family", "models")
-    near = difflib.get_close_matches(field, known, n=1, cutoff=0.5)
-    return f" (did you mean “{near[0]}”?)" if near else f" (known: {', '.join(known)})"
+def _nearest_field(field: str, path: str, kind: object) -> str:
+    structs = list(_structs(msgspec.inspect.type_info(kind)))
+    for name in re.findall(r"\.(\w+)", path):
+        inner = [known.type for struct in structs for known in struct.fields if known.name == name]
+        structs = [struct for item in inner for struct in _structs(item)]
+    fields = dict.fromkeys(known.name for struct in structs for known in struct.fields)
+    near = difflib.get_close_matches(field, fields, n=1, cutoff=0.5)
+    return f" (did you mean “{near[0]}”?)" if near else f" (known: {', '.join(fields)})"
+
+
+def _structs(kind: msgspec.inspect.Type) -> Iterator[msgspec.inspect.StructType]:
+    """The objects that a value of this type may be or hold, one level down."""
+    if isinstance(kind, msgspec.inspect.StructType):
+        yield kind
+    elif isinstance(kind, msgspec.inspect.UnionType):
+        for member in kind.types:
+            yield from _structs(member)
+    elif isinstance(kind, msgspec.inspect.CollectionType):
+        yield from _structs(kind.item_type)
+    elif isinstance(kind, msgspec.inspect.DictType):
+        yield from _structs(kind.value_type)
 
 
 def _owner(path: str, tree: object) -> str:
     match = re.match(r"\$\.models\[(\d+)\]", path)
     if match and isinstance(tree, dict):
         model = tree["models"][int(match[1])]
-        identity = model.get("id") if isinstance(model, dict) else None
+        identity = (model.get("id") or model.get("name")) if isinstance(model, dict) else None
         if isinstance(identity, str):
             return f" (model {identity[:120]})"
     return ""

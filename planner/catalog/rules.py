@@ -25,7 +25,7 @@ def contradictions(model: Model) -> Iterator[str]:
         yield "active_parameters: more than parameters"
     for name in ("release_date", *(f"scores[{index}].date" for index in range(len(model.scores)))):
         text = model.release_date if name == "release_date" else model.scores[int(name[7:-6])].date
-        if text is not None and not _is_date(text):
+        if text is not None and not is_date(text):
             yield f"{name}: “{text}” is not a date of the form YYYY-MM-DD"
     quants = [variant.quant.casefold() for variant in model.variants]
     for quant in sorted({quant for quant in quants if quants.count(quant) > 1}):
@@ -70,7 +70,8 @@ def _artifact(artifact: Artifact) -> Iterator[str]:
         yield "shard_sha256 must have one entry for each of shards"
 
 
-def _is_date(text: str) -> bool:
+def is_date(text: str) -> bool:
+    """Whether the text is a day as YYYY-MM-DD."""
     try:
         return dt.date.fromisoformat(text).isoformat() == text
     except ValueError:

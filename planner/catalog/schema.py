@@ -4,13 +4,15 @@ from typing import Any
 
 import msgspec
 
+from planner.catalog.evals import EvalFile
 from planner.catalog.loader import DeviceFile, ModelFile
 from planner.catalog.quant_table import QuantTable
 from planner.core.values import Digest, RepoId, RepoPath
 
-_FILES: dict[str, type[msgspec.Struct]] = {
+_FILES: dict[str, Any] = {
     "models.schema.json": ModelFile,
     "devices.schema.json": DeviceFile,
+    "evals.schema.json": EvalFile,
     "quants.schema.json": QuantTable,
 }
 _DESCRIPTIONS: dict[type, dict[str, Any]] = {
