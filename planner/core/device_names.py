@@ -22,6 +22,7 @@ _SHORT_SUPER = re.compile(
 _MEMORY = re.compile(r"(?<![a-z0-9.])(\d{1,4}(?:\.\d{1,3})?)\s?-?(?:gib|gb|g)\b(?!\s*/)")
 _APPLE_CHIP = re.compile(r"\bm\d{1,2}\b")
 _CORES = re.compile(r"\b(\d{1,3})\s?-?(?:cores?|c)\b(?:\s?-?gpu)?")
+_MEMORY_KIND = re.compile(r"g?ddr\dx?$")
 _TOKEN = re.compile(r"[a-z0-9.+]+")
 
 _NOISE = frozenset({
@@ -165,6 +166,12 @@ def trailing_number_readings(reading: Reading) -> tuple[Reading, ...]:
     if reading.memory_gib is None:
         readings.append(replace(bare, memory_gib=float(reading.last_number)))
     return tuple(readings)
+
+
+def without_memory_kind(reading: Reading) -> tuple[Reading, ...]:
+    """`RTX 4090 24 GB GDDR6X`: the same reading without the kind of memory, which shops add; few rows have it."""
+    base = _MEMORY_KIND.sub("", reading.base)
+    return (replace(reading, base=base),) if base != reading.base else ()
 
 
 def same_memory(left_gib: float, right_gib: float, tolerance: float) -> bool:

@@ -13,6 +13,7 @@ from planner.core.device_names import (
     read_name,
     same_memory,
     trailing_number_readings,
+    without_memory_kind,
 )
 from planner.core.hardware import Device, DeviceKind, DeviceSpec, Vendor
 from planner.errors import UsageError
@@ -41,7 +42,8 @@ def resolve_device(text: str, specs: Sequence[DeviceSpec], *, memory_gib: float 
     found = _listed_together(text, specs, memory_gib)
     if len(found) == 1:
         return found[0]
-    for attempt in () if found else (reading, *trailing_number_readings(reading)):
+    attempts = (reading, *trailing_number_readings(reading), *without_memory_kind(reading))
+    for attempt in () if found else attempts:
         if not attempt.base:
             continue
         if memory_gib is not None and attempt.memory_gib is None:

@@ -24,8 +24,8 @@ REFERENCE_CORES = 8
 REFERENCE_BANDWIDTH_GBPS = 50.0
 """Two channels of DDR4-3200 (51.2 GB/s): a desktop of the last ten years."""
 
-_COUNT_BEFORE = re.compile(r"(\d{1,3})\s*[x*]\s*(?=\D|\d{4})(\S.*)", re.IGNORECASE)
-_COUNT_AFTER = re.compile(r"(.*\S)\s+[x*]\s*(\d{1,3})", re.IGNORECASE)
+_COUNT_BEFORE = re.compile(r"(\d{1,3})\s*[x*\u00d7]\s*(?=\D|\d{4})(\S.*)", re.IGNORECASE)
+_COUNT_AFTER = re.compile(r"(.*\S)\s+[x*\u00d7]\s*(\d{1,3})", re.IGNORECASE)
 _SMALLEST_APPLE_RAM_GIB = {
     "m1": 8, "m1pro": 16, "m1max": 32, "m1ultra": 64,
     "m2": 8, "m2pro": 16, "m2max": 32, "m2ultra": 64,

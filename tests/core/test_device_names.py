@@ -120,6 +120,8 @@ RENTAL = [
 ]
 TYPED = [
     ("4090", "geforce-rtx-4090", 1008, 24),
+    ("RTX 4090 24 GB GDDR6X", "geforce-rtx-4090", 1008, 24),
+    ("RTX 3060 Ti GDDR6X", "geforce-rtx-3060-ti-gddr6x", 608, 8),
     ("4070s", "geforce-rtx-4070-super", 504, 12),
     ("2080 s", "geforce-rtx-2080-super", 496, 8),
     ("1660s", "geforce-gtx-1660-super", 336, 6),

@@ -31,6 +31,7 @@ def describe(**said: Any) -> Hardware:
         ({"vram": (24 * GIB, 24 * GIB)}, [("cuda:0", "24 GiB GPU", 24), ("cuda:1", "24 GiB GPU", 24)]),
         ({"gpu": "2x RTX 3090"}, [("cuda:0", "GeForce RTX 3090", 24), ("cuda:1", "GeForce RTX 3090", 24)]),
         ({"gpu": "2x3090"}, [("cuda:0", "GeForce RTX 3090", 24), ("cuda:1", "GeForce RTX 3090", 24)]),
+        ({"gpu": "RTX 3090 \u00d7 2"}, [("cuda:0", "GeForce RTX 3090", 24), ("cuda:1", "GeForce RTX 3090", 24)]),
         ({"gpu": "RTX 3090 x2"}, [("cuda:0", "GeForce RTX 3090", 24), ("cuda:1", "GeForce RTX 3090", 24)]),
         ({"gpu": "2xA100 80"}, [("cuda:0", "A100 SXM4 80 GB", 80), ("cuda:1", "A100 SXM4 80 GB", 80)]),
         ({"gpu": "4090, 2x L4"}, [("cuda:0", "GeForce RTX 4090", 24), ("cuda:1", "L4", 24), ("cuda:2", "L4", 24)]),
