@@ -36,10 +36,11 @@ _SMALLEST_APPLE_RAM_GIB = {
 """The least memory each chip was sold with (Apple's specifications)."""
 _APPLE_CORES_BY_RAM_GIB = {
     "m3max": {36: 30, 48: 40, 64: 40, 96: 30, 128: 40},
+    "m3ultra": {512: 80},
     "m4max": {36: 32, 48: 40, 64: 40, 128: 40},
     "m5max": {36: 32, 48: 40, 64: 40, 128: 40},
 }
-"""GPU cores by memory, for chips whose variants differ in bandwidth: no size was sold with both (recalled)."""
+"""GPU cores by memory, where a size was sold with one variant of a chip alone (recalled)."""
 
 
 @dataclass(frozen=True)

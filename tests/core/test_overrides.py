@@ -306,6 +306,8 @@ def test_more_memory_for_a_chip_from_a_file_is_more_budget() -> None:
         ({"gpu": "Apple M4 Max", "ram_bytes": 36 * GIB}, "apple-m4-max-32c"),
         ({"gpu": "m3 max 48gb"}, "apple-m3-max-40c"),
         ({"gpu": "m3 max", "ram_bytes": 96 * GIB}, "apple-m3-max-30c"),
+        ({"gpu": "Apple M3 Ultra", "ram_bytes": 512 * GIB}, "apple-m3-ultra-80c"),
+        ({"gpu": "Apple M3 Ultra", "ram_bytes": 256 * GIB}, "apple-m3-ultra-60c"),
         # Cores that are named, and sizes that decide nothing.
         ({"gpu": "m4 max 32", "ram_bytes": 64 * GIB}, "apple-m4-max-32c"),
         ({"gpu": "m2 ultra", "ram_bytes": 192 * GIB}, "apple-m2-ultra-60c"),
