@@ -64,6 +64,16 @@ def parse_disk(text: str) -> int:
     return math.floor(float(match["number"]) * factor)
 
 
+def parse_count(text: str) -> int:
+    """Parameters as people type them: `8B` and `8` are 8 · 10^9, `335M` 335 · 10^6; from 100,000 on a plain count."""
+    match = re.fullmatch(r"(?P<number>\d{1,18}(?:\.\d{1,9})?)\s*(?P<unit>[kmbt]?)", text.strip().lower(), re.ASCII)
+    if match is None or not float(match["number"]):
+        raise UsageError(f"“{text[:40]}” is not a number of parameters.", hint="Write 335M, 8B or 1.5B.")
+    number = float(match["number"])
+    plain = not match["unit"] and number >= 10**5
+    return round(number * (1 if plain else {"k": 10**3, "m": 10**6, "t": 10**12}.get(match["unit"], 10**9)))
+
+
 def format_gib(size_bytes: int) -> str:
     """Memory for people: `5.4 GiB`; below 1 GiB in MiB."""
     if abs(size_bytes) < GIB:

@@ -10,6 +10,7 @@ from planner.units import (
     format_count,
     format_gb,
     format_gib,
+    parse_count,
     parse_disk,
     parse_memory,
     parse_memory_list,
@@ -83,3 +84,24 @@ def test_sizes_for_people_write_their_unit_out() -> None:
 
 def test_escape_sequences_do_not_reach_a_terminal() -> None:
     assert printable("a\x1b[31mb\x9b2Jc\x07\r") == "a[31mb2Jc"
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("8B", 8 * 10**9),
+        ("8", 8 * 10**9),
+        ("0.6b", 6 * 10**8),
+        (" 335 M ", 335 * 10**6),
+        ("1T", 10**12),
+        ("33360000", 33_360_000),
+    ],
+)
+def test_parameters_are_read_as_people_write_them(text: str, count: int) -> None:
+    assert parse_count(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "8GB", "many", "1e9", "nan", "9" * 400])
+def test_what_is_no_number_of_parameters_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_count(text)

@@ -62,7 +62,8 @@ _ROUNDING = 0.005 + 1e-9
 
 def pool_files(folder: Path | None = None) -> dict[str, Path]:
     """Pool name → file, in a fixed order. `folder`: the data folder, found by `data_dir` when None."""
-    return {path.stem: path for path in sorted(((folder or data_dir()) / "evals").glob("*.json"))}
+    files = {path.stem: path for path in ((folder or data_dir()) / "evals").glob("*.json")}
+    return {name: files[name] for name in sorted(files)}
 
 
 def load_pool(name: str, folder: Path | None = None) -> Pool:

@@ -16,6 +16,7 @@ COMMANDS: dict[str, str] = {
     "recommend": "planner.cli.commands.recommend:recommend",
     "estimate": "planner.cli.commands.estimate:estimate",
     "models": "planner.cli.commands.models:models",
+    "rank": "planner.cli.commands.rank:rank",
     "inspect": "planner.cli.commands.inspect:inspect",
     "fetch": "planner.cli.commands.fetch:fetch",
     "up": "planner.cli.commands.up:up",
