@@ -208,7 +208,8 @@ def _attach_pci_ids(rows: list[dict[str, Any]], overrides: Overrides, pci_ids: P
     for row in rows:
         if found[row["slug"]]:
             row["pci_ids"] = sorted(found[row["slug"]])
-            row["source"]["pci_ids"] = "pci.ids"
+            by_hand = row["slug"] in overrides.pci_ids
+            row["source"]["pci_ids"] = "pci.ids by hand" if by_hand else "pci.ids"
             if "aliases" in row:
                 row["aliases"] = row.pop("aliases")  # last, for the reader
 

