@@ -161,6 +161,8 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     tower; None for a closed model whose maker does not say),
     `context_length` is the trained context in tokens, `embedding_length` the length of the vectors it
     returns. `matryoshka` lists the shorter lengths its vectors were trained to be cut to, empty if they were not.
+    `builds_on` is the lineage: ids of the models it was made from, nearest first. `gguf_repos` are Hub repositories
+    known to hold GGUFs of it, whose files are found by listing them when one is fetched.
     `sources` names, per field, where the value comes from.
     """
 
@@ -183,7 +185,9 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     deployable: bool = True
     deploy_note: str = ""
     starter: bool = False
+    builds_on: tuple[Name, ...] = ()
     scores: tuple[Score, ...] = ()
+    gguf_repos: tuple[RepoId, ...] = ()
     variants: tuple[Variant, ...] = ()
     sources: dict[str, str] = {}
     notes: tuple[str, ...] = ()
