@@ -2,7 +2,8 @@
 
 from planner.core.estimate import Estimate, Memory, Placement, Verdict
 from planner.core.hardware import Hardware
-from planner.core.memory import ProcessMemory, ceil_to
+from planner.core.kv_cache import ceil_to
+from planner.core.memory import ProcessMemory
 from planner.core.model import Model, Pooling, Role, Variant
 from planner.core.placement import Machine, place
 from planner.core.throughput import estimate_throughput

@@ -8,8 +8,9 @@ import msgspec
 
 from planner.core.estimate import HOST, DeviceMemory, Memory
 from planner.core.hardware import Backend
+from planner.core.kv_cache import kv_cells, kv_layer_bytes, micro_batch
+from planner.core.layers import widest_feed_forward
 from planner.core.model import Architecture
-from planner.core.quants import ELEMENT_BYTES
 from planner.core.weights import WeightTable
 from planner.core.workload import Settings
 from planner.units import MIB
@@ -29,68 +30,6 @@ PROCESS_OVERHEAD_BYTES = 80 * MIB
 beside the buffers on the embedded engine, `benchmarks/starter_memory.py`; pages still untouched come on top)."""
 
 
-def ceil_to(value: int, step: int) -> int:
-    """`value` rounded up to a multiple of `step`."""
-    return -(-value // step) * step
-
-
-class Cells(msgspec.Struct, frozen=True):
-    """KV cells per layer, summed over the sequences: full-attention layers and sliding-window layers."""
-
-    full: int
-    sliding: int
-    per_sequence: int
-    sliding_per_sequence: int
-
-
-def kv_cells(arch: Architecture, settings: Settings) -> Cells:
-    """Cells that llama.cpp allocates: every sequence gets its share of the context, rounded up to 256.
-
-    Sliding-window layers hold `window + ubatch` cells rounded up to 256, if that is less (llama.cpp b11434).
-    """
-    per_sequence = ceil_to(-(-settings.context // settings.parallel), 256)
-    sliding = per_sequence
-    if arch.sliding_window:
-        sliding = min(per_sequence, ceil_to(arch.sliding_window + micro_batch(settings), 256))
-    return Cells(
-        full=per_sequence * settings.parallel,
-        sliding=sliding * settings.parallel,
-        per_sequence=per_sequence,
-        sliding_per_sequence=sliding,
-    )
-
-
-def is_sliding(arch: Architecture, layer: int) -> bool:
-    """Whether a layer attends to the window only."""
-    if not arch.sliding_window:
-        return False
-    return not arch.full_attention_every or (layer + 1) % arch.full_attention_every != 0
-
-
-def kv_row_bytes(arch: Architecture, settings: Settings) -> float:
-    """Cache bytes of one token in one layer. Encoders have none; MLA keeps one compressed row and no V."""
-    if not arch.causal:
-        return 0.0
-    k_bytes = ELEMENT_BYTES[settings.kv_type_k]
-    if arch.kv_lora_rank:
-        return (arch.kv_lora_rank + (arch.rope_head_length or 64)) * k_bytes
-    return arch.head_count_kv * (arch.key_length * k_bytes + arch.value_length * ELEMENT_BYTES[settings.kv_type_v])
-
-
-def kv_layer_bytes(arch: Architecture, settings: Settings) -> tuple[int, ...]:
-    """KV cache bytes of each layer: its cells times the bytes of a row."""
-    cells = kv_cells(arch, settings)
-    row = kv_row_bytes(arch, settings)
-    return tuple(
-        round(row * (cells.sliding if is_sliding(arch, layer) else cells.full)) for layer in range(arch.layers)
-    )
-
-
-def micro_batch(settings: Settings) -> int:
-    """Tokens of one physical batch: llama.cpp lowers ubatch to batch and to the context."""
-    return min(settings.ubatch, settings.batch, settings.context)
-
-
 def output_rows(settings: Settings) -> int:
     """Rows of logits reserved: one per slot for chat, every token of the micro-batch in embedding mode."""
     return micro_batch(settings) if settings.embedding else min(settings.parallel, micro_batch(settings))
@@ -107,7 +46,7 @@ def compute_buffer_bytes(arch: Architecture, settings: Settings) -> int:
     if not arch.causal:
         return u * (4 * (arch.feed_forward_length + 5 * width) + 2 * u)
     cells = kv_cells(arch, settings)
-    wide = arch.feed_forward_length
+    wide = widest_feed_forward(arch)
     if arch.expert_count and arch.expert_feed_forward_length:
         wide = max(
             wide if arch.leading_dense_layers else 0, arch.expert_feed_forward_length * (arch.expert_used_count or 1)

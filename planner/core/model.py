@@ -49,6 +49,26 @@ class Commercial(StrEnum):
     UNKNOWN = "unknown"
 
 
+Pattern = Annotated[str, msgspec.Meta(pattern="^[fsrn]+$", max_length=2**12)]
+"""A letter for each layer, see `Architecture`."""
+
+
+class Recurrent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A recurrent layer: what its state and its tensors follow from. Lengths are element counts.
+
+    `kind`: `mamba2` (arXiv 2405.21060), `delta-net` (gated, arXiv 2412.06464) or `short-conv` (LFM2). The convolution
+    sees `convolution_length` tokens. `state_length` values a channel are kept for `inner_length` channels, in
+    `head_count` heads; `group_count` groups share the projections to the state.
+    """
+
+    kind: Literal["mamba2", "delta-net", "short-conv"]
+    convolution_length: Length
+    inner_length: Rows = 0
+    state_length: Rows = 0
+    group_count: Rows = 0
+    head_count: Rows = 0
+
+
 class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Numbers from the model's config or GGUF header. Lengths are element counts.
 
@@ -58,6 +78,13 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     `feed_forward_length` is that of the `leading_dense_layers`; `expert_shared_feed_forward_length` is that of all
     shared experts together, which see every token. `q_lora_rank` is set where MLA compresses queries too.
     `position_embeddings` is the number of rows of a learned position table (BERT), `token_types` likewise.
+
+    `layer_pattern` has a letter for each layer, or for each of a group that repeats: `f` full attention, `s`
+    sliding, `r` recurrent, `n` nothing but feed-forward; it takes the place of `full_attention_every`. With
+    `one_part_layers` a layer that mixes tokens has no feed-forward part. `sliding_…` lengths are those of sliding
+    layers where they differ; the last `shared_kv_layers` have no cache of their own. `feed_forward_lengths` has one
+    per layer where they differ. `per_layer_embedding_length` is the row that every layer has of its own for each
+    token (Gemma 3n, 4).
     """
 
     name: Name
@@ -84,6 +111,15 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     rope_head_length: Length | None = None
     position_embeddings: Rows = 0
     token_types: Rows = 0
+    layer_pattern: Pattern | None = None
+    one_part_layers: bool = False
+    sliding_head_count_kv: Length | None = None
+    sliding_key_length: Length | None = None
+    sliding_value_length: Length | None = None
+    shared_kv_layers: Rows = 0
+    feed_forward_lengths: tuple[Length, ...] = ()
+    per_layer_embedding_length: Length | None = None
+    recurrent: Recurrent | None = None
 
     @property
     def is_moe(self) -> bool:

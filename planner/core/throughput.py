@@ -15,7 +15,7 @@ import msgspec
 
 from planner.core.estimate import Memory, Placement, Rate, Throughput, Verdict
 from planner.core.hardware import Backend, BandwidthBasis, Device, DeviceKind, Hardware, Vendor
-from planner.core.memory import is_sliding, kv_row_bytes, micro_batch
+from planner.core.kv_cache import kv_read_bytes, micro_batch
 from planner.core.model import Architecture
 from planner.core.parameters import parameter_table
 from planner.core.quants import canonical
@@ -118,17 +118,10 @@ class Work(msgspec.Struct, frozen=True):
 
 def work_per_token(arch: Architecture, table: WeightTable, settings: Settings) -> Work:
     """Bytes read and parameters used by one generated token after `settings.depth` tokens."""
-    per_token = kv_row_bytes(arch, settings)
-    kv = []
-    for layer in range(arch.layers):
-        seen = settings.depth
-        if is_sliding(arch, layer) and arch.sliding_window:
-            seen = min(seen, arch.sliding_window)
-        kv.append(per_token * seen)
     return Work(
         layer_bytes=tuple(size * share for size, share in zip(table.layer_bytes, table.active_share, strict=True)),
         output_bytes=table.output_bytes,
-        kv_bytes=tuple(kv),
+        kv_bytes=kv_read_bytes(arch, settings, settings.depth),
         active_layer_parameters=float(sum(layer.active for layer in parameter_table(arch).layers)),
         output_parameters=arch.vocab_size * arch.embedding_length if arch.causal else 0,
     )

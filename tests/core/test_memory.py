@@ -4,12 +4,12 @@ import msgspec
 import pytest
 
 from planner.core.hardware import Backend
+from planner.core.kv_cache import kv_layer_bytes
 from planner.core.memory import (
     Layout,
     Pool,
     ProcessMemory,
     compute_buffer_bytes,
-    kv_layer_bytes,
 )
 from planner.core.model import Architecture, Variant
 from planner.core.weights import WeightTable, weight_table

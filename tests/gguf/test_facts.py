@@ -8,7 +8,7 @@ from typing import Any
 import gguf
 import pytest
 
-from planner.core.memory import is_sliding
+from planner.core.layers import Mixer, mixer
 from planner.core.model import Pooling, Role
 from planner.errors import GgufError
 from planner.gguf.facts import GgufFacts, Shard, facts
@@ -103,7 +103,7 @@ def test_an_encoder(make_gguf: GgufMaker) -> None:
 def test_sliding_layers(make_gguf: GgufMaker, arch: str, keys: dict[str, Any], full: list[int]) -> None:
     found = facts_of(make_gguf(arch=arch, keys={**BASE, **keys}, tensors=TABLE))
     shape = architecture(found)
-    assert [layer for layer in range(12) if not is_sliding(shape, layer)] == full
+    assert [layer for layer in range(12) if mixer(shape, layer) is not Mixer.SLIDING] == full
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_without_a_known_pattern_every_layer_is_full(make_gguf: GgufMaker, arch:
     """Then the KV cache is over-estimated: the safe side."""
     shape = architecture(facts_of(make_gguf(arch=arch, keys={**BASE, **keys}, tensors=TABLE)))
     assert shape.sliding_window is None
-    assert not any(is_sliding(shape, layer) for layer in range(12))
+    assert not any(mixer(shape, layer) is Mixer.SLIDING for layer in range(12))
 
 
 @pytest.mark.parametrize("layers", [1, 5, 12, 26, 34, 35, 62])

@@ -1,0 +1,116 @@
+"""What a context keeps of the tokens it has seen: keys and values by layer, recurrent state, in bytes.
+
+As llama.cpp allocates it (`src/llama-kv-cache*.cpp`, `llama-memory-recurrent.cpp`, MIT); the checks are in
+docs/estimates.md.
+"""
+
+import msgspec
+
+from planner.core.layers import Mixer, kv_heads, mixer, owns_cache
+from planner.core.model import Architecture
+from planner.core.quants import ELEMENT_BYTES
+from planner.core.workload import Settings
+
+_STATE_ELEMENT_BYTES = 4
+"""Recurrent state is always kept in F32."""
+
+
+def ceil_to(value: int, step: int) -> int:
+    """`value` rounded up to a multiple of `step`."""
+    return -(-value // step) * step
+
+
+def micro_batch(settings: Settings) -> int:
+    """Tokens of one physical batch: llama.cpp lowers ubatch to batch and to the context."""
+    return min(settings.ubatch, settings.batch, settings.context)
+
+
+class Cells(msgspec.Struct, frozen=True):
+    """KV cells per layer, summed over the sequences: full-attention layers and sliding-window layers."""
+
+    full: int
+    sliding: int
+    per_sequence: int
+    sliding_per_sequence: int
+
+
+def kv_cells(arch: Architecture, settings: Settings) -> Cells:
+    """Cells that llama.cpp allocates: every sequence gets its share of the context, rounded up to 256.
+
+    Sliding-window layers hold `window + ubatch` cells rounded up to 256, if that is less (llama.cpp b11434).
+    """
+    per_sequence = ceil_to(-(-settings.context // settings.parallel), 256)
+    sliding = per_sequence
+    if arch.sliding_window:
+        sliding = min(per_sequence, ceil_to(arch.sliding_window + micro_batch(settings), 256))
+    return Cells(
+        full=per_sequence * settings.parallel,
+        sliding=sliding * settings.parallel,
+        per_sequence=per_sequence,
+        sliding_per_sequence=sliding,
+    )
+
+
+def kv_row_bytes(arch: Architecture, settings: Settings, layer: int) -> float:
+    """Cache bytes of one token in one attention layer. MLA keeps one compressed row and no V."""
+    k_bytes = ELEMENT_BYTES[settings.kv_type_k]
+    if arch.kv_lora_rank:
+        return (arch.kv_lora_rank + (arch.rope_head_length or 64)) * k_bytes
+    heads, key, value = kv_heads(arch, layer)
+    return heads * (key * k_bytes + value * ELEMENT_BYTES[settings.kv_type_v])
+
+
+def state_bytes(arch: Architecture) -> int:
+    """State of one recurrent layer and sequence, whatever the context: the convolution's last inputs and the state.
+
+    llama.cpp's n_embd_r and n_embd_s: (conv - 1)·(inner + 2·groups·state) and state·inner; a short convolution
+    keeps (conv - 1)·n_embd.
+    """
+    if arch.recurrent is None:
+        return 0
+    part = arch.recurrent
+    before = part.convolution_length - 1
+    if part.kind == "short-conv":
+        return _STATE_ELEMENT_BYTES * before * arch.embedding_length
+    inputs = before * (part.inner_length + 2 * part.group_count * part.state_length)
+    return _STATE_ELEMENT_BYTES * (inputs + part.state_length * part.inner_length)
+
+
+def kv_layer_bytes(arch: Architecture, settings: Settings) -> tuple[int, ...]:
+    """Bytes that each layer keeps: its cells times the bytes of a row, or its state. Encoders keep nothing."""
+    if not arch.causal:
+        return (0,) * arch.layers
+    cells = kv_cells(arch, settings)
+    return tuple(_layer_bytes(arch, settings, cells, layer) for layer in range(arch.layers))
+
+
+def _layer_bytes(arch: Architecture, settings: Settings, cells: Cells, layer: int) -> int:
+    match mixer(arch, layer):
+        case Mixer.RECURRENT:
+            return state_bytes(arch) * settings.parallel
+        case Mixer.FULL if owns_cache(arch, layer):
+            return round(kv_row_bytes(arch, settings, layer) * cells.full)
+        case Mixer.SLIDING if owns_cache(arch, layer):
+            return round(kv_row_bytes(arch, settings, layer) * cells.sliding)
+    return 0
+
+
+def kv_read_bytes(arch: Architecture, settings: Settings, depth: int) -> tuple[float, ...]:
+    """Bytes of the cache that one new token reads in each layer after `depth` tokens.
+
+    A layer that shares a cache reads it all the same; a recurrent one reads and writes its state.
+    """
+    if not arch.causal:
+        return (0.0,) * arch.layers
+    return tuple(_read_bytes(arch, settings, depth, layer) for layer in range(arch.layers))
+
+
+def _read_bytes(arch: Architecture, settings: Settings, depth: int, layer: int) -> float:
+    match mixer(arch, layer):
+        case Mixer.FULL:
+            return kv_row_bytes(arch, settings, layer) * depth
+        case Mixer.SLIDING:
+            return kv_row_bytes(arch, settings, layer) * min(depth, arch.sliding_window or depth)
+        case Mixer.RECURRENT:
+            return 2.0 * state_bytes(arch)
+    return 0.0
