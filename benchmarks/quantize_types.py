@@ -21,7 +21,8 @@ from planner.catalog.loader import load
 from planner.core.file_size import tensor_table
 from planner.core.model import Architecture
 from planner.core.recipe import quant_types
-from planner.core.tensors import Tensor, input_tensors, layer_tensors, output_tensors
+from planner.core.tensor import Tensor
+from planner.core.tensors import input_tensors, layer_tensors, output_tensors
 
 _CONVERTED = {"F32", "F16", "BF16"}
 _NEEDS_IMATRIX = re.compile(r"IQ[12]|IQ3_XXS|Q2_K_S")

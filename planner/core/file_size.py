@@ -10,7 +10,8 @@ from typing import NamedTuple
 from planner.core.model import Architecture
 from planner.core.quants import BLOCKS
 from planner.core.recipe import Place, Recipe, has_recipe, place_of
-from planner.core.tensors import Tensor, input_tensors, layer_tensors, output_tensors
+from planner.core.tensor import Tensor
+from planner.core.tensors import input_tensors, layer_tensors, output_tensors
 
 
 class QuantizedTensor(NamedTuple):
@@ -117,6 +118,8 @@ _MANY_MERGES = {128_256: 61.0, 131_072: 60.1, 201_088: 64.6}
 
 def _token_bytes(arch: Architecture) -> float:
     vocab = arch.vocab_size
+    if arch.name == "gemma4":
+        return 60.2
     if arch.name.startswith("gemma"):
         return 24.9
     if not arch.causal and not 40_000 < vocab <= 200_000:

@@ -56,7 +56,7 @@ def kv_row_bytes(arch: Architecture, settings: Settings, layer: int) -> float:
     k_bytes = ELEMENT_BYTES[settings.kv_type_k]
     if arch.kv_lora_rank:
         return (arch.kv_lora_rank + (arch.rope_head_length or 64)) * k_bytes
-    heads, key, value = kv_heads(arch, layer)
+    heads, key, value = kv_heads(arch, mixer(arch, layer))
     return heads * (key * k_bytes + value * ELEMENT_BYTES[settings.kv_type_v])
 
 

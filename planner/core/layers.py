@@ -41,9 +41,9 @@ def owns_cache(arch: Architecture, layer: int) -> bool:
     return layer < arch.layers - arch.shared_kv_layers
 
 
-def kv_heads(arch: Architecture, layer: int) -> tuple[int, int, int]:
+def kv_heads(arch: Architecture, mixes: Mixer) -> tuple[int, int, int]:
     """KV heads, key and value length of an attention layer: sliding layers may have their own (Gemma 4)."""
-    if mixer(arch, layer) is Mixer.SLIDING:
+    if mixes is Mixer.SLIDING:
         return (
             arch.sliding_head_count_kv or arch.head_count_kv,
             arch.sliding_key_length or arch.key_length,

@@ -82,8 +82,9 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     `layer_pattern` has a letter for each layer, or for each of a group that repeats: `f` full attention, `s`
     sliding, `r` recurrent, `n` nothing but feed-forward; it takes the place of `full_attention_every`. With
     `one_part_layers` a layer that mixes tokens has no feed-forward part. `sliding_…` lengths are those of sliding
-    layers where they differ; the last `shared_kv_layers` have no cache of their own. `feed_forward_lengths` has one
-    per layer where they differ. `per_layer_embedding_length` is the row that every layer has of its own for each
+    layers where they differ; the last `shared_kv_layers` have no cache of their own. With `values_are_keys` full
+    layers take the keys for values too and have no matrix for them. `feed_forward_lengths` has one per layer where
+    they differ. `per_layer_embedding_length` is the row that every layer has of its own for each
     token (Gemma 3n, 4).
     """
 
@@ -117,6 +118,7 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     sliding_key_length: Length | None = None
     sliding_value_length: Length | None = None
     shared_kv_layers: Rows = 0
+    values_are_keys: bool = False
     feed_forward_lengths: tuple[Length, ...] = ()
     per_layer_embedding_length: Length | None = None
     recurrent: Recurrent | None = None

@@ -8,7 +8,8 @@ import functools
 from dataclasses import dataclass
 
 from planner.core.model import Architecture
-from planner.core.tensors import Tensor, input_tensors, layer_tensors, output_tensors
+from planner.core.tensor import Tensor
+from planner.core.tensors import input_tensors, layer_tensors, output_tensors
 
 
 @dataclass(frozen=True)

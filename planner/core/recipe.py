@@ -7,9 +7,13 @@ not fit a row. F32, F16, BF16 and Q8_0 files may come from the converter, which 
 `python benchmarks/quantize_types.py` asks quantize itself, tensor by tensor.
 """
 
+import functools
+
+from planner.core.layers import Mixer, kv_heads, mixer
 from planner.core.model import Architecture
 from planner.core.quants import BLOCKS
-from planner.core.tensors import ENCODERS, Tensor
+from planner.core.tensor import Tensor
+from planner.core.tensors import ENCODERS, layer_tensors
 
 # llama_ftype_get_default_type: the type of everything no rule below names. A “floating” file has no rules at all.
 _FLOATING = {"F32": "f32", "F16": "f16", "BF16": "bf16"}
@@ -26,7 +30,18 @@ _NEEDS_IMATRIX = _TINY | {"IQ3_XXS", "Q2_K_S"}
 """tensor_requires_imatrix: quantize refuses these without an importance matrix, so every such file had one."""
 
 # tensor_allows_quantization (and the converter's prepare_tensors): matrices that stay in F32.
-_KEPT = frozenset({"position_embd.weight", "token_types.weight", "ffn_gate_inp.weight"})
+_KEPT = frozenset(
+    {
+        "position_embd.weight",
+        "token_types.weight",
+        "ffn_gate_inp.weight",
+        "ssm_conv1d.weight",
+        "shortconv.conv.weight",
+    }
+)
+# Gemma 4's ways in for the embeddings by layer: F32 in every published file whose size is known to the byte.
+_KEPT_BY_LAYER = frozenset({"inp_gate.weight", "proj.weight"})
+_TOKEN_TABLES = frozenset({"token_embd.weight", "per_layer_token_embd.weight"})
 
 # tensor_type_fallback: rows that are no whole number of 256-blocks.
 _FALLBACK = {
@@ -62,8 +77,8 @@ _DOWN = {"Q2_K": "q3_k", "Q3_K_M": "q4_k", "Q3_K_L": "q5_k"}
 
 # Types by where the layer lies: the words of `place_of`, and the type in such layers.
 _VALUE_BY_PLACE = {
-    "Q3_K_M": ("first two", "q5_k"), "Q4_K_M": ("more bits", "q6_k"), "Q5_K_M": ("more bits", "q6_k"),
-    "Q4_K_S": ("first four", "q5_k"),
+    "Q3_K_M": ("first two values", "q5_k"), "Q4_K_M": ("more bits for values", "q6_k"),
+    "Q5_K_M": ("more bits for values", "q6_k"), "Q4_K_S": ("first four values", "q5_k"),
 }  # fmt: skip
 _DOWN_BY_PLACE = {
     "Q2_K_S": ("first eighth", "q4_k"), "Q3_K_M": ("first sixteenth", "q5_k"), "IQ3_M": ("first eighth", "q4_k"),
@@ -72,28 +87,47 @@ _DOWN_BY_PLACE = {
 _DOWN_WITHOUT_IMATRIX = {"IQ4_NL": ("first eighth", "q5_k"), "IQ4_XS": ("first eighth", "q5_k")}
 _DOWN_WITH_IMATRIX = {"Q4_0": ("first eighth", "q4_1"), "Q5_0": ("first eighth", "q5_1")}
 
+_VALUE_TENSORS = frozenset({"attn_v.weight", "attn_qkv.weight", "attn_kv_b.weight"})
+"""category_is_attn_v."""
+
 Place = frozenset[str]
 """Where a layer lies among the others, as far as a rule asks."""
 
 
 def place_of(arch: Architecture, index: int) -> Place:
-    """The place of a layer. attn_v, ffn_down and the like are one per layer, so that its index is their count too."""
+    """The place of a layer, by its number and by how many attn_v (or attn_qkv) come before its own."""
     layers, eighth = arch.layers, arch.layers // 8
-    last_eighth = index >= 7 * layers // 8
-    # The branch of the smallest types counts ffn_down tensors: a MoE layer with shared experts has two.
-    both = arch.is_moe and arch.expert_shared_feed_forward_length
+    before, values = _values_before(arch)[index], _values_before(arch)[-1]
+    # The branch of the smallest types counts ffn_down tensors: a MoE layer with a dense or shared part has two.
+    both = arch.is_moe and (arch.expert_shared_feed_forward_length or arch.name == "gemma4")
     downs = index + (max(0, index - arch.leading_dense_layers) if both else 0)
     truths = {
-        "first two": index < 2,
-        "first four": index < 4,
+        "first two values": before < 2,
+        "first four values": before < 4,
+        "more bits for values": _more_bits(before, values),
         "first sixteenth": index < layers // 16,
         "first eighth": index < eighth,
-        "last eighth": last_eighth,
-        "more bits": index < eighth or last_eighth or (index - eighth) % 3 == 2,  # use_more_bits
+        "last eighth": index >= 7 * layers // 8,
+        "more bits": _more_bits(index, layers),
         "early down": downs < eighth,
         "early shared down": downs + 1 < eighth,
     }
     return frozenset(word for word, true in truths.items() if true)
+
+
+def _more_bits(index: int, count: int) -> bool:
+    """use_more_bits."""
+    return index < count // 8 or index >= 7 * count // 8 or (index - count // 8) % 3 == 2
+
+
+@functools.lru_cache(maxsize=256)
+def _values_before(arch: Architecture) -> tuple[int, ...]:
+    """How many layers before each one hold a value matrix, and how many there are at all."""
+    counts = [0]
+    for index in range(arch.layers):
+        holds = any(tensor.name in _VALUE_TENSORS for tensor in layer_tensors(arch, index))
+        counts.append(counts[-1] + holds)
+    return tuple(counts)
 
 
 def has_recipe(quant: str) -> bool:
@@ -116,7 +150,7 @@ class Recipe:
         self._arch = arch
         self._quant = quant
         self._imatrix = imatrix or quant in _NEEDS_IMATRIX
-        self._shares_value = arch.head_count // arch.head_count_kv >= 4
+        self._shares_value = _shares_value(arch)
         self._eight_experts = arch.expert_count == 8
         self._falcon = arch.name == "falcon"
         self._is_70b = arch.layers == 80 and (
@@ -125,19 +159,27 @@ class Recipe:
 
     def type(self, tensor: Tensor, place: Place = frozenset()) -> str:
         """The type of a tensor in the file, ggml's name in lower case; `place` for those of layers."""
-        if tensor.is_vector or tensor.name in _KEPT or not tensor.name.endswith(".weight") or "_norm." in tensor.name:
+        if (
+            tensor.is_vector
+            or tensor.name in _KEPT
+            or tensor.name in _KEPT_BY_LAYER
+            or not tensor.name.endswith(".weight")
+            or "_norm." in tensor.name
+        ):
             return "f32"
         if tensor.is_routed and self._arch.name == "gpt-oss":
             # Published in MXFP4, which the converter copies and quantize refuses to quantise again.
             return "mxfp4"
         if self._quant in _FLOATING:
             return _FLOATING[self._quant]
+        if tensor.name == "per_layer_model_proj.weight":
+            return "f16"
         return _fitting(self._wanted(tensor, place), tensor.row)
 
     def _wanted(self, tensor: Tensor, place: Place) -> str:
         """llama_tensor_get_type_impl: the type before the row length is looked at."""
         default = _DEFAULT[self._quant]
-        table = tensor.name == "token_embd.weight"
+        table = tensor.name in _TOKEN_TABLES
         # A model without output.weight uses the token table for it; to quantize, encoders are such models too.
         if tensor.name == "output.weight" or (table and (self._arch.tied_embeddings or self._arch.name in ENCODERS)):
             return self._output(default, tensor)
@@ -212,6 +254,14 @@ class Recipe:
         if "first sixteenth" in place:
             return steps[0]
         return steps[1] if "more bits" in place else default
+
+
+def _shares_value(arch: Architecture) -> bool:
+    """n_gqa() >= 4, which looks at the first layer: a hybrid's has no heads where the file counts them by layer."""
+    first = mixer(arch, 0)
+    if first in {Mixer.RECURRENT, Mixer.NONE} and arch.recurrent is not None and arch.recurrent.kind != "delta-net":
+        return False
+    return arch.head_count // kv_heads(arch, first)[0] >= 4
 
 
 def _placed(rules: dict[str, tuple[str, str]], quant: str, place: Place) -> str | None:

@@ -6,41 +6,24 @@ bytes (`file_size`). Names and shapes as llama.cpp loads them (`src/models/*.cpp
 """
 
 import functools
-from typing import NamedTuple
 
+from planner.core.layers import Mixer, feed_forward_length, has_feed_forward, kv_heads, mixer
 from planner.core.model import Architecture
+from planner.core.recurrent_tensors import recurrent_tensors
+from planner.core.tensor import Tensor
 
 ENCODERS = frozenset({"bert", "nomic-bert", "jina-bert-v2", "modern-bert"})
 _QKV_BIAS = frozenset({"qwen2", "gpt-oss", "glm4moe"})
-_HEAD_NORMS = frozenset({"qwen3", "qwen3moe", "gemma3", "gemma-embedding"})
-_FOUR_NORMS = frozenset({"gemma2", "gemma3", "gemma-embedding"})
-_ROUTER_BIAS = frozenset({"glm4moe", "gpt-oss"})
+_GATED_QUERY = frozenset({"qwen35", "qwen35moe", "qwen3next"})
+"""The query projection makes a gate for the attention's output too."""
+_HEAD_NORMS = frozenset(
+    {"qwen3", "qwen3moe", "gemma3", "gemma-embedding", "gemma4", "lfm2", "lfm2moe", *_GATED_QUERY}
+)
+_FOUR_NORMS = frozenset({"gemma2", "gemma3", "gemma-embedding", "gemma4"})
+_ROUTER_BIAS = frozenset({"glm4moe", "gpt-oss", "lfm2moe", "nemotron_h_moe"})
+_SHARED_EXPERT_GATE = frozenset({"qwen35moe", "qwen3next"})
 _FUSED_QKV = frozenset({"phi3", "nomic-bert", "modern-bert"})
 _FUSED_GATE_UP = frozenset({"phi3", "modern-bert", "jina-bert-v2"})
-
-
-class Tensor(NamedTuple):
-    """A tensor of `experts` matrices of `rows` rows of `row` elements; a vector is one row."""
-
-    name: str
-    row: int
-    rows: int = 1
-    experts: int = 1
-
-    @property
-    def elements(self) -> int:
-        """Weights in it."""
-        return self.row * self.rows * self.experts
-
-    @property
-    def is_vector(self) -> bool:
-        """One dimension: a norm, a bias, a table of one row."""
-        return self.rows * self.experts == 1
-
-    @property
-    def is_routed(self) -> bool:
-        """Whether a token sees only the chosen experts' part of it."""
-        return "_exps." in self.name
 
 
 def input_tensors(arch: Architecture) -> tuple[Tensor, ...]:
@@ -53,16 +36,22 @@ def input_tensors(arch: Architecture) -> tuple[Tensor, ...]:
         tensors.append(Tensor("token_types.weight", width, arch.token_types))
     if arch.name in ENCODERS:
         tensors += _norm(arch, "token_embd_norm")
+    if own := arch.per_layer_embedding_length:
+        tensors.append(Tensor("per_layer_token_embd.weight", own * arch.layers, arch.vocab_size))
     return tuple(tensors)
 
 
 def output_tensors(arch: Architecture) -> tuple[Tensor, ...]:
-    """The last norm, and the output matrix of a model that does not use the token table for it."""
+    """The last norm, the output matrix of a model that does not use the token table for it, and what has no layer."""
     tensors: list[Tensor] = []
     if arch.name not in ENCODERS or arch.name == "modern-bert":
         tensors += _norm(arch, "output_norm")
     if arch.name not in ENCODERS and not arch.tied_embeddings:
         tensors.append(Tensor("output.weight", arch.embedding_length, arch.vocab_size))
+    if own := arch.per_layer_embedding_length:
+        # llama.cpp keeps these with the first layer.
+        tensors.append(Tensor("per_layer_model_proj.weight", arch.embedding_length, own * arch.layers))
+        tensors.append(Tensor("per_layer_proj_norm.weight", own))
     return tuple(tensors)
 
 
@@ -71,15 +60,41 @@ def layer_tensors(arch: Architecture, index: int) -> tuple[Tensor, ...]:
 
     An architecture this module does not know is Llama-like.
     """
-    return _layer(arch, arch.is_moe and index >= arch.leading_dense_layers, index == 0)
+    inner = 0
+    if has_feed_forward(arch, index):
+        inner = feed_forward_length(arch, index)
+    mixture = arch.is_moe and index >= arch.leading_dense_layers
+    return _layer(arch, mixer(arch, index), inner, mixture, index == 0)
 
 
 @functools.lru_cache(maxsize=1024)
-def _layer(arch: Architecture, moe: bool, first: bool) -> tuple[Tensor, ...]:
-    feed_forward = _mixture(arch) if moe else _feed_forward(arch)
+def _layer(arch: Architecture, mixes: Mixer, inner: int, mixture: bool, first: bool) -> tuple[Tensor, ...]:
+    """A layer of a kind; `inner` is the length of its feed-forward part, 0 for none."""
+    tensors = _mixer(arch, mixes)
+    if inner:
+        tensors += _mixture(arch, inner) if mixture else _feed_forward(arch, inner)
+    return (*tensors, *_norms(arch, first=first), *_beside(arch))
+
+
+def _mixer(arch: Architecture, mixes: Mixer) -> list[Tensor]:
+    if mixes is Mixer.NONE:
+        return []
+    if mixes is Mixer.RECURRENT and arch.recurrent is not None:
+        return recurrent_tensors(arch, arch.recurrent)
     latent = arch.kv_lora_rank
-    attention = _attention(arch) if latent is None else _latent_attention(arch, latent)
-    return (*attention, *feed_forward, *_norms(arch, first=first))
+    return _attention(arch, mixes) if latent is None else _latent_attention(arch, latent)
+
+
+def _beside(arch: Architecture) -> list[Tensor]:
+    """What Gemma 4 has beside attention and feed-forward: a scale, and the way in for the layer's own embedding."""
+    if arch.name != "gemma4":
+        return []
+    tensors = [Tensor("layer_output_scale.weight", 1)]
+    if own := arch.per_layer_embedding_length:
+        width = arch.embedding_length
+        tensors += [Tensor("inp_gate.weight", width, own), Tensor("proj.weight", own, width)]
+        tensors.append(Tensor("post_norm.weight", width))
+    return tensors
 
 
 def _norm(arch: Architecture, name: str) -> list[Tensor]:
@@ -98,22 +113,32 @@ def _norms(arch: Architecture, *, first: bool) -> list[Tensor]:
         names = ["attn_output_norm", "layer_output_norm"]
     elif arch.name in _FOUR_NORMS:
         names = ["attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"]
+    elif arch.one_part_layers:
+        names = ["attn_norm"]
+    elif arch.name in _GATED_QUERY:
+        names = ["attn_norm", "post_attention_norm"]
     else:
         names = ["attn_norm", "ffn_norm"]
+    if arch.name == "gemma4" and arch.is_moe:
+        names += ["pre_ffw_norm_2", "post_ffw_norm_1", "post_ffw_norm_2"]
     return [tensor for name in names for tensor in _norm(arch, name)]
 
 
-def _attention(arch: Architecture) -> list[Tensor]:
+def _attention(arch: Architecture, mixes: Mixer) -> list[Tensor]:
     width = arch.embedding_length
+    heads, key, value = kv_heads(arch, mixes)
+    query = arch.head_count * key
     parts = {
-        "attn_q": arch.head_count * arch.key_length,
-        "attn_k": arch.head_count_kv * arch.key_length,
-        "attn_v": arch.head_count_kv * arch.value_length,
+        "attn_q": 2 * query if arch.name in _GATED_QUERY else query,
+        "attn_k": heads * key,
+        "attn_v": heads * value,
     }
+    if arch.values_are_keys and mixes is Mixer.FULL:
+        parts.pop("attn_v", None)
     if arch.name in _FUSED_QKV:
         parts = {"attn_qkv": sum(parts.values())}
     tensors = [Tensor(f"{name}.weight", width, rows) for name, rows in parts.items()]
-    tensors.append(Tensor("attn_output.weight", arch.head_count * arch.value_length, width))
+    tensors.append(Tensor("attn_output.weight", arch.head_count * value, width))
     if arch.name in _QKV_BIAS or arch.name in {"bert", "jina-bert-v2"}:
         tensors += [Tensor(f"{name}.bias", rows) for name, rows in parts.items()]
     if arch.name in {"gpt-oss", "bert", "jina-bert-v2"}:
@@ -121,7 +146,7 @@ def _attention(arch: Architecture) -> list[Tensor]:
     if arch.name == "gpt-oss":
         tensors.append(Tensor("attn_sinks.weight", arch.head_count))
     if arch.name in _HEAD_NORMS:
-        tensors += [Tensor(f"attn_{part}_norm.weight", arch.key_length) for part in "qk"]
+        tensors += [Tensor(f"attn_{part}_norm.weight", key) for part in "qk"]
     if arch.name == "olmo2":
         # Norms over the whole projection, not per head.
         tensors += [Tensor(f"attn_{part}_norm.weight", parts[f"attn_{part}"]) for part in "qk"]
@@ -152,8 +177,8 @@ def _latent_attention(arch: Architecture, rank: int) -> list[Tensor]:
     ]
 
 
-def _feed_forward(arch: Architecture) -> list[Tensor]:
-    width, inner = arch.embedding_length, arch.feed_forward_length
+def _feed_forward(arch: Architecture, inner: int) -> list[Tensor]:
+    width = arch.embedding_length
     tensors = [Tensor("ffn_down.weight", inner, width)]
     if not arch.gated_feed_forward:
         tensors.append(Tensor("ffn_up.weight", width, inner))
@@ -168,26 +193,32 @@ def _feed_forward(arch: Architecture) -> list[Tensor]:
     return tensors
 
 
-def _mixture(arch: Architecture) -> list[Tensor]:
-    """Router, experts and shared experts. DeepSeek's router has a bias only with q_lora (V3 on)."""
+def _mixture(arch: Architecture, dense: int) -> list[Tensor]:
+    """Router, experts and shared experts. DeepSeek's router has a bias only with q_lora (V3 on).
+
+    Gemma 4 has a dense part of length `dense` beside them, and gate and up of an expert in one matrix.
+    """
     width, experts = arch.embedding_length, arch.expert_count or 0
     inner = arch.expert_feed_forward_length or arch.feed_forward_length
-    tensors = [
-        Tensor("ffn_gate_inp.weight", width, experts),
-        Tensor("ffn_gate_exps.weight", width, inner, experts),
-        Tensor("ffn_down_exps.weight", inner, width, experts),
-        Tensor("ffn_up_exps.weight", width, inner, experts),
-    ]
+    tensors = [Tensor("ffn_gate_inp.weight", width, experts), Tensor("ffn_down_exps.weight", inner, width, experts)]
+    if arch.name == "gemma4":
+        tensors += [
+            *_feed_forward(arch, dense),
+            Tensor("ffn_gate_inp.scale", width),
+            Tensor("ffn_gate_up_exps.weight", width, 2 * inner, experts),
+            Tensor("ffn_down_exps.scale", experts),
+        ]
+        return tensors
+    ways = ("gate", "up") if arch.gated_feed_forward else ("up",)
+    tensors += [Tensor(f"ffn_{way}_exps.weight", width, inner, experts) for way in ways]
     if arch.name in _ROUTER_BIAS or (arch.name == "deepseek2" and arch.q_lora_rank is not None):
         tensors.append(Tensor("ffn_gate_inp.bias" if arch.name == "gpt-oss" else "exp_probs_b.bias", experts))
     if arch.name == "gpt-oss":
         tensors += [Tensor(f"ffn_{part}_exps.bias", inner, experts) for part in ("gate", "up")]
         tensors.append(Tensor("ffn_down_exps.bias", width, experts))
-    shared = arch.expert_shared_feed_forward_length
-    if shared:
-        tensors += [
-            Tensor("ffn_gate_shexp.weight", width, shared),
-            Tensor("ffn_down_shexp.weight", shared, width),
-            Tensor("ffn_up_shexp.weight", width, shared),
-        ]
+    if shared := arch.expert_shared_feed_forward_length:
+        tensors += [Tensor(f"ffn_{way}_shexp.weight", width, shared) for way in ways]
+        tensors.append(Tensor("ffn_down_shexp.weight", shared, width))
+        if arch.name in _SHARED_EXPERT_GATE:
+            tensors.append(Tensor("ffn_gate_inp_shexp.weight", width))
     return tensors
