@@ -48,6 +48,18 @@ def model_view(model: Model) -> dict[str, object]:
         "artifacts": [
             artifact_view(variant, artifact) for variant in model.variants for artifact in variant.artifacts
         ],
+        "release_date": model.release_date,
+        "languages": list(model.languages),
+        "pooling": None if model.pooling is None else model.pooling.value,
+        "normalize": model.normalize,
+        "matryoshka": list(model.matryoshka),
+        "prompts": {"query": model.prompts.query, "document": model.prompts.document},
+        "builds_on": list(model.builds_on),
+        "gguf_repos": list(model.gguf_repos),
+        "scores": [
+            {"name": score.name, "value": score.value, "date": score.date, "source": score.source}
+            for score in model.scores
+        ],
     }
 
 
@@ -77,15 +89,16 @@ def estimate_view(estimate: Estimate) -> dict[str, object]:
             "reason": estimate.placement.reason,
         },
         "throughput": {
-            "pp": _rate_view(estimate.throughput.pp),
-            "tg": _rate_view(estimate.throughput.tg),
-            "embed": _rate_view(estimate.throughput.embed),
+            "pp": rate_view(estimate.throughput.pp),
+            "tg": rate_view(estimate.throughput.tg),
+            "embed": rate_view(estimate.throughput.embed),
         },
         "warnings": list(estimate.warnings),
     }
 
 
-def _rate_view(rate: Rate | None) -> dict[str, object] | None:
+def rate_view(rate: Rate | None) -> dict[str, object] | None:
+    """A rate in the contract's form, None for an unknown one."""
     if rate is None:
         return None
     return {"low": rate.low, "mid": rate.mid, "high": rate.high, "unit": rate.unit, "basis": rate.basis}
