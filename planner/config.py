@@ -34,6 +34,11 @@ class Config:
     catalogs: tuple[Path, ...] = field(default=())
 
     @property
+    def own_catalog_dir(self) -> Path:
+        """The user's own model files, loaded on top of the shipped ones."""
+        return self.config_dir / "catalog"
+
+    @property
     def models_dir(self) -> Path:
         """The store of fetched models."""
         return self.data_dir / "models"

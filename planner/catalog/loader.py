@@ -5,8 +5,8 @@ it out silently would answer another question than the one asked.
 """
 
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -14,7 +14,7 @@ import msgspec
 
 from planner.catalog.location import data_dir
 from planner.catalog.quant_table import QuantTable
-from planner.catalog.reading import read_file
+from planner.catalog.reading import FileError, read_file
 from planner.catalog.references import find_model, find_variant
 from planner.catalog.rules import contradictions
 from planner.core.hardware import DeviceSpec
@@ -44,12 +44,14 @@ class Catalog:
     """Everything that is known about models and devices.
 
     `models` in a fixed order (by id, without case). `notes` say what could not be loaded and which shipped
-    entry a user's file replaces. The other data files of `folder` are read when first asked for.
+    entry a user's file replaces. `files` says where each model was read, by its case-folded id. The other data files
+    of `folder` are read when first asked for.
     """
 
     models: tuple[Model, ...]
     notes: tuple[str, ...] = ()
     folder: Path | None = None
+    files: Mapping[str, Path] = field(default_factory=dict)
 
     @functools.cached_property
     def quants(self) -> QuantTable:
@@ -78,20 +80,21 @@ class Catalog:
         return model, find_variant(model, quant) if colon else None
 
 
-def load(extra: Sequence[Path] = (), *, folder: Path | None = None) -> Catalog:
-    """The shipped catalog with the user's files on top.
+def load(extra: Sequence[Path] = (), *, own: Path | None = None, folder: Path | None = None) -> Catalog:
+    """The shipped catalog, on it the files of the user's catalog folder, on these the files given by hand.
 
-    `extra`: files or folders with models; an entry replaces the shipped one of the same id, with a note.
-    `folder`: the data folder, found by `data_dir` when None; when there is none at all, the user's models are
-    enough and a note says what is missing. Raises CatalogError when nothing could be loaded, or when a user's
-    file is broken or holds an id twice; UsageError when it does not exist.
+    `own`: the folder in the settings, which need not exist. `extra`: files or folders with models. An entry replaces
+    one of the same id from below, with a note. `folder`: the data folder, found by `data_dir` when None; when there
+    is none at all, the user's models are enough and a note says what is missing. Raises CatalogError when nothing
+    could be loaded, or when a user's file is broken or one level holds an id twice; UsageError when a file of
+    `extra` does not exist.
     """
     notes: list[str] = []
     if folder is None:
         try:
             folder = data_dir()
         except CatalogError as error:
-            if not extra:
+            if not extra and not own_files(own):
                 raise
             notes.append(f"{error.message} Only your own models are known, and no device by its name.")
     entries: dict[str, Entry] = {}
@@ -100,27 +103,53 @@ def load(extra: Sequence[Path] = (), *, folder: Path | None = None) -> Catalog:
             add_models(entries, path)
         except CatalogError as error:
             notes.append(f"{error.message} Its models are left out.")
-    mine: dict[str, Entry] = {}
-    for path in (file for item in extra for file in user_files(item)):
-        add_models(mine, path)
-    notes += [
-        f"{mine[key].model.id}: {mine[key].place} replaces the shipped entry." for key in mine if key in entries
-    ]
-    entries |= mine
+    for files in (own_files(own), [file for item in extra for file in user_files(item)]):
+        mine: dict[str, Entry] = {}
+        for path in files:
+            add_models(mine, path)
+        notes += _replacements(entries, mine)
+        entries |= mine
     if not entries:
         where = "" if folder is None else f" from {folder / 'models'}"
         raise CatalogError(
             " ".join([f"No model could be loaded{where}.", *notes]),
             hint="Reinstall planner, or give models of your own with --catalog PATH.",
         )
-    return Catalog(models=tuple(entries[key].model for key in sorted(entries)), notes=tuple(notes), folder=folder)
+    return Catalog(
+        models=tuple(entries[key].model for key in sorted(entries)),
+        notes=tuple(notes),
+        folder=folder,
+        files={key: entry.file for key, entry in entries.items()},
+    )
+
+
+def _replacements(below: dict[str, "Entry"], mine: dict[str, "Entry"]) -> list[str]:
+    """What the user's entries replace, one sentence a file."""
+    replaced: dict[Path, list[str]] = {}
+    for key, entry in mine.items():
+        if key in below:
+            replaced.setdefault(entry.file, []).append(entry.model.id)
+    notes = []
+    for file, names in replaced.items():
+        if len(names) == 1:
+            notes.append(f"{names[0]}: {file} replaces the catalog's entry.")
+        else:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            notes.append(f"{file} replaces the catalog's entries of {', '.join(names[:3])}{more}.")
+    return notes
 
 
 class Entry(NamedTuple):
-    """A model and where it was read: file and position."""
+    """A model and where it was read: file and position in it."""
 
     model: Model
-    place: str
+    file: Path
+    field: str
+
+    @property
+    def place(self) -> str:
+        """File and position in words."""
+        return f"{self.file} ({self.field})"
 
 
 def model_files(folder: Path) -> list[Path]:
@@ -137,9 +166,13 @@ def add_models(entries: dict[str, Entry], path: Path) -> ModelFile:
     content = read_file(path, ModelFile)
     found: dict[str, Entry] = {}
     for index, model in enumerate(content.models):
-        entry = Entry(model, f"{path} (models[{index}])")
+        entry = Entry(model, path, f"models[{index}]")
         for problem in contradictions(model):
-            raise CatalogError(f"{entry.place} cannot be used: {model.id}: {problem}.", hint="Correct the entry.")
+            raise FileError(
+                f"{entry.place} cannot be used: {model.id}: {problem}.",
+                hint="Correct the entry.",
+                field=f"{entry.field}.{problem.partition(':')[0]}",
+            )
         key = model.id.casefold()
         earlier = found.get(key) or entries.get(key)
         if earlier is not None:
@@ -153,10 +186,21 @@ def add_models(entries: dict[str, Entry], path: Path) -> ModelFile:
     return content
 
 
+_NO_MODELS = frozenset({"devices.json", "engines.json", "quants.json"})
+"""Files of a data folder that hold something else than models."""
+
+
+def own_files(folder: Path | None) -> list[Path]:
+    """The model files of the user's catalog folder, in a fixed order; none where it does not exist."""
+    return [] if folder is None else sorted(folder.glob("*.json"))
+
+
 def user_files(path: Path) -> list[Path]:
     """The catalog files that a user's path means. Raises CatalogError for an empty folder, UsageError for nothing."""
     if path.is_dir():
         files = sorted([*path.glob("*.json"), *path.glob("models/*.json")])
+        if (path / "models").is_dir():
+            files = [file for file in files if file.parent != path or file.name not in _NO_MODELS]
         if not files:
             raise CatalogError(
                 f"{path} holds no catalog file.", hint="Catalog files end in .json; see catalog/README.md."

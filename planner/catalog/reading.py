@@ -6,7 +6,10 @@ hand must not.
 
 import difflib
 import json
+import math
 import re
+import stat
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -21,52 +24,94 @@ T = TypeVar("T")
 MAX_FILE_BYTES = 16 * 2**20
 """Far above any family's file; a limit because a catalog may come from anywhere."""
 
+_LARGEST_SEARCHED = 2**21
+"""Characters of a text that is searched for the places of a repeated key: about 2 s."""
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<field>.*)`(?P<rest>.*)", re.DOTALL)
+_MISSING_FIELD = re.compile(r"Object missing required field `(?P<field>.*)`", re.DOTALL)
 _JSON_PATH = re.compile(r" - at `(?P<path>\$.*)`$", re.DOTALL)
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 
 
+class FileError(CatalogError):
+    """A catalog file that cannot be used. `field` is the place in it (`models[0].bytes`), "" for the whole file."""
+
+    def __init__(self, message: str, *, hint: str, field: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.field = field
+
+
 def read_file(path: Path, kind: type[T]) -> T:
-    """Read and decode the file at `path`. Raises CatalogError naming the file and the position in it."""
+    """Read and decode the file at `path`. Raises FileError naming the file and the position in it."""
+    return decode(read_bytes(path), kind, name=str(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a catalog file. Raises FileError for what is no regular file, too large or unreadable.
+
+    Type and size are looked at before it is opened: a pipe would wait for a writer, a device has no end.
+    """
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, a device or a socket"
+            raise FileError(
+                f"{path} cannot be used: it is {kind}, not a regular file.",
+                hint="Give a file in the format of catalog/models/*.json, or a folder of such files.",
+            )
+        if status.st_size > MAX_FILE_BYTES:
+            _refuse_size(str(path))
         with path.open("rb") as stream:
-            raw = stream.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise CatalogError(
-            f"{path} cannot be read: {error.strerror}.", hint="Check the path and its permissions."
-        ) from error
-    return decode(raw, kind, name=str(path))
+            return stream.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise FileError(f"{path} cannot be read: {reason}.", hint="Check the path and its permissions.") from error
 
 
 def decode(raw: bytes, kind: type[T], *, name: str) -> T:
     """Decode one JSON document into `kind`; `name` is what messages call it.
 
-    Raises CatalogError for bad encoding or syntax, nesting without end, duplicate keys, NaN, unknown fields
-    (naming the nearest known one), wrong types and values that cannot be.
+    Raises FileError for all that `parse` refuses, for unknown fields (naming the nearest known one), wrong types
+    and values that cannot be.
+    """
+    return convert(parse(raw, name=name), kind, name=name)
+
+
+def parse(raw: bytes, *, name: str) -> object:
+    """The JSON document as plain values.
+
+    Raises FileError for bad encoding or syntax, nesting without end, duplicate keys, and numbers that are none.
     """
     if len(raw) > MAX_FILE_BYTES:
-        _refuse(name, f"it is larger than {MAX_FILE_BYTES // 2**20} MiB, which no catalog file is")
+        _refuse_size(name)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         _refuse(name, f"it is not UTF-8: byte {error.start} is 0x{raw[error.start]:02x}")
     try:
-        tree = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+        tree: object = json.loads(
+            text, object_pairs_hook=_unique_keys, parse_constant=_no_constant, parse_float=_finite
+        )
     except json.JSONDecodeError as error:
         _refuse(name, f"it is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}")
-    except _DuplicateKeyError:
-        _refuse(name, _describe_duplicate(text))
+    except _DuplicateKeyError as error:
+        _refuse(name, _describe_duplicate(text, str(error)))
     except _ConstantError as error:
-        _refuse(name, f"{error} is not a number that JSON knows{_line_of(text, str(error))}")
+        _refuse(name, f"{str(error)[:40]} is not a finite number{_line_of(text, str(error))}")
     except RecursionError:
         _refuse(name, "it is nested too deeply")
     except ValueError as error:
         # Integers of more than 4,300 digits: Python refuses to convert them.
         _refuse(name, f"it holds a number that cannot be: {error}")
+    return tree
+
+
+def convert(tree: object, kind: type[T], *, name: str) -> T:
+    """Plain values as `kind`. Raises FileError naming the field."""
     try:
         return msgspec.convert(tree, kind, dec_hook=decode_value)
     except msgspec.ValidationError as error:
-        _refuse(name, _describe_mismatch(str(error), tree, kind))
+        reason, field = _describe_mismatch(str(error), tree, kind)
+        _refuse(name, reason, field)
     except (RecursionError, OverflowError) as error:
         _refuse(name, f"it holds a value that cannot be: {error}")
 
@@ -82,7 +127,7 @@ class _ConstantError(Exception):
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise _DuplicateKeyError
+        raise _DuplicateKeyError(Counter(key for key, _ in pairs).most_common(1)[0][0])
     return value
 
 
@@ -90,11 +135,23 @@ def _no_constant(text: str) -> NoReturn:
     raise _ConstantError(text)
 
 
-def _refuse(name: str, reason: str) -> NoReturn:
-    raise CatalogError(
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise _ConstantError(text)
+    return value
+
+
+def _refuse(name: str, reason: str, field: str = "") -> NoReturn:
+    raise FileError(
         f"{name} cannot be used: {reason}.",
         hint="Correct the file; `planner catalog check FILE` looks at it alone.",
+        field=field,
     )
+
+
+def _refuse_size(name: str) -> NoReturn:
+    _refuse(name, f"it is larger than {MAX_FILE_BYTES // 2**20} MiB, which no catalog file is")
 
 
 def _line_of(text: str, word: str) -> str:
@@ -102,11 +159,12 @@ def _line_of(text: str, word: str) -> str:
     return f" (line {text.count(chr(10), 0, match.start()) + 1})" if match else ""
 
 
-def _describe_duplicate(text: str) -> str:
-    """Both places of the first key that stands twice in one object."""
-    for key, first, second in _duplicate_keys(text):
-        return f"the key {key} stands twice in one object, at lines {first} and {second}"
-    return "a key stands twice in one object"
+def _describe_duplicate(text: str, key: str) -> str:
+    """The first key that stands twice in one object; with both places unless looking for them takes too long."""
+    if len(text) <= _LARGEST_SEARCHED:
+        for written, first, second in _duplicate_keys(text):
+            return f"the key {written} stands twice in one object, at lines {first} and {second}"
+    return f'the key "{key[:120]}" stands twice in one object'
 
 
 def _duplicate_keys(text: str) -> Iterator[tuple[str, int, int]]:
@@ -130,17 +188,20 @@ def _duplicate_keys(text: str) -> Iterator[tuple[str, int, int]]:
         last, last_line = piece, line
 
 
-def _describe_mismatch(message: str, tree: object, kind: object) -> str:
-    """What msgspec says, with the model's id beside its index and the nearest known field."""
+def _describe_mismatch(message: str, tree: object, kind: object) -> tuple[str, str]:
+    """What msgspec says, with the model's id beside its index and the nearest known field; and the place alone."""
     at = _JSON_PATH.search(message)
     path = at["path"] if at else "$"
     reason = message[: at.start()] if at else message
+    field = path.removeprefix("$").removeprefix(".")
     unknown = _UNKNOWN_FIELD.fullmatch(reason)
+    if named := unknown or _MISSING_FIELD.fullmatch(reason):
+        field = f"{field}.{named['field']}".removeprefix(".")
     if unknown:
         reason = f"unknown field “{unknown['field']}”{_nearest_field(unknown['field'], path, kind)}"
     else:
         reason = reason[:1].lower() + reason[1:]
-    return f"{reason}, at {path}{_owner(path, tree)}"
+    return f"{reason}, at {path}{_owner(path, tree)}", field
 
 
 def _nearest_field(field: str, path: str, kind: object) -> str:

@@ -43,7 +43,7 @@ class Session:
         """The shipped catalog and the user's additions; what could not be loaded is said on stderr."""
         from planner.catalog.loader import load
 
-        catalog = load(self.config.catalogs)
+        catalog = load(self.config.catalogs, own=self.config.own_catalog_dir)
         for text in catalog.notes:
             self.note(text)
         return catalog

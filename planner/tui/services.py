@@ -33,7 +33,7 @@ class Situation:
 def look_around() -> Situation:
     """This machine and the catalog with the user's additions. Raises PlannerError."""
     config = load_config()
-    catalog = load(config.catalogs)
+    catalog = load(config.catalogs, own=config.own_catalog_dir)
     hardware = probe(catalog.devices, state_dir=config.state_dir)
     return Situation(hardware, catalog.models, (*hardware.notes, *catalog.notes))
 

@@ -72,3 +72,69 @@ def test_the_users_files_are_checked_when_ours_are_broken(
     messages = {finding.file: finding.message for finding in report.findings}
     assert messages[str(mine)] == "me/tiny is described twice: in models[0] and in models[1]."
     assert messages[str(tmp_path / "empty")] == "holds no catalog file."
+
+
+class TestOtherFiles:
+    """Any file of a data folder can be checked alone, whatever it is called."""
+
+    @pytest.mark.parametrize("name", ["quants.json", "engines.json", "devices.json"])
+    def test_a_shipped_one_is_clean_under_any_name(self, tmp_path: Path, name: str) -> None:
+        copy = tmp_path / "copy-of-something.json"
+        shutil.copy(data_dir() / name, copy)
+        report = check([copy, data_dir() / name], shipped=False)
+        assert report.findings == ()
+        assert report.models == 0
+        assert len(report.files) == 2
+
+    def test_pools_are_clean(self) -> None:
+        files = sorted((data_dir() / "evals").glob("*.json"))
+        pools = [file for file in files if json.loads(file.read_text())["kind"] in {"scores", "selection"}]
+        assert pools
+        assert check(pools, shipped=False).findings == ()
+
+    @pytest.mark.parametrize(
+        ("name", "content", "field", "words"),
+        [
+            (
+                "any.json",
+                '{"schema": 1, "as_of": "x", "sources": {}, "devices": [{"nmae": 1}]}',
+                "devices[0]",
+                "nmae",
+            ),
+            ("any.json", '{"schema": 1, "as_of": "x", "sources": {}, "devices": []}', "", "no device"),
+            ("any.json", '{"schema": 1, "file_types": 5}', "file_types", "array"),
+            ("any.json", '{"schema": 1, "engines": {}}', "engines", "array"),
+            ("any.json", '{"schema": 1, "kind": "scores"}', "name", "name"),
+            ("any.json", '{"schema": 1, "kind": "lottery"}', "kind", "lottery"),
+            ("devices.json", "{}", "schema", "schema"),
+            ("devices.json", "[]", "", "array"),
+            ("any.json", '{"$schema": "x", "$defs": {}}', "", "JSON Schema"),
+            ("any.json", '{"schema": 1, "family": "x", "models": [], "devices": []}', "devices", "devices"),
+        ],
+    )
+    def test_a_broken_one_is_told_in_its_own_terms(
+        self, tmp_path: Path, name: str, content: str, field: str, words: str
+    ) -> None:
+        path = tmp_path / name
+        path.write_text(content)
+        (finding,) = check([path], shipped=False).findings
+        assert finding.file == str(path)
+        assert words in finding.message
+        assert finding.field.startswith(field)
+
+    def test_a_whole_folder_is_looked_through(self, folder: Path) -> None:
+        (folder / "evals").mkdir()
+        (folder / "evals/x.json").write_text('{"schema": 1, "kind": "selection"}')
+        report = check([folder], shipped=False)
+        assert {Path(finding.file).name for finding in report.findings} == {"x.json"}
+        assert {Path(file).name for file in report.files} >= {"devices.json", "quants.json", "engines.json", "x.json"}
+        assert report.models > 0
+
+
+def test_a_doubt_names_its_field(tmp_path: Path, entry: Entry, text: Text) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(text(entry(deployable=False, role="embedding")))
+    fields = [finding.field for finding in check([path], shipped=False).findings]
+    assert "deployable" in fields
+    assert "embedding_length" in fields
+    assert "sources" in fields

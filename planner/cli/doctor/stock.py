@@ -84,16 +84,16 @@ def _asked(binary: Path, cache_dir: Path) -> str:
 
 def catalog(context: Context) -> Found:
     """How much the catalog knows, and what of it could not be loaded."""
-    from planner.catalog.loader import load
+    from planner.catalog.loader import load, own_files
 
-    loaded = load(context.config.catalogs)
+    loaded = load(context.config.catalogs, own=context.config.own_catalog_dir)
     roles = Counter(model.role.value for model in loaded.models)
     facts = {
         "models": len(loaded.models),
         "by_role": dict(sorted(roles.items())),
         "deployable": sum(model.deployable for model in loaded.models),
         "devices": len(loaded.devices),
-        "own": len(context.config.catalogs),
+        "own": len(own_files(context.config.own_catalog_dir)) + len(context.config.catalogs),
         "notes": list(loaded.notes),
     }
     broken = [note for note in loaded.notes if "left out" in note]

@@ -1,0 +1,102 @@
+"""The kinds of data file there are, and how one is told from another: by what it holds, else by its name."""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from planner.catalog.evals import read_pool
+from planner.catalog.loader import DeviceFile
+from planner.catalog.quant_table import QuantTable
+from planner.catalog.reading import FileError, parse, read_bytes, read_file
+from planner.core.values import Digest
+
+
+class FileKind(StrEnum):
+    """What a file of the catalog holds."""
+
+    MODELS = "models"
+    DEVICES = "devices"
+    ENGINES = "engines"
+    QUANTS = "quants"
+    EVALS = "evals"
+
+
+class EnginePin(msgspec.Struct):
+    """What an entry of `engines.json` must hold; the room that fetches engines knows the rest."""
+
+    name: str
+    version: str
+    variant: str
+    default: bool
+    url: str
+    bytes: int | None
+    sha256: Digest
+    llama_cpp_build: int | None
+    below_minimum: bool
+    licence: str
+
+
+class EngineFile(msgspec.Struct):
+    """`catalog/engines.json`."""
+
+    schema: Literal[1]
+    as_of: str
+    minimum_llama_cpp_build: int
+    minimum_reason: str
+    minimum_source: str
+    engines: tuple[EnginePin, ...]
+
+
+DATA_FILES: dict[str, FileKind] = {
+    "devices.json": FileKind.DEVICES,
+    "engines.json": FileKind.ENGINES,
+    "quants.json": FileKind.QUANTS,
+}
+"""The files that stand beside `models/` in a data folder."""
+
+_TELLING: dict[FileKind, frozenset[str]] = {
+    FileKind.DEVICES: frozenset({"devices"}),
+    FileKind.ENGINES: frozenset({"engines", "minimum_llama_cpp_build"}),
+    FileKind.QUANTS: frozenset({"block_types", "file_types"}),
+    FileKind.EVALS: frozenset({"kind", "tasks", "base", "exclude"}),
+}
+"""Keys that no file of another kind has."""
+
+
+def kind_of(path: Path) -> FileKind:
+    """What a file holds. Raises FileError when it cannot be read as JSON at all."""
+    tree = parse(read_bytes(path), name=str(path))
+    keys = set(tree) if isinstance(tree, dict) else set()
+    if keys & {"$schema", "$defs"}:
+        raise FileError(
+            f"{path} cannot be used: it is a JSON Schema, not a file of data.",
+            hint="Check the files that the schema describes.",
+        )
+    for kind, telling in _TELLING.items():
+        if keys & telling and "family" not in keys:
+            return kind
+    if not keys & {"family", "models"}:
+        if path.name in DATA_FILES:
+            return DATA_FILES[path.name]
+        if path.parent.name == "evals":
+            return FileKind.EVALS
+    return FileKind.MODELS
+
+
+def mistakes(path: Path, kind: FileKind) -> Iterator[str]:
+    """What is wrong with a file that holds no models, beyond its form. Raises CatalogError for a wrong form."""
+    match kind:
+        case FileKind.DEVICES:
+            if not read_file(path, DeviceFile).devices:
+                yield "it holds no device"
+        case FileKind.ENGINES:
+            read_file(path, EngineFile)
+        case FileKind.QUANTS:
+            read_file(path, QuantTable)
+        case FileKind.EVALS:
+            read_pool(path)
+        case FileKind.MODELS:
+            raise AssertionError("models are checked by planner.catalog.check")
