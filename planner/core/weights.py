@@ -92,7 +92,11 @@ def _spread(arch: Architecture, variant: Variant, recipe: FileSize, tensor_bytes
     token_table = recipe.token_table_bytes
     if variant.token_embedding_bytes is not None:
         token_table = variant.token_embedding_bytes
-    inputs = min(recipe.input_bytes - recipe.token_table_bytes + token_table, tensor_bytes)
+    inputs = recipe.input_bytes - recipe.token_table_bytes + token_table
+    if arch.per_layer_embedding_length:
+        # The embeddings by layer are half the file, and it is there that vendors choose types of their own.
+        inputs += tensor_bytes - recipe.tensor_bytes
+    inputs = min(inputs, tensor_bytes)
     tied = arch.tied_embeddings
     # The norm before a tied output matrix is no unit of its own: it counts with the last layer.
     output = token_table if tied and arch.causal else 0 if tied else min(recipe.output_bytes, tensor_bytes - inputs)
