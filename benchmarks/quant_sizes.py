@@ -24,7 +24,7 @@ from planner.core.model import Architecture
 from planner.core.parameters import count_parameters
 from planner.core.quants import bits_per_weight
 from planner.core.tensors import ENCODERS
-from planner.units import GIB
+from planner.units import GIB, MIB
 
 _DATA = Path(__file__).parent / "data"
 
@@ -107,10 +107,12 @@ def rounded_rows() -> list[Row]:
     """Sizes that were printed with a few digits."""
     rows = []
     for line in _read("gguf_sizes_rounded.csv"):
-        digits = len(line["gib"].partition(".")[2])
-        # A table that drops a last zero still rounds to two digits.
-        tolerance = 0.5 * 10.0 ** -max(digits, 2)
-        rows.append(_row(line, float(line["gib"]) * GIB, tolerance * GIB))
+        number, _, unit = line["gib"].partition(" ")
+        digits = len(number.partition(".")[2])
+        # A table of GiB that drops a last zero still rounds to two digits.
+        tolerance = 0.5 * 10.0 ** -(digits if unit else max(digits, 2))
+        scale = MIB if unit == "MiB" else GIB
+        rows.append(_row(line, float(number) * scale, tolerance * scale))
     return rows
 
 

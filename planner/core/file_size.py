@@ -112,8 +112,8 @@ def header_bytes(arch: Architecture) -> int:
     return round(arch.vocab_size * _token_bytes(arch)) + 60 * tensors + 6000
 
 
-_MANY_MERGES = {128_256: 61.0, 131_072: 60.1, 201_088: 64.6}
-"""Vocabularies with two merges a token: Llama 3, Mistral's Tekken, gpt-oss."""
+_OWN_TOKEN_BYTES = {65_536: 36.0, 128_256: 61.0, 131_072: 60.1, 201_088: 64.6}
+"""Vocabularies known from whole files: LFM2's, and with two merges a token Llama 3's, Mistral's Tekken, gpt-oss's."""
 
 
 def _token_bytes(arch: Architecture) -> float:
@@ -126,4 +126,4 @@ def _token_bytes(arch: Architecture) -> float:
         return 20.6 if vocab <= 40_000 else 27.3
     if arch.causal and vocab <= 33_000:
         return 22.6
-    return 35.1 if vocab < 66_000 else _MANY_MERGES.get(vocab, 39.1)
+    return _OWN_TOKEN_BYTES.get(vocab, 35.1 if vocab < 66_000 else 39.1)
