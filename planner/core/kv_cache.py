@@ -69,6 +69,8 @@ def state_bytes(arch: Architecture) -> int:
     if arch.recurrent is None:
         return 0
     part = arch.recurrent
+    if part.state_elements is not None:
+        return _STATE_ELEMENT_BYTES * part.state_elements
     before = part.convolution_length - 1
     if part.kind == "short-conv":
         return _STATE_ELEMENT_BYTES * before * arch.embedding_length
@@ -85,14 +87,11 @@ def kv_layer_bytes(arch: Architecture, settings: Settings) -> tuple[int, ...]:
 
 
 def _layer_bytes(arch: Architecture, settings: Settings, cells: Cells, layer: int) -> int:
-    match mixer(arch, layer):
-        case Mixer.RECURRENT:
-            return state_bytes(arch) * settings.parallel
-        case Mixer.FULL if owns_cache(arch, layer):
-            return round(kv_row_bytes(arch, settings, layer) * cells.full)
-        case Mixer.SLIDING if owns_cache(arch, layer):
-            return round(kv_row_bytes(arch, settings, layer) * cells.sliding)
-    return 0
+    kind = mixer(arch, layer)
+    kept = state_bytes(arch) * settings.parallel if kind in {Mixer.RECURRENT, Mixer.BOTH} else 0
+    if kind in {Mixer.FULL, Mixer.SLIDING, Mixer.BOTH} and owns_cache(arch, layer):
+        kept += round(kv_row_bytes(arch, settings, layer) * (cells.sliding if kind is Mixer.SLIDING else cells.full))
+    return kept
 
 
 def kv_read_bytes(arch: Architecture, settings: Settings, depth: int) -> tuple[float, ...]:
@@ -106,11 +105,9 @@ def kv_read_bytes(arch: Architecture, settings: Settings, depth: int) -> tuple[f
 
 
 def _read_bytes(arch: Architecture, settings: Settings, depth: int, layer: int) -> float:
-    match mixer(arch, layer):
-        case Mixer.FULL:
-            return kv_row_bytes(arch, settings, layer) * depth
-        case Mixer.SLIDING:
-            return kv_row_bytes(arch, settings, layer) * min(depth, arch.sliding_window or depth)
-        case Mixer.RECURRENT:
-            return 2.0 * state_bytes(arch)
-    return 0.0
+    kind = mixer(arch, layer)
+    read = 2.0 * state_bytes(arch) if kind in {Mixer.RECURRENT, Mixer.BOTH} else 0.0
+    if kind in {Mixer.FULL, Mixer.SLIDING, Mixer.BOTH}:
+        seen = min(depth, arch.sliding_window or depth) if kind is Mixer.SLIDING else depth
+        read += kv_row_bytes(arch, settings, layer) * seen
+    return read

@@ -18,6 +18,8 @@ class Mixer(StrEnum):
     """Attention to the last `sliding_window` tokens."""
     RECURRENT = "r"
     """A state of fixed size: Mamba-2, gated delta net, short convolution."""
+    BOTH = "b"
+    """Attention to the whole context and a state, side by side (Falcon-H1)."""
     NONE = "n"
     """Only a feed-forward part."""
 

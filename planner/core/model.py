@@ -49,24 +49,26 @@ class Commercial(StrEnum):
     UNKNOWN = "unknown"
 
 
-Pattern = Annotated[str, msgspec.Meta(pattern="^[fsrn]+$", max_length=2**12)]
+Pattern = Annotated[str, msgspec.Meta(pattern="^[fsrbn]+$", max_length=2**12)]
 """A letter for each layer, see `Architecture`."""
 
 
 class Recurrent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A recurrent layer: what its state and its tensors follow from. Lengths are element counts.
 
-    `kind`: `mamba2` (arXiv 2405.21060), `delta-net` (gated, arXiv 2412.06464) or `short-conv` (LFM2). The convolution
-    sees `convolution_length` tokens. `state_length` values a channel are kept for `inner_length` channels, in
-    `head_count` heads; `group_count` groups share the projections to the state.
+    `kind`: `mamba2` (arXiv 2405.21060), `delta-net` (gated, arXiv 2412.06464), `short-conv` (LFM2), or `other`, of
+    which only `state_elements` is known: the numbers kept for a sequence in one layer. The convolution sees
+    `convolution_length` tokens. `state_length` values a channel are kept for `inner_length` channels, in `head_count`
+    heads; `group_count` groups share the projections to the state.
     """
 
-    kind: Literal["mamba2", "delta-net", "short-conv"]
+    kind: Literal["mamba2", "delta-net", "short-conv", "other"]
     convolution_length: Length
     inner_length: Rows = 0
     state_length: Rows = 0
     group_count: Rows = 0
     head_count: Rows = 0
+    state_elements: Size | None = None
 
 
 class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -80,12 +82,12 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     `position_embeddings` is the number of rows of a learned position table (BERT), `token_types` likewise.
 
     `layer_pattern` has a letter for each layer, or for each of a group that repeats: `f` full attention, `s`
-    sliding, `r` recurrent, `n` nothing but feed-forward; it takes the place of `full_attention_every`. With
-    `one_part_layers` a layer that mixes tokens has no feed-forward part. `sliding_…` lengths are those of sliding
-    layers where they differ; the last `shared_kv_layers` have no cache of their own. With `values_are_keys` full
-    layers take the keys for values too and have no matrix for them. `feed_forward_lengths` has one per layer where
-    they differ. `per_layer_embedding_length` is the row that every layer has of its own for each
-    token (Gemma 3n, 4).
+    sliding, `r` recurrent, `b` full attention and recurrent side by side, `n` nothing but feed-forward; it takes the
+    place of `full_attention_every`. With `one_part_layers` a layer that mixes tokens has no feed-forward part.
+    `sliding_…` lengths are those of sliding layers where they differ; the last `shared_kv_layers` have no cache of
+    their own. With `values_are_keys` full layers take the keys for values too and have no matrix for them.
+    `feed_forward_lengths` has one per layer where they differ. `per_layer_embedding_length` is the row that every
+    layer has of its own for each token (Gemma 3n, 4).
     """
 
     name: Name

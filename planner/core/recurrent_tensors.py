@@ -9,9 +9,17 @@ from planner.core.tensor import Tensor
 
 def recurrent_tensors(arch: Architecture, part: Recurrent) -> list[Tensor]:
     """What a recurrent layer holds beside its norms and its feed-forward part."""
-    if part.kind == "short-conv":
-        return _short_convolution(arch, part)
-    return _mamba(arch, part) if part.kind == "mamba2" else _delta_net(arch, part)
+    match part.kind:
+        case "short-conv":
+            return _short_convolution(arch, part)
+        case "mamba2":
+            return _mamba(arch, part)
+        case "delta-net":
+            return _delta_net(arch, part)
+        case "other":
+            # About as many as the attention in its place would have; a header's own bytes are known exactly.
+            width = arch.embedding_length
+            return [Tensor("time_mix.weight", width, 4 * width)]
 
 
 def _short_convolution(arch: Architecture, part: Recurrent) -> list[Tensor]:
@@ -34,7 +42,7 @@ def _mamba(arch: Architecture, part: Recurrent) -> list[Tensor]:
         Tensor("ssm_dt.bias", heads),
         Tensor("ssm_a", 1, heads),
         Tensor("ssm_d", 1, heads),
-        Tensor("ssm_norm.weight", inner // part.group_count, part.group_count),
+        Tensor("ssm_norm.weight", inner // max(1, part.group_count), max(1, part.group_count)),
         Tensor("ssm_out.weight", inner, arch.embedding_length),
     ]
 
@@ -54,6 +62,6 @@ def _delta_net(arch: Architecture, part: Recurrent) -> list[Tensor]:
         Tensor("ssm_dt.bias", heads),
         Tensor("ssm_a", heads),
         *gates,
-        Tensor("ssm_norm.weight", values // heads),
+        Tensor("ssm_norm.weight", values // max(1, heads)),
         Tensor("ssm_out.weight", values, width),
     ]

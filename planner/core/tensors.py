@@ -81,6 +81,8 @@ def _mixer(arch: Architecture, mixes: Mixer) -> list[Tensor]:
         return []
     if mixes is Mixer.RECURRENT and arch.recurrent is not None:
         return recurrent_tensors(arch, arch.recurrent)
+    if mixes is Mixer.BOTH and arch.recurrent is not None:
+        return [*recurrent_tensors(arch, arch.recurrent), *_attention(arch, mixes)]
     latent = arch.kv_lora_rank
     return _attention(arch, mixes) if latent is None else _latent_attention(arch, latent)
 

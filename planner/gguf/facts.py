@@ -7,8 +7,11 @@ import re
 
 import msgspec
 
+from planner.core.layers import Mixer
+from planner.core.model import Recurrent
 from planner.gguf.header import Header, LongArray, TensorInfo
 from planner.gguf.keys import Keys
+from planner.gguf.mixers import layer_kinds, recurrent_part
 from planner.gguf.sliding import IGNORED, PERIODS, sliding_layers
 from planner.gguf.tensors import (
     MAX_LAYERS,
@@ -39,7 +42,8 @@ ENCODERS = frozenset(
 BIDIRECTIONAL = ENCODERS | {"dream", "gemma-embedding", "llada", "llada-moe", "llama-embed", "rnd1"}
 """Architectures that llama.cpp runs without causal mask and KV cache whatever the file says."""
 
-_RECURRENT_KEYS = ("ssm.", "wkv.", "shortconv.", "kda.")
+_GEMMA3N_OWN_CACHES = 20
+"""llama.cpp's fixed number of layers of Gemma 3n that keep a cache."""
 _SHARD_NAME = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$", re.IGNORECASE)
 
 
@@ -57,9 +61,10 @@ class GgufFacts(msgspec.Struct, frozen=True, kw_only=True):
     `active_parameters` those that work on one token. `quant` is the recipe's name, or the type of most bytes.
     `token_embedding_bytes` is the input table; without `has_output` a decoder uses it as output matrix too (`tied`).
     `head_count` and `head_count_kv` are the largest of all layers; `head_count_kv_by_layer` is given where they
-    differ. `sliding` has one flag per layer, () without a window. `layer_bytes`, `input_bytes` and `output_bytes`
-    add up to `tensor_bytes`. `shard` is set while parts of a split model are missing. `wrong` names keys whose
-    value has the wrong type; `notes` are sentences for people.
+    differ. `sliding` has one flag per layer, () without a window; `layer_pattern` has a letter per layer where not
+    all attend to everything, `recurrent` what the state of recurrent ones follows from. `layer_bytes`, `input_bytes`
+    and `output_bytes` add up to `tensor_bytes`. `shard` is set while parts of a split model are missing. `wrong`
+    names keys whose value has the wrong type; `notes` are sentences for people.
     """
 
     file_name: str
@@ -110,7 +115,15 @@ class GgufFacts(msgspec.Struct, frozen=True, kw_only=True):
     kv_lora_rank: int | None
     rope_length: int | None
     latent_attention: bool
-    recurrent: bool
+    layer_pattern: str | None
+    one_part_layers: bool
+    recurrent: Recurrent | None
+    sliding_head_count_kv: int | None
+    sliding_key_length: int | None
+    sliding_value_length: int | None
+    shared_kv_layers: int
+    feed_forward_lengths: tuple[int, ...]
+    per_layer_embedding_length: int | None
     has_dense_projection: bool
     position_embeddings: int
     token_types: int
@@ -141,12 +154,17 @@ def facts(header: Header) -> GgufFacts:
     tied = table is not None and not has_output and arch not in ENCODERS
     quant, quant_source = _quant(header)
     expert_length = keys.number("expert_feed_forward_length")
-    recurrent_keys = tuple(f"{arch}.{part}" for part in _RECURRENT_KEYS)
-    recurrent = any(key.startswith(recurrent_keys) for key in header.metadata)
-    if recurrent:
-        notes.append("It has recurrent layers: their state is not estimated, the KV cache is an upper bound.")
-    if keys.number("attention.shared_kv_layers") or arch == "gemma3n":
-        notes.append("Some layers reuse the KV cache of others: the KV cache is an upper bound.")
+    kinds = layer_kinds(header.tensors, layers, sliding) if layers and 0 < layers <= MAX_LAYERS else None
+    recurrent = recurrent_part(keys, heads, width)
+    if kinds is not None and recurrent is None and {Mixer.RECURRENT, Mixer.BOTH} & set(kinds.pattern):
+        notes.append("It has recurrent layers whose state the header does not describe: it is not estimated.")
+    by_kind = _heads_by_kind(kv_heads, sliding)
+    if by_kind is None and len(set(kv_heads) - {0}) > 1:
+        notes.append("Its layers have different numbers of KV heads: all are counted with the most.")
+    shared = keys.number("attention.shared_kv_layers") or 0
+    if arch == "gemma3n" and layers:
+        shared = max(0, layers - _GEMMA3N_OWN_CACHES)
+    inner = keys.numbers("feed_forward_length")
     if header.byte_order == "big":
         notes.append("Big-endian: llama.cpp on this kind of machine refuses it.")
     for key, kind in keys.wrong.items():
@@ -180,7 +198,7 @@ def facts(header: Header) -> GgufFacts:
         vector_length=_vector_length(keys, tensors, width),
         feed_forward_length=keys.number("feed_forward_length"),
         head_count=heads,
-        head_count_kv=max(kv_heads) if kv_heads else heads,
+        head_count_kv=(by_kind[0] if by_kind else max(kv_heads)) if kv_heads else heads,
         head_count_kv_by_layer=kv_heads if len(set(kv_heads)) > 1 else (),
         key_length=key_mla if latent else keys.number("attention.key_length") or head_length,
         value_length=value_mla if latent else keys.number("attention.value_length") or head_length,
@@ -200,7 +218,15 @@ def facts(header: Header) -> GgufFacts:
         kv_lora_rank=keys.number("attention.kv_lora_rank"),
         rope_length=keys.number("rope.dimension_count"),
         latent_attention=latent,
+        layer_pattern=kinds.pattern if kinds else None,
+        one_part_layers=kinds.one_part if kinds else False,
         recurrent=recurrent,
+        sliding_head_count_kv=by_kind[1] if by_kind else None,
+        sliding_key_length=keys.number("attention.key_length_swa") if window else None,
+        sliding_value_length=keys.number("attention.value_length_swa") if window else None,
+        shared_kv_layers=shared,
+        feed_forward_lengths=inner if len(set(inner)) > 1 and 0 not in inner else (),
+        per_layer_embedding_length=keys.number("embedding_length_per_layer_input") or None,
         has_dense_projection="dense_2.weight" in tensors,
         position_embeddings=rows(tensors.get("position_embd.weight")),
         token_types=rows(tensors.get("token_types.weight")),
@@ -265,6 +291,15 @@ def _sliding(keys: Keys, arch: str, layers: int | None, notes: list[str]) -> tup
         notes.append("It names a sliding window, but not for which layers: all are counted as full attention.")
         return None, ()
     return (window, flags) if any(flags) else (None, ())
+
+
+def _heads_by_kind(kv_heads: tuple[int, ...], sliding: tuple[bool, ...]) -> tuple[int, int] | None:
+    """KV heads of full and of sliding layers, where each kind has one number."""
+    if not sliding or len(kv_heads) != len(sliding):
+        return None
+    full = {count for count, slides in zip(kv_heads, sliding, strict=True) if not slides}
+    narrow = {count for count, slides in zip(kv_heads, sliding, strict=True) if slides}
+    return (full.pop(), narrow.pop()) if len(full) == len(narrow) == 1 and full != narrow else None
 
 
 def _shard(header: Header, notes: list[str]) -> Shard | None:

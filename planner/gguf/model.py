@@ -11,7 +11,6 @@ from planner.core.weights import WeightTable
 from planner.errors import GgufError
 from planner.gguf.cursor import shown
 from planner.gguf.facts import GgufFacts
-from planner.gguf.sliding import full_attention_every
 from planner.gguf.tensors import MAX_LAYERS
 
 _LICENCES = {"apache-2.0": ("Apache-2.0", Commercial.YES), "mit": ("MIT", Commercial.YES)}
@@ -38,7 +37,14 @@ _OPTIONAL_LIMITS: tuple[tuple[str, str, int], ...] = (
     ("q_lora_rank", "attention.q_lora_rank", 2**20),
     ("kv_lora_rank", "attention.kv_lora_rank", 2**20),
     ("rope_length", "rope.dimension_count", 2**16),
+    ("sliding_head_count_kv", "attention.head_count_kv", 2**16),
+    ("sliding_key_length", "attention.key_length_swa", 2**16),
+    ("sliding_value_length", "attention.value_length_swa", 2**16),
+    ("per_layer_embedding_length", "embedding_length_per_layer_input", 2**20),
 )
+
+_OF_ATTENTION = frozenset({"head_count", "head_count_kv", "key_length", "value_length", "feed_forward_length"})
+"""What a network of recurrent layers alone (Mamba) may lack."""
 
 
 def architecture(facts: GgufFacts) -> Architecture:
@@ -46,6 +52,7 @@ def architecture(facts: GgufFacts) -> Architecture:
     name = facts.architecture
     if name is None:
         raise _refuse(facts, "general.architecture", "is missing")
+    attends = facts.layer_pattern is None or not set(facts.layer_pattern).isdisjoint("fsb")
     for field, key, limit in (*_LIMITS, *_OPTIONAL_LIMITS):
         value = getattr(facts, field)
         full_key = f"{shown(name)}.{key}"
@@ -53,11 +60,14 @@ def architecture(facts: GgufFacts) -> Architecture:
             continue
         if value is None and field == "feed_forward_length" and facts.expert_feed_forward_length:
             continue
+        if not value and not attends and field in _OF_ATTENTION:
+            continue
         if value is None:
             raise _refuse(facts, full_key, facts.wrong.get(f"{name}.{key}", "missing").join(("is ", "")))
         if not 1 <= value <= limit:
             raise _refuse(facts, full_key, f"is {value:,}, which cannot be (1 to {limit:,})")
-    layers, width, heads = _known(facts.layers), _known(facts.embedding_length), _known(facts.head_count)
+    # A network without attention has no heads; one of length 1 stands for none.
+    layers, width, heads = _known(facts.layers), _known(facts.embedding_length), facts.head_count or 1
     _check_consistency(facts, name, layers, width, heads)
     expert_length = facts.expert_feed_forward_length
     if facts.expert_count and expert_length is None:
@@ -66,17 +76,16 @@ def architecture(facts: GgufFacts) -> Architecture:
         name=name,
         layers=layers,
         embedding_length=width,
-        feed_forward_length=facts.feed_forward_length or _known(expert_length),
+        feed_forward_length=facts.feed_forward_length or expert_length or 1,
         head_count=heads,
-        head_count_kv=_known(facts.head_count_kv),
-        key_length=_known(facts.key_length),
-        value_length=_known(facts.value_length),
+        head_count_kv=facts.head_count_kv or 1,
+        key_length=facts.key_length or 1,
+        value_length=facts.value_length or 1,
         vocab_size=facts.token_embedding_shape[1] if len(facts.token_embedding_shape) > 1 else _known(facts.vocab),
         causal=facts.causal,
         tied_embeddings=facts.tied,
         gated_feed_forward=facts.gated_feed_forward,
         sliding_window=facts.sliding_window,
-        full_attention_every=full_attention_every(facts.sliding) if facts.sliding else None,
         expert_count=facts.expert_count,
         expert_used_count=facts.expert_used_count if facts.expert_count else None,
         expert_feed_forward_length=expert_length if facts.expert_count else None,
@@ -87,6 +96,15 @@ def architecture(facts: GgufFacts) -> Architecture:
         rope_head_length=facts.rope_length if facts.latent_attention else None,
         position_embeddings=facts.position_embeddings,
         token_types=facts.token_types,
+        layer_pattern=facts.layer_pattern,
+        one_part_layers=facts.one_part_layers,
+        sliding_head_count_kv=facts.sliding_head_count_kv,
+        sliding_key_length=facts.sliding_key_length,
+        sliding_value_length=facts.sliding_value_length,
+        shared_kv_layers=facts.shared_kv_layers,
+        feed_forward_lengths=facts.feed_forward_lengths,
+        per_layer_embedding_length=facts.per_layer_embedding_length,
+        recurrent=facts.recurrent if facts.layer_pattern else None,
     )
 
 
@@ -169,7 +187,7 @@ def _role(facts: GgufFacts) -> Role:
 def _check_consistency(facts: GgufFacts, name: str, layers: int, width: int, heads: int) -> None:
     """Numbers that contradict each other or the tensors: llama.cpp would refuse to load these too."""
     prefix = shown(name)
-    if _known(facts.head_count_kv) > heads:
+    if (facts.head_count_kv or 1) > heads:
         raise _refuse(
             facts, f"{prefix}.attention.head_count_kv", f"is {facts.head_count_kv}, more than the {heads} heads"
         )
@@ -179,6 +197,16 @@ def _check_consistency(facts: GgufFacts, name: str, layers: int, width: int, hea
     if facts.leading_dense_layers < 0 or facts.leading_dense_layers > layers:
         raise _refuse(
             facts, f"{prefix}.leading_dense_block_count", f"is {facts.leading_dense_layers} of {layers} layers"
+        )
+    if not 0 <= facts.shared_kv_layers < layers:
+        raise _refuse(
+            facts, f"{prefix}.attention.shared_kv_layers", f"is {facts.shared_kv_layers} of {layers} layers"
+        )
+    if facts.feed_forward_lengths and (
+        len(facts.feed_forward_lengths) != layers or not all(1 <= n <= 2**24 for n in facts.feed_forward_lengths)
+    ):
+        raise _refuse(
+            facts, f"{prefix}.feed_forward_length", f"does not have one plausible number for {layers} layers"
         )
     if facts.expert_count and (facts.expert_used_count or 1) > facts.expert_count:
         raise _refuse(

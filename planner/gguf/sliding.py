@@ -4,7 +4,6 @@ Periods as llama.cpp's `src/models/*.cpp` sets them when `<architecture>.attenti
 missing (read September 2026). Getting one wrong mis-sizes the KV cache of a whole family.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -60,12 +59,3 @@ def sliding_layers(architecture: str, layers: int, pattern: object) -> tuple[boo
         return (True,) * layers
     full = 0 if known is not None and known.full_first else every - 1
     return tuple(layer % every != full for layer in range(layers))
-
-
-def full_attention_every(sliding: Sequence[bool]) -> int | None:
-    """The period that gives as many full layers as there are; None when there are none.
-
-    Where no period does, the next one with more full layers: the cache is then over-estimated, never under.
-    """
-    full = len(sliding) - sum(sliding)
-    return len(sliding) // full if full else None

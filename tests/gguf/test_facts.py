@@ -14,7 +14,6 @@ from planner.errors import GgufError
 from planner.gguf.facts import GgufFacts, Shard, facts
 from planner.gguf.files import read_path
 from planner.gguf.model import architecture, model_from_facts, weight_table
-from planner.gguf.sliding import full_attention_every
 
 GgufMaker = Callable[..., Path]
 
@@ -122,16 +121,6 @@ def test_without_a_known_pattern_every_layer_is_full(make_gguf: GgufMaker, arch:
     shape = architecture(facts_of(make_gguf(arch=arch, keys={**BASE, **keys}, tensors=TABLE)))
     assert shape.sliding_window is None
     assert not any(mixer(shape, layer) is Mixer.SLIDING for layer in range(12))
-
-
-@pytest.mark.parametrize("layers", [1, 5, 12, 26, 34, 35, 62])
-def test_an_irregular_pattern_never_counts_fewer_full_layers(layers: int) -> None:
-    for full in range(layers + 1):
-        sliding = [True] * (layers - full) + [False] * full
-        every = full_attention_every(sliding)
-        counted = sum((layer + 1) % every == 0 for layer in range(layers)) if every else 0
-        assert counted >= full
-        assert (every is None) == (full == 0)
 
 
 def test_values_per_layer_use_the_largest(make_gguf: GgufMaker) -> None:

@@ -152,6 +152,7 @@ def _fact_fields(found: "GgufFacts | None", size_bytes: int) -> dict[str, object
         "value_length": found.value_length,
         "sliding_window": found.sliding_window,
         "sliding_layers": sum(found.sliding),
+        "recurrent_layers": _recurrent_layers(found),
         "expert_count": found.expert_count,
         "expert_used_count": found.expert_used_count,
         "shard": {"number": shard.number, "count": shard.count} if shard else None,
@@ -264,7 +265,13 @@ def _attention(found: "GgufFacts") -> str:
         text += _number(" of length {}", found.key_length)
     if found.sliding_window:
         text += f", window {found.sliding_window:,} on {sum(found.sliding)} of {len(found.sliding)} layers"
+    if count := _recurrent_layers(found):
+        text += f", {count} of {found.layers} layers recurrent"
     return text if found.causal else f"{text}, bidirectional (no KV cache)"
+
+
+def _recurrent_layers(found: "GgufFacts") -> int:
+    return sum((found.layer_pattern or "").count(letter) for letter in "rb")
 
 
 def _number(form: str, value: int | None) -> str:
