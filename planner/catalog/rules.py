@@ -50,6 +50,23 @@ def _architecture(arch: Architecture) -> Iterator[str]:
         yield "architecture: kv_lora_rank and rope_head_length belong together"
     if arch.full_attention_every is not None and arch.sliding_window is None:
         yield "architecture: full_attention_every without sliding_window"
+    yield from _layer_kinds(arch)
+
+
+def _layer_kinds(arch: Architecture) -> Iterator[str]:
+    pattern = arch.layer_pattern or ""
+    if pattern and arch.full_attention_every is not None:
+        yield "architecture: layer_pattern and full_attention_every say the same thing twice"
+    if len(pattern) > arch.layers:
+        yield "architecture: layer_pattern has more letters than there are layers"
+    if "s" in pattern and arch.sliding_window is None:
+        yield "architecture: layer_pattern has sliding layers, and there is no sliding_window"
+    if not set(pattern).isdisjoint("rb") and arch.recurrent is None:
+        yield "architecture: layer_pattern has recurrent layers, and recurrent does not say of what kind"
+    if arch.shared_kv_layers >= arch.layers:
+        yield "architecture: shared_kv_layers leaves no layer with a cache"
+    if arch.feed_forward_lengths and len(arch.feed_forward_lengths) != arch.layers:
+        yield "architecture: feed_forward_lengths must have one length a layer"
 
 
 def _variant(variant: Variant) -> Iterator[str]:
