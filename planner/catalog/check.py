@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from planner.catalog.answers import answer_files
 from planner.catalog.evals import Figures, all_figures, wrong_scores
 from planner.catalog.kinds import DATA_FILES, FileKind, kind_of, mistakes
 from planner.catalog.loader import Catalog, Entry, add_models, model_files, own_files, user_files
@@ -69,6 +70,7 @@ def check(
     }
     if shipped and folder is not None:
         others |= {folder / name: kind for name, kind in DATA_FILES.items()}
+        others |= dict.fromkeys(answer_files(folder), FileKind.ANSWERS)
     for file, kind in others.items():
         findings += _other_file(file, kind)
     files = (*ours, *own_files(own), *given)

@@ -56,6 +56,9 @@ class SelectionFile(
 
 EvalFile = ScoresFile | SelectionFile
 
+ANSWERS = "answers_"
+"""What the files of `planner.catalog.answers` are called by: benchmarks of generation models, no pools."""
+
 _ROUNDING = 0.005 + 1e-9
 """Scores are quoted with two decimals; an exact half may go either way."""
 
@@ -63,7 +66,7 @@ _ROUNDING = 0.005 + 1e-9
 def pool_files(folder: Path | None = None) -> dict[str, Path]:
     """Pool name → file, in a fixed order. `folder`: the data folder, found by `data_dir` when None."""
     files = {path.stem: path for path in ((folder or data_dir()) / "evals").glob("*.json")}
-    return {name: files[name] for name in sorted(files)}
+    return {name: files[name] for name in sorted(files) if not name.startswith(ANSWERS)}
 
 
 def load_pool(name: str, folder: Path | None = None) -> Pool:

@@ -7,7 +7,8 @@ from typing import Literal
 
 import msgspec
 
-from planner.catalog.evals import read_pool
+from planner.catalog.answers import read_answers
+from planner.catalog.evals import ANSWERS, read_pool
 from planner.catalog.loader import DeviceFile
 from planner.catalog.quant_table import QuantTable
 from planner.catalog.reading import FileError, parse, read_bytes, read_file
@@ -22,6 +23,7 @@ class FileKind(StrEnum):
     ENGINES = "engines"
     QUANTS = "quants"
     EVALS = "evals"
+    ANSWERS = "answers"
 
 
 class EnginePin(msgspec.Struct):
@@ -61,6 +63,7 @@ _TELLING: dict[FileKind, frozenset[str]] = {
     FileKind.DEVICES: frozenset({"devices"}),
     FileKind.ENGINES: frozenset({"engines", "minimum_llama_cpp_build"}),
     FileKind.QUANTS: frozenset({"block_types", "file_types"}),
+    FileKind.ANSWERS: frozenset({"figure", "reported"}),
     FileKind.EVALS: frozenset({"kind", "tasks", "base", "exclude"}),
 }
 """Keys that no file of another kind has."""
@@ -82,7 +85,7 @@ def kind_of(path: Path) -> FileKind:
         if path.name in DATA_FILES:
             return DATA_FILES[path.name]
         if path.parent.name == "evals":
-            return FileKind.EVALS
+            return FileKind.ANSWERS if path.name.startswith(ANSWERS) else FileKind.EVALS
     return FileKind.MODELS
 
 
@@ -98,5 +101,7 @@ def mistakes(path: Path, kind: FileKind) -> Iterator[str]:
             read_file(path, QuantTable)
         case FileKind.EVALS:
             read_pool(path)
+        case FileKind.ANSWERS:
+            read_answers(path)
         case FileKind.MODELS:
             raise AssertionError("models are checked by planner.catalog.check")

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from planner.catalog.answers import AnswersFile, answer_files, read_answers, with_answers
 from planner.catalog.location import data_dir
 from planner.catalog.quant_table import QuantTable
 from planner.catalog.reading import FileError, read_file
@@ -115,12 +116,24 @@ def load(extra: Sequence[Path] = (), *, own: Path | None = None, folder: Path | 
             " ".join([f"No model could be loaded{where}.", *notes]),
             hint="Reinstall planner, or give models of your own with --catalog PATH.",
         )
+    tables = _answers(folder, notes)
     return Catalog(
-        models=tuple(entries[key].model for key in sorted(entries)),
+        models=with_answers([entries[key].model for key in sorted(entries)], tables),
         notes=tuple(notes),
         folder=folder,
         files={key: entry.file for key, entry in entries.items()},
     )
+
+
+def _answers(folder: Path | None, notes: list[str]) -> list[AnswersFile]:
+    """The benchmarks of generation models; a broken table is left out with a note."""
+    tables: list[AnswersFile] = []
+    for path in () if folder is None else answer_files(folder):
+        try:
+            tables.append(read_answers(path))
+        except CatalogError as error:
+            notes.append(f"{error.message} Its figures are left out.")
+    return tables
 
 
 def _replacements(below: dict[str, "Entry"], mine: dict[str, "Entry"]) -> list[str]:

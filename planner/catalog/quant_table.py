@@ -1,5 +1,6 @@
 """`catalog/quants.json`: how many bits a weight takes, by block type and by whole file."""
 
+import math
 from typing import Literal
 
 import msgspec
@@ -22,14 +23,40 @@ class FileType(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A quant type of whole files, which mix block types.
 
     Bits per weight as measured on an 8 B and a 70 B model (`nominal`: derived, not measured);
-    `perplexity_increase` over F16, absolute, of Llama-3-8B.
+    `perplexity_increase` over F16, absolute, of Llama-3-8B, None where nobody published it; `imatrix`: measured with
+    an importance matrix.
     """
 
     quant: str
     bits_per_weight_8b: float | None = None
     bits_per_weight_70b: float | None = None
     perplexity_increase: float | None = None
+    imatrix: bool = False
     nominal: bool = False
+
+
+Pair = tuple[float, float]
+
+
+class SizeEffect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Perplexities of a smaller and a larger model of one family in a quant type, beside `unquantised`.
+
+    `billions` are the nominal sizes, `source` is a key of the table's sources.
+    """
+
+    quant: str
+    source: str
+    billions: Pair
+    perplexity: Pair
+    unquantised: Pair
+
+    @property
+    def exponent(self) -> float:
+        """By which power of the size the logarithm of the perplexity ratio falls."""
+        small, large = (
+            math.log(quantised / plain) for quantised, plain in zip(self.perplexity, self.unquantised, strict=True)
+        )
+        return math.log(small / large) / math.log(self.billions[1] / self.billions[0])
 
 
 class QuantTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,6 +67,7 @@ class QuantTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sources: dict[str, str]
     block_types: tuple[BlockType, ...]
     file_types: tuple[FileType, ...]
+    size_effect: tuple[SizeEffect, ...] = ()
 
     def bits_per_weight(self, quant: str) -> float | None:
         """Whole-file bits per weight at 8 B, None for a quant type that is not in the table."""

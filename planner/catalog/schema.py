@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from planner.catalog.answers import AnswersFile
 from planner.catalog.evals import EvalFile
 from planner.catalog.loader import DeviceFile, ModelFile
 from planner.catalog.quant_table import QuantTable
@@ -13,6 +14,7 @@ _FILES: dict[str, Any] = {
     "models.schema.json": ModelFile,
     "devices.schema.json": DeviceFile,
     "evals.schema.json": EvalFile,
+    "answers.schema.json": AnswersFile,
     "quants.schema.json": QuantTable,
 }
 _DESCRIPTIONS: dict[type, dict[str, Any]] = {

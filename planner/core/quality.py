@@ -1,11 +1,16 @@
-"""How good a model is at its job, as a number in 0..1 with its evidence, and what quantisation takes away."""
+"""How good a model is at its job, as a number in 0..1 with its evidence, and what quantisation takes away.
 
-import math
+Retrieval is the share of a pool that a model beats, answers are a place between the worst and the best rated model
+(`planner.core.answers`). A quant keeps a share of the score: the inverse of its perplexity ratio, and so the share
+of the probability of the right next token that is left. It is measured on text generation; for embedding models
+nobody published a table, so theirs is assumed to be the same.
+"""
 
 import msgspec
 
+from planner.core.answers import FAITHFUL, answers
 from planner.core.model import Model, Role
-from planner.core.quants import perplexity_increase
+from planner.core.quants import LossBasis, loss_basis, perplexity_increase
 
 MTR_PREFIX = "rag_mtr_percent:"
 POOLS = ("results_2026-08-20", "board_2024-07-06")
@@ -23,13 +28,25 @@ class Quality(msgspec.Struct, frozen=True):
 
 
 def quality(model: Model, quant: str) -> Quality:
-    """Quality of a model in a quant type, for its role."""
-    base = _retrieval(model) if model.role is not Role.GENERATION else _answers(model)
-    loss = perplexity_increase(quant)
+    """Quality of a model in a quant type, for its role.
+
+    `quant_loss` among the figures is the relative rise of perplexity.
+    """
+    generating = model.role is Role.GENERATION
+    base = _answers(model) if generating else _retrieval(model)
+    loss = perplexity_increase(quant, model.parameters)
+    basis = loss_basis(quant) if generating else LossBasis.ASSUMED
+    score = base.score / (1.0 + loss)
     return Quality(
-        score=max(0.0, base.score - loss),
+        score=score,
         evidence=base.evidence,
-        figures={**base.figures, "quant_loss": round(loss, 4)},
+        figures={
+            "score": round(score, 4),
+            "evidence": base.evidence,
+            **base.figures,
+            "quant_loss": round(loss, 4),
+            "quant_loss_basis": basis.value,
+        },
     )
 
 
@@ -52,28 +69,25 @@ def _retrieval(model: Model) -> Quality:
 
 
 def _answers(model: Model) -> Quality:
-    """A prior, not a measurement: answers get better with the logarithm of the size, and with the years.
-
-    Size is the geometric mean of total and active parameters (a rule of thumb for MoE); a year of progress counts
-    as 1.4 times the size. 0.5 B scores about 0.1, 8 B about 0.5, 70 B about 0.8 (all of early 2024).
-    """
-    total = model.parameters or 0
-    if not total:
-        return Quality(score=0.0, evidence="size unknown", figures={"effective_parameters": None})
-    size = math.sqrt(total * (model.active_parameters or total)) / 1e9
-    years = _year(model.release_date) - 2024.0
-    effective = size * 1.4 ** max(-2.0, years)
+    """Where the answers stand between the worst and the best rated model, by the lower end of what is known."""
+    found = answers(model)
+    if found is None:
+        return Quality(score=0.0, evidence="size unknown", figures={"grade": None})
+    faithful = next((score for score in model.scores if score.name.startswith(FAITHFUL)), None)
+    evidence = f"answers, grade {found.grade}: {found.basis} ({found.benchmark}, {found.date})"
+    if faithful is not None:
+        evidence += f"; {faithful.value:.1f} % of its summaries keep to the text (Vectara, {faithful.date})"
     return Quality(
-        score=min(1.0, max(0.0, 0.2 + 0.1 * math.log2(max(effective, 0.05)))),
-        evidence=f"a prior from size and age (as {effective:.1f} B dense of early 2024), no benchmark",
-        figures={"effective_parameters": round(effective * 1e9)},
+        score=found.score,
+        evidence=evidence,
+        figures={
+            "grade": found.grade.value,
+            "benchmark": found.benchmark,
+            "value": found.value,
+            "points": round(found.points, 1),
+            "points_low": round(found.low, 1),
+            "date": found.date,
+            "source": found.source,
+            "faithful_percent": None if faithful is None else faithful.value,
+        },
     )
-
-
-def _year(date: str | None) -> float:
-    """A date as a decimal year; unknown counts as early 2024."""
-    try:
-        year, month = (int(part) for part in (date or "").split("-")[:2])
-    except ValueError:
-        return 2024.0
-    return year + (month - 1) / 12
