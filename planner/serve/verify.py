@@ -4,17 +4,24 @@
 answers too. So vectors are compared, prompts are seen to matter, an answer is generated, and speed is measured.
 """
 
-import json
 import math
 import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
 
-import httpx2
 import msgspec
 
 from planner.core.model import Role
+from planner.serve.client import (
+    CONNECTION_ERRORS,
+    GatewayClient,
+    RefusedError,
+    as_object,
+    connection_failure,
+    objects,
+    printable,
+    rate_in,
+)
 
 _CLOSE = ("The cat is sleeping on the warm sofa.", "A kitten naps on a cosy couch.")
 _FAR = "Corporate income tax returns are due at the end of the fiscal year."
@@ -56,10 +63,6 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.checks) and all(check.ok for check in self.checks)
 
 
-class _FailedError(Exception):
-    """A check's answer is no; the text says why."""
-
-
 def verify(
     gateway_url: str,
     api_key: str,
@@ -72,30 +75,23 @@ def verify(
 
     Takes at most about `deadline_s`. Never raises for what the deployment does; a failing check says what happened.
     """
-    base = gateway_url.rstrip("/").removesuffix("/v1")
-    with httpx2.Client(trust_env=False, follow_redirects=False) as http:
-        return _Verifier(http, base, api_key, deadline=clock() + deadline_s, clock=clock).run(roles)
+    with GatewayClient(gateway_url, api_key, deadline_s=deadline_s, clock=clock) as gateway:
+        return _Verifier(gateway, clock).run(roles)
 
 
 class _Verifier:
     """One run: asks, and collects checks and speeds."""
 
-    def __init__(
-        self, http: httpx2.Client, base_url: str, api_key: str, *, deadline: float, clock: Callable[[], float]
-    ) -> None:
-        self._http = http
-        self._base_url = base_url
-        self._key = api_key
-        self._deadline = deadline
+    def __init__(self, gateway: GatewayClient, clock: Callable[[], float]) -> None:
+        self._gateway = gateway
         self._clock = clock
         self._checks: list[Check] = []
-        self._cards: dict[str, dict[str, Any]] = {}
         self._tg: float | None = None
         self._pp: float | None = None
         self._embed: float | None = None
 
     def run(self, roles: Collection[Role]) -> VerifyReport:
-        self._check("gateway", self._gateway)
+        self._check("gateway", self._answers)
         self._check("key-required", self._key_required)
         if self._checks[0].ok and Role.EMBEDDING in roles:
             self._check("embedding-vector", self._vector)
@@ -117,75 +113,70 @@ class _Verifier:
         """Record what `ask` returns as a success, and its failure as one."""
         try:
             self._checks.append(Check(name, ok=True, detail=ask()))
-        except _FailedError as error:
+        except RefusedError as error:
             self._checks.append(Check(name, ok=False, detail=str(error)))
-        except httpx2.TimeoutException:
-            self._checks.append(Check(name, ok=False, detail="no answer in time"))
-        except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL) as error:
-            self._checks.append(Check(name, ok=False, detail=f"the connection failed ({type(error).__name__})"))
+        except CONNECTION_ERRORS as error:
+            self._checks.append(Check(name, ok=False, detail=connection_failure(error)))
 
-    # --- the checks ---
-
-    def _gateway(self) -> str:
-        cards = _objects(self._json("GET", "/v1/models").get("data"))
-        self._cards = {card["role"]: card for card in cards if isinstance(card.get("role"), str)}
-        return f"answers, with {len(self._cards)} model{'' if len(self._cards) == 1 else 's'}"
+    def _answers(self) -> str:
+        count = self._gateway.meet()
+        return f"answers, with {count} model{'' if count == 1 else 's'}"
 
     def _key_required(self) -> str:
-        status = self._http.get(f"{self._base_url}/v1/models", timeout=self._remaining_s()).status_code
+        status = self._gateway.status_without_key("/v1/models")
         if status != 401:
-            raise _FailedError(f"a request without a key got status {status} instead of 401")
+            raise RefusedError(f"a request without a key got status {status} instead of 401")
         return "requests without the key are refused"
 
     def _vector(self) -> str:
-        (vector,) = self._vectors([_CLOSE[0]])
-        expected = self._card(Role.EMBEDDING).get("embedding_length")
+        (vector,) = self._gateway.vectors([_CLOSE[0]])
+        expected = self._gateway.card(Role.EMBEDDING).get("embedding_length")
         if expected is not None and len(vector) != expected:
-            raise _FailedError(f"vectors have {len(vector)} values instead of {expected}")
+            raise RefusedError(f"vectors have {len(vector)} values instead of {expected}")
         norm = math.hypot(*vector)
         if not abs(norm - 1) <= _NORM_TOLERANCE:
-            raise _FailedError(f"vectors have norm {norm:.3f} instead of 1")
+            raise RefusedError(f"vectors have norm {norm:.3f} instead of 1")
         return f"{len(vector)} values, norm {norm:.3f}"
 
     def _meaning(self) -> str:
-        one, other, far = self._vectors([*_CLOSE, _FAR])
+        one, other, far = self._gateway.vectors([*_CLOSE, _FAR])
         near, distant = _cosine(one, other), _cosine(one, far)
         if not near > distant:
-            raise _FailedError(
+            raise RefusedError(
                 f"two texts about cats ({near:.2f}) are no closer than cats and tax law ({distant:.2f}); "
                 "pooling or prompts are probably wrong for this model"
             )
         return f"two texts about cats: cosine {near:.2f}; cats and tax law: {distant:.2f}"
 
     def _prompts(self) -> str:
-        types = [str(name) for name in self._card(Role.EMBEDDING).get("input_types") or ()]
+        types = [str(name) for name in self._gateway.card(Role.EMBEDDING).get("input_types") or ()]
         if not types:
             return "this model has no prompts"
-        (plain,) = self._vectors([_CLOSE[0]])
+        (plain,) = self._gateway.vectors([_CLOSE[0]])
         for name in types:
-            (prompted,) = self._vectors([_CLOSE[0]], input_type=name)
+            (prompted,) = self._gateway.vectors([_CLOSE[0]], input_type=name)
             if _cosine(plain, prompted) > 1 - 1e-6:
-                raise _FailedError(f"the {name} prompt makes no difference to the vector")
+                raise RefusedError(f"the {name} prompt makes no difference to the vector")
         return f"{' and '.join(types)} prompt{'s' if len(types) > 1 else ''} applied"
 
     def _embedding_speed(self) -> str:
-        limit = self._card(Role.EMBEDDING).get("context_length")
-        wanted = min(_SPEED_TOKENS, limit * 3 // 4) if isinstance(limit, int) else _SPEED_TOKENS
+        limit = self._gateway.context(Role.EMBEDDING)
+        wanted = min(_SPEED_TOKENS, limit * 3 // 4) if limit is not None else _SPEED_TOKENS
         text = _SENTENCE * max(1, wanted // _TOKENS_PER_SENTENCE)
         texts = [f"{number}. {text}" for number in range(1, _SPEED_TEXTS + 1)]
         started = self._clock()
-        usage = _as_object(self._embed_request(texts).get("usage"))
+        usage = as_object(self._gateway.embed(texts).get("usage"))
         seconds = self._clock() - started
         tokens = usage.get("prompt_tokens")
         if not isinstance(tokens, int) or tokens <= 0:
-            raise _FailedError("the answer does not say how many tokens it took")
+            raise RefusedError("the answer does not say how many tokens it took")
         self._embed = tokens / max(seconds, 1e-9)
         return f"{tokens} tokens in {seconds:.2f} s: {self._embed:.0f} tok/s"
 
     def _answer(self) -> str:
         """A streamed answer to a prompt long enough to time; random text keeps it out of the engine's cache."""
-        context = self._card(Role.GENERATION).get("context_length")
-        room = context // 2 if isinstance(context, int) else _PROMPT_TOKENS
+        context = self._gateway.context(Role.GENERATION)
+        room = context // 2 if context is not None else _PROMPT_TOKENS
         background = _SENTENCE * max(1, min(room, _PROMPT_TOKENS) // _TOKENS_PER_SENTENCE)
         question = f"Note {secrets.token_hex(8)}: {background}Tell the story of this river in your own words."
         body = {
@@ -197,126 +188,37 @@ class _Verifier:
         }
         words: list[str] = []
         tokens = 0
-        for event in self._events("/v1/chat/completions", body):
-            for choice in _objects(event.get("choices")):
-                delta = _as_object(choice.get("delta"))
+        for event in self._gateway.events("/v1/chat/completions", body):
+            for choice in objects(event.get("choices")):
+                delta = as_object(choice.get("delta"))
                 words += [
                     delta[name] for name in ("reasoning_content", "content") if isinstance(delta.get(name), str)
                 ]
             self._take_timings(event.get("timings"))
-            reported = _as_object(event.get("usage")).get("completion_tokens")
+            reported = as_object(event.get("usage")).get("completion_tokens")
             tokens = reported if isinstance(reported, int) else tokens
         answer = " ".join("".join(words).split())
         if not answer:
-            raise _FailedError("the answer is empty")
+            raise RefusedError("the answer is empty")
         speed = f" at {self._tg:.1f} tok/s" if self._tg is not None else ""
-        return f"streamed {tokens or 'some'} tokens{speed}: “{_printable(answer)[:100]}”"
+        return f"streamed {tokens or 'some'} tokens{speed}: “{printable(answer)[:100]}”"
 
     def _take_timings(self, timings: object) -> None:
         """Speeds as the engine timed them. A prompt that was cached, or is very short, says nothing about pp."""
-        if not isinstance(timings, dict):
-            return
-        tg, pp, prompt_tokens = (
-            timings.get(name) for name in ("predicted_per_second", "prompt_per_second", "prompt_n")
-        )
-        if isinstance(tg, int | float) and math.isfinite(tg) and tg > 0 and timings.get("predicted_n", 2) > 1:
-            self._tg = float(tg)
-        enough = isinstance(prompt_tokens, int) and prompt_tokens >= _LEAST_PROMPT_TOKENS
-        if isinstance(pp, int | float) and math.isfinite(pp) and pp > 0 and enough:
-            self._pp = float(pp)
+        self._tg = rate_in(timings, "predicted_per_second", "predicted_n", least=2) or self._tg
+        self._pp = rate_in(timings, "prompt_per_second", "prompt_n", least=_LEAST_PROMPT_TOKENS) or self._pp
 
     def _rerank(self) -> str:
         body = {"query": _CLOSE[0], "documents": [_FAR, _CLOSE[1]]}
-        results = _objects(self._json("POST", "/v1/rerank", body).get("results"))
+        results = objects(self._gateway.json("POST", "/v1/rerank", body).get("results"))
         if not results or results[0].get("index") != 1:
-            raise _FailedError("a text about tax law was ranked above one about cats, for a query about cats")
+            raise RefusedError("a text about tax law was ranked above one about cats, for a query about cats")
         return "a text about cats is ranked above one about tax law"
-
-    # --- talking to the gateway ---
-
-    def _card(self, role: Role) -> dict[str, Any]:
-        return self._cards.get(role.value, {})
-
-    def _vectors(self, texts: Sequence[str], **options: str) -> list[list[float]]:
-        vectors = [item.get("embedding") for item in _objects(self._embed_request(texts, **options).get("data"))]
-        good = [v for v in vectors if isinstance(v, list) and v and all(isinstance(x, int | float) for x in v)]
-        if len(good) != len(texts):
-            raise _FailedError(f"{len(good)} usable vectors came back for {len(texts)} texts")
-        return good
-
-    def _embed_request(self, texts: Sequence[str], **options: str) -> dict[str, Any]:
-        body = {"input": list(texts), "encoding_format": "float", **options}
-        return self._json("POST", "/v1/embeddings", body)
-
-    def _json(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        response = self._http.request(
-            method, self._base_url + path, json=body, headers=self._headers(), timeout=self._remaining_s()
-        )
-        answer = _object(response.content)
-        if response.status_code != 200:
-            raise _FailedError(_said(response.status_code, answer))
-        return answer
-
-    def _events(self, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
-        """All events of a stream, which must end with `[DONE]`."""
-        events: list[dict[str, Any]] = []
-        with self._http.stream(
-            "POST", self._base_url + path, json=body, headers=self._headers(), timeout=self._remaining_s()
-        ) as response:
-            if response.status_code != 200:
-                response.read()
-                raise _FailedError(_said(response.status_code, _object(response.content)))
-            for line in response.iter_lines():
-                self._remaining_s()
-                data = line.removeprefix("data:").strip()
-                if data == "[DONE]":
-                    return events
-                if data and line.startswith("data:"):
-                    events.append(_object(data.encode()))
-                    if "error" in events[-1]:
-                        raise _FailedError(_said(200, events[-1]))
-        raise _FailedError("the streamed answer stopped before its end")
-
-    def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._key}"}
-
-    def _remaining_s(self) -> float:
-        """Seconds left of the whole run. Raises when there are none."""
-        remaining = self._deadline - self._clock()
-        if remaining <= 0:
-            raise _FailedError("the time for verification is over")
-        return remaining
-
-
-def _object(raw: bytes) -> dict[str, Any]:
-    """A JSON object; anything else counts as an empty one."""
-    try:
-        return _as_object(json.loads(raw))
-    except (ValueError, RecursionError):
-        return {}
-
-
-def _as_object(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(value: object) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _said(status: int, answer: dict[str, Any]) -> str:
-    message = _as_object(answer.get("error")).get("message")
-    return _printable(message)[:300] if isinstance(message, str) else f"status {status}"
-
-
-def _printable(text: str) -> str:
-    """Without control characters: models and engines write what they like, and this reaches a terminal."""
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _cosine(a: Sequence[float], b: Sequence[float]) -> float:
     if len(a) != len(b):
-        raise _FailedError(f"vectors of one model have different lengths ({len(a)}, {len(b)})")
+        raise RefusedError(f"vectors of one model have different lengths ({len(a)}, {len(b)})")
     product = sum(x * y for x, y in zip(a, b, strict=True))
     norms = math.hypot(*a) * math.hypot(*b)
     return product / norms if norms else 0.0
