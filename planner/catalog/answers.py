@@ -6,13 +6,14 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from planner.catalog.evals import ANSWERS as PREFIX
 from planner.catalog.reading import read_file
 from planner.catalog.rules import is_date
 from planner.core.answers import family_scores
 from planner.core.model import Model, Name, Role, Score, Size
 from planner.errors import CatalogError
 
+PREFIX = "answers_"
+"""What the names of these files begin with, so that nobody takes them for pools of embedding models."""
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Figure = Annotated[float, msgspec.Meta(ge=-10_000, le=10_000)]
 

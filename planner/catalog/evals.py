@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from planner.catalog.answers import PREFIX
 from planner.catalog.location import data_dir
 from planner.catalog.reading import read_file
 from planner.catalog.rules import is_date
@@ -56,9 +57,6 @@ class SelectionFile(
 
 EvalFile = ScoresFile | SelectionFile
 
-ANSWERS = "answers_"
-"""What the files of `planner.catalog.answers` are called by: benchmarks of generation models, no pools."""
-
 _ROUNDING = 0.005 + 1e-9
 """Scores are quoted with two decimals; an exact half may go either way."""
 
@@ -66,7 +64,7 @@ _ROUNDING = 0.005 + 1e-9
 def pool_files(folder: Path | None = None) -> dict[str, Path]:
     """Pool name → file, in a fixed order. `folder`: the data folder, found by `data_dir` when None."""
     files = {path.stem: path for path in ((folder or data_dir()) / "evals").glob("*.json")}
-    return {name: files[name] for name in sorted(files) if not name.startswith(ANSWERS)}
+    return {name: files[name] for name in sorted(files) if not name.startswith(PREFIX)}
 
 
 def load_pool(name: str, folder: Path | None = None) -> Pool:

@@ -7,8 +7,8 @@ from typing import Literal
 
 import msgspec
 
-from planner.catalog.answers import read_answers
-from planner.catalog.evals import ANSWERS, read_pool
+from planner.catalog.answers import PREFIX, read_answers
+from planner.catalog.evals import read_pool
 from planner.catalog.loader import DeviceFile
 from planner.catalog.quant_table import QuantTable
 from planner.catalog.reading import FileError, parse, read_bytes, read_file
@@ -85,7 +85,7 @@ def kind_of(path: Path) -> FileKind:
         if path.name in DATA_FILES:
             return DATA_FILES[path.name]
         if path.parent.name == "evals":
-            return FileKind.ANSWERS if path.name.startswith(ANSWERS) else FileKind.EVALS
+            return FileKind.ANSWERS if path.name.startswith(PREFIX) else FileKind.EVALS
     return FileKind.MODELS
 
 
