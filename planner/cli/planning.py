@@ -15,6 +15,7 @@ from planner.core.pair import Pin, recommend
 from planner.core.placement import machine_of
 from planner.core.readings import at_capacity, steady
 from planner.core.recommendation import Recommendation
+from planner.core.variants import is_fetchable
 from planner.core.workload import Workload
 from planner.errors import CatalogError, NoResultError, UsageError
 
@@ -69,6 +70,13 @@ def pins_for(session: Session, references: Sequence[str], *, starter: bool = Fal
             raise UsageError(
                 f"{pin.model.id} cannot be run here: {pin.model.deploy_note.rstrip('.')}.",
                 hint="planner models lists what can be run.",
+                reference="not-deployable",
+            )
+        variants = (pin.variant,) if pin.variant else pin.model.variants
+        if not any(is_fetchable(pin.model, variant) for variant in variants):
+            raise UsageError(
+                f"No file of {pin.model.id} is known that could be fetched, nor a repository of such files.",
+                hint="Convert it yourself, then: planner catalog add FILE.gguf. Others: planner models.",
                 reference="not-deployable",
             )
     return pins

@@ -40,13 +40,18 @@ class Session:
 
     @functools.cached_property
     def catalog(self) -> "Catalog":
-        """The shipped catalog and the user's additions; what could not be loaded is said on stderr."""
+        """The shipped catalog, the user's additions, and what fetches found out about files of both.
+
+        What could not be loaded is said on stderr.
+        """
         from planner.catalog.loader import load
+        from planner.core.file_pins import pinned_models
+        from planner.fetch.pins import read_pins
 
         catalog = load(self.config.catalogs, own=self.config.own_catalog_dir)
         for text in catalog.notes:
             self.note(text)
-        return catalog
+        return replace(catalog, models=pinned_models(catalog.models, read_pins(self.config.models_dir)))
 
     @property
     def simulated(self) -> bool:

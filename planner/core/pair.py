@@ -18,6 +18,7 @@ from planner.core.quality import quality
 from planner.core.reasons import reasons_of, warnings_of
 from planner.core.recommendation import BudgetUse, Choice, MemoryPlan, Recommendation
 from planner.core.score import Terms, combine, context_term, generation_speed_term, indexing_speed_term, weighted
+from planner.core.variants import is_fetchable
 from planner.core.workload import Settings, Workload
 from planner.errors import NoResultError
 from planner.units import format_gib
@@ -125,7 +126,7 @@ def _candidates(
     for pin in chosen:
         variants = (pin.variant,) if pin.variant else pin.model.variants
         for variant in variants:
-            if not variant.artifacts:
+            if not is_fetchable(pin.model, variant):
                 continue
             try:
                 table = weights_of(pin.model, variant)

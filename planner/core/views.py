@@ -48,6 +48,7 @@ def model_view(model: Model) -> dict[str, object]:
         "artifacts": [
             artifact_view(variant, artifact) for variant in model.variants for artifact in variant.artifacts
         ],
+        "gguf_repos": list(model.gguf_repos),
         "release_date": model.release_date,
         "languages": list(model.languages),
         "pooling": None if model.pooling is None else model.pooling.value,
@@ -113,6 +114,7 @@ def choice_view(choice: Choice | None) -> dict[str, object] | None:
         "model": choice.model.id,
         "variant": choice.variant.quant,
         "artifacts": [artifact_view(choice.variant, artifact) for artifact in choice.variant.artifacts],
+        "gguf_repos": list(choice.model.gguf_repos),
         "context": settings.context // settings.parallel,
         "settings": {
             "parallel": settings.parallel,

@@ -1,28 +1,35 @@
 """From a variant in the catalog to checked files on this machine: the first source that works."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from planner.config import Config
+from planner.core.file_pins import FilePin, Pins, needs_pin, pinned_variant
 from planner.core.model import Artifact, Model, Variant
 from planner.core.values import Digest, RepoPath
+from planner.core.variants import is_fetchable
 from planner.errors import (
     AccessError,
     BadDataError,
     IntegrityError,
     NoSpaceError,
     OfflineError,
+    PlannerError,
     RemoteError,
     UsageError,
 )
-from planner.fetch import convert, hub, package
+from planner.fetch import brought, convert, hub, package
 from planner.fetch.disk import disk_errors, hash_file, require_space
 from planner.fetch.download import Downloader, Patience, Remote
 from planner.fetch.lock import locked
+from planner.fetch.pins import read_pins, write_pin
 from planner.fetch.progress import Part, Phase, Progress, Silent
+from planner.fetch.resolve import found_in_repos
 from planner.fetch.store import (
     Entry,
     Expected,
@@ -50,6 +57,7 @@ class _Job:
     config: Config
     progress: Progress
     patience: Patience
+    pins: Pins
 
 
 @dataclass(frozen=True)
@@ -85,14 +93,17 @@ def store_file(model: Model, variant: Variant, artifact: Artifact) -> RepoPath |
 
 def find_variant(store: Store, model: Model, variant: Variant) -> FetchedModel | None:
     """The variant if the store has all of it, from whichever of its sources; None otherwise. No network."""
+    pins = read_pins(store.root)
+    variant = pinned_variant(model, variant, pins)
     for artifact in variant.artifacts:
         if artifact.source == "file":
-            continue
-        names = shard_names(artifact) or (store_file(model, variant, artifact) or None,)
-        files = [store.find(artifact, name) for name in names]
-        whole = [file for file in files if file is not None]
-        if len(whole) == len(files):
-            return FetchedModel(path=whole[0].path, files=tuple(whole))
+            found = _find_file(store, artifact, _brought(model, variant, artifact, pins))
+        else:
+            names = shard_names(artifact) or (store_file(model, variant, artifact) or None,)
+            found = tuple(store.find(artifact, name) for name in names)
+        whole = tuple(file for file in found or () if file is not None)
+        if found and len(whole) == len(found):
+            return FetchedModel(path=whole[0].path, files=whole)
     return None
 
 
@@ -107,21 +118,30 @@ def fetch_variant(
 ) -> FetchedModel:
     """All files of a variant, checked, in the store; what is there already is not transferred again.
 
-    Its artifacts are tried in order. A source that cannot be reached or refuses gives way to the next, with a
-    note; one that serves wrong bytes does not: IntegrityError says so. Raises also OfflineError, AccessError,
+    Its artifacts are tried in order; without one the model's repositories are listed for it. A source that cannot be
+    reached or refuses gives way to the next, with a note; one that serves wrong bytes does not: IntegrityError says
+    so. What the catalog does not say about a file is pinned for the next time. Raises also OfflineError, AccessError,
     NoSpaceError, RemoteError (exit 5), BadDataError (a path that leaves the store, exit 4) and UsageError.
     """
-    job = _Job(model, variant, store, config, progress or Silent(), patience or Patience())
-    if not variant.artifacts:
+    pins = read_pins(store.root)
+    variant = pinned_variant(model, variant, pins)
+    job = _Job(model, variant, store, config, progress or Silent(), patience or Patience(), pins)
+    if not is_fetchable(model, variant):
         raise UsageError(
-            f"{model.id}:{variant.quant} has no file that could be fetched.",
-            hint=f"See what there is: planner fetch {model.id} --list",
+            f"{model.id}:{variant.quant} cannot be fetched: neither a file nor a repository of it is known.",
+            hint=f"See what there is: planner fetch {model.id} --list. A GGUF of your own: planner catalog add FILE.",
             reference="not-deployable",
         )
     there = find_variant(store, model, variant)
     if there is not None:
         return there
-    for artifact in variant.artifacts[:-1]:
+    sources: Iterator[Artifact] = iter(variant.artifacts)
+    if not variant.artifacts:
+        sources = found_in_repos(model, variant, config=config, progress=job.progress)
+    failed: PlannerError | None = None
+    for artifact in sources:
+        if failed is not None:
+            job.progress.note(f"{failed.message} Trying the next source.")
         try:
             return _fetch(job, artifact)
         except (OfflineError, IntegrityError, NoSpaceError):
@@ -129,8 +149,11 @@ def fetch_variant(
         except (RemoteError, UsageError) as error:
             if error.reference == "store-not-writable":
                 raise  # another source would meet the same disk
-            job.progress.note(f"{error.message} Trying the next source.")
-    return _fetch(job, variant.artifacts[-1])
+            if not variant.artifacts and not isinstance(error, AccessError):
+                raise  # the file was found: the same command goes on with it, another repository would start anew
+            failed = error
+    assert failed is not None, "without a source there was an error of its own"
+    raise failed
 
 
 def _fetch(job: _Job, artifact: Artifact) -> FetchedModel:
@@ -174,6 +197,11 @@ def _from_hub(job: _Job, artifact: Artifact) -> tuple[FetchedFile, ...]:
     require_online(job.config, f"Downloading {artifact.repo}/{artifact.file}")
     snapshot = hub.describe(artifact.repo, artifact.revision, names, config=job.config, progress=job.progress)
     wanted = _pinned(artifact, snapshot, names)
+    unpinned = not job.variant.artifacts or needs_pin(artifact)
+    if unpinned:
+        # Before the download, so that an interrupted one goes on with the very same file.
+        artifact = _described(artifact, snapshot, names, wanted)
+        write_pin(job.store.root, FilePin(model=job.model.id, quant=job.variant.quant, artifact=artifact))
     total = sum(expected.bytes or 0 for expected in wanted)
     have = sum(_size(place.final) or _size(place.partial) for place in places)
     with disk_errors(job.store.root):
@@ -187,7 +215,27 @@ def _from_hub(job: _Job, artifact: Artifact) -> tuple[FetchedFile, ...]:
             downloader = Downloader(session, progress=part, disk=job.store.disk, patience=job.patience)
             one = _HubFile(snapshot, name, place, expected)
             files.append(_hub_file(job.store, downloader, one, part))
+    if unpinned and artifact.sha256 is None and len(files) == 1:
+        artifact = msgspec.structs.replace(artifact, bytes=files[0].bytes, sha256=files[0].sha256)
+        write_pin(job.store.root, FilePin(model=job.model.id, quant=job.variant.quant, artifact=artifact))
     return tuple(files)
+
+
+def _described(
+    artifact: Artifact, snapshot: hub.Snapshot, names: tuple[RepoPath, ...], wanted: list[Expected]
+) -> Artifact:
+    """The artifact with its gaps filled by what the Hub says now."""
+    hashes = tuple(expected.sha256 for expected in wanted if expected.sha256 is not None)
+    sizes = [expected.bytes for expected in wanted if expected.bytes is not None]
+    is_split = len(names) > 1
+    return msgspec.structs.replace(
+        artifact,
+        revision=artifact.revision or snapshot.commit,
+        bytes=artifact.bytes or (sum(sizes) if len(sizes) == len(names) else None),
+        sha256=artifact.sha256 if is_split else wanted[0].sha256,
+        shards=names if is_split else (),
+        shard_sha256=artifact.shard_sha256 or (hashes if is_split and len(hashes) == len(names) else ()),
+    )
 
 
 def _hub_file(store: Store, downloader: Downloader, one: _HubFile, progress: Progress) -> FetchedFile:
@@ -224,7 +272,9 @@ def _pinned(artifact: Artifact, snapshot: hub.Snapshot, names: tuple[RepoPath, .
     total = None if any(e.bytes is None for e in wanted) else sum(e.bytes or 0 for e in wanted)
     if artifact.bytes is not None and total is not None and total != artifact.bytes:
         raise _contradiction(where, "size", f"{artifact.bytes:,} bytes", f"{total:,}")
-    if len(names) > 1 or artifact.sha256 is None:
+    if len(names) > 1:
+        return [_part_pinned(where, part, wanted[i]) for i, part in enumerate(_part_hashes(artifact, len(names)))]
+    if artifact.sha256 is None:
         return wanted
     says = wanted[0].sha256
     if says is not None and says != artifact.sha256:
@@ -232,11 +282,24 @@ def _pinned(artifact: Artifact, snapshot: hub.Snapshot, names: tuple[RepoPath, .
     return [Expected(bytes=artifact.bytes or wanted[0].bytes, sha256=artifact.sha256)]
 
 
+def _part_hashes(artifact: Artifact, count: int) -> tuple[Digest | None, ...]:
+    return artifact.shard_sha256 if len(artifact.shard_sha256) == count else (None,) * count
+
+
+def _part_pinned(where: str, promised: Digest | None, offered: Expected) -> Expected:
+    if promised is None:
+        return offered
+    if offered.sha256 not in (None, promised):
+        raise _contradiction(where, "sha256", promised, str(offered.sha256))
+    return Expected(bytes=offered.bytes, sha256=promised)
+
+
 def _contradiction(where: str, what: str, pinned: str, got: str) -> IntegrityError:
     return IntegrityError(
         f"The Hub offers another {where} than the catalog pins: {what} {pinned} promised, {got} offered. "
         "Nothing was downloaded.",
-        hint="The publisher replaced the file, or something between you and the Hub did. Update the catalog.",
+        hint="The publisher replaced the file, or something between you and the Hub did. `planner catalog update` "
+        "shows what is there now.",
     )
 
 
@@ -315,27 +378,30 @@ def _converted(job: _Job, artifact: Artifact, wheel: package.Wheel, weights: Pat
     return target
 
 
+def _brought(model: Model, variant: Variant, artifact: Artifact, pins: Pins) -> FilePin | None:
+    """Where this machine has a file that the user brought."""
+    pin = pins.get((model.id.casefold(), variant.quant.casefold()))
+    return pin if pin is not None and (pin.artifact.source, pin.artifact.file) == ("file", artifact.file) else None
+
+
+def _find_file(store: Store, artifact: Artifact, pin: FilePin | None) -> tuple[FetchedFile | None, ...] | None:
+    if pin is None or pin.location is None:
+        return None
+    if brought.is_address(pin.location):
+        return (brought.find_from_web(store, artifact, pin),)
+    return brought.find_local(store, artifact, brought.local_paths(artifact, (artifact.file,), pin))
+
+
 def _from_file(job: _Job, artifact: Artifact) -> tuple[FetchedFile, ...]:
-    """A file the user has: used where it lies, checked against what the entry promises."""
-    files = []
-    for name in shard_names(artifact) or (artifact.file,):
-        path = Path(name).absolute()
-        try:
-            digest, size = hash_file(path, job.progress), path.stat().st_size
-        except OSError as error:
-            raise AccessError(
-                f"{path} cannot be read: {error.strerror}.",
-                hint="Paths of “file” artifacts are relative to the folder the command is run in.",
-                reference="not-found",
-            ) from error
-        promised: Digest | None = artifact.sha256 if name == artifact.file and not artifact.shards else None
-        if (promised or digest) != digest or (promised and artifact.bytes not in (None, size)):
-            raise BadDataError(
-                f"{path} is not the file the catalog describes: sha256 {promised} promised, {digest} found.",
-                reference="wrong-file",
-            )
-        files.append(FetchedFile(path, size, digest, "file", verified=promised is not None))
-    return tuple(files)
+    """A file the user brought: used where it lies, or fetched from its address."""
+    pin = _brought(job.model, job.variant, artifact, job.pins)
+    if pin is not None and pin.location is not None and brought.is_address(pin.location):
+        file = brought.fetch_from_web(
+            job.store, artifact, pin, config=job.config, progress=job.progress, patience=job.patience
+        )
+        return (file,)
+    paths = brought.local_paths(artifact, shard_names(artifact) or (artifact.file,), pin)
+    return brought.use_local(job.store, artifact, paths, job.progress)
 
 
 def _size(path: Path) -> int:

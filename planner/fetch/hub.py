@@ -3,9 +3,10 @@
 Metadata and tokens go through huggingface_hub; the bytes are fetched by `planner.fetch.download`.
 """
 
+import contextlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -44,13 +45,14 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Files of a repository at one commit, and how to get them."""
+    """Files of a repository at one commit, and how to get them. `tags` are what its page says (`license:mit`)."""
 
     endpoint: str
     repo: RepoId
     commit: str
     files: Mapping[RepoPath, Expected]
     token: str | None = field(default=None, repr=False)
+    tags: tuple[str, ...] = ()
 
     def url(self, file: RepoPath) -> str:
         """Where the bytes of `file` are, at this very commit."""
@@ -91,6 +93,21 @@ def describe(
     Raises OfflineError before anything else, UsageError for an endpoint in the clear, AccessError (log in /
     accept the licence / does not exist) and RemoteError.
     """
+    return _ask(repo, revision, files, config=config, progress=progress)
+
+
+def list_files(repo: RepoId, revision: str | None = None, *, config: Config, progress: Progress) -> Snapshot:
+    """Everything that `repo` holds at `revision`, in one request; names that are not safe are left out.
+
+    Sizes and hashes are what the listing says: None where a mirror lists names only. Raises like `describe`.
+    """
+    return _ask(repo, revision, None, config=config, progress=progress)
+
+
+def _ask(
+    repo: RepoId, revision: str | None, files: Sequence[RepoPath] | None, *, config: Config, progress: Progress
+) -> Snapshot:
+    """`describe` for some files, `list_files` for None: with a deadline, tries and pauses."""
     require_online(config, f"Looking up {repo} on the Hub")
     endpoint = check_endpoint(config.hf_endpoint)
 
@@ -135,7 +152,7 @@ def _library(endpoint: str) -> "types.ModuleType":
     return huggingface_hub
 
 
-def _describe(endpoint: str, repo: RepoId, revision: str | None, files: Sequence[RepoPath]) -> Snapshot:
+def _describe(endpoint: str, repo: RepoId, revision: str | None, files: Sequence[RepoPath] | None) -> Snapshot:
     library = _library(endpoint)
     token: str | None = None if library.constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else library.get_token()
     api = library.HfApi(endpoint=endpoint, token=token or False, library_name="planner", library_version=__version__)
@@ -148,7 +165,13 @@ def _describe(endpoint: str, repo: RepoId, revision: str | None, files: Sequence
 
 
 def _from_listing(
-    api: Any, endpoint: str, repo: RepoId, revision: str | None, *, files: Sequence[RepoPath], token: str | None
+    api: Any,
+    endpoint: str,
+    repo: RepoId,
+    revision: str | None,
+    *,
+    files: Sequence[RepoPath] | None,
+    token: str | None,
 ) -> Snapshot:
     info = api.model_info(repo, revision=revision, files_metadata=True, timeout=_REQUEST_S)
     commit = info.sha
@@ -156,7 +179,11 @@ def _from_listing(
         raise ValueError("the answer names no commit")
     listed = {sibling.rfilename: sibling for sibling in info.siblings or ()}
     found: dict[RepoPath, Expected] = {}
-    snapshot = Snapshot(endpoint=endpoint, repo=repo, commit=commit, files=found, token=token)
+    tags = tuple(tag for tag in info.tags or () if isinstance(tag, str))
+    snapshot = Snapshot(endpoint=endpoint, repo=repo, commit=commit, files=found, token=token, tags=tags)
+    if files is None:
+        found |= {name: _expected(listed[name]) for name in _safe(listed)}
+        return snapshot
     for file in files:
         if file not in listed:
             raise _no_file(endpoint, repo, commit, file, listed)
@@ -165,6 +192,14 @@ def _from_listing(
             # A mirror that lists names only: ask for the file itself.
             found[file] = _from_head(api, snapshot, file)
     return snapshot
+
+
+def _safe(names: Iterable[object]) -> list[RepoPath]:
+    safe = []
+    for name in names:
+        with contextlib.suppress(ValueError):
+            safe.append(RepoPath(str(name)))
+    return safe
 
 
 def _expected(sibling: Any) -> Expected:
@@ -270,7 +305,7 @@ def access_error(
         }.get(code, "There is no public repository" if status != 403 else "The Hub has disabled")
         return AccessError(
             f"{what} {repo} at {endpoint}.",
-            hint="Publishers rename and remove files; choose another quant, or update the catalog.",
+            hint="Publishers rename and remove files: `planner catalog update` sees what there is now.",
             reference="not-found",
         )
     return None
@@ -285,6 +320,6 @@ def _no_file(endpoint: str, repo: RepoId, commit: str, file: RepoPath, listed: M
         hint = f"It holds: {', '.join(others)}." if others else "It holds no GGUF file at all."
     return AccessError(
         f"{repo} at {endpoint} has no file {file} (commit {commit[:12]}).",
-        hint=f"{hint} Publishers rename files; update the catalog.",
+        hint=f"{hint} Publishers rename files: `planner catalog update` sees what there is now.",
         reference="not-found",
     )

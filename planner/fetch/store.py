@@ -2,12 +2,15 @@
 
     models/<owner>--<name>/<file>              a file of a Hub repository
     models/packages/<name>--<version>/<file>   a file out of a Python package
+    models/web/<host>--<hash>/<file>           a file from another address
     models/.planner/…/<file>.json|.partial|…   what the store notes about it, under the same relative path
 
 A repository's name cannot contain `--`, so two sources never share a folder, and bookkeeping has a tree of its
 own, so no file of a repository can pass for it. Every path is resolved and must still lie in the store.
 """
 
+import hashlib
+import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +29,7 @@ from planner.fetch.progress import Progress, Silent
 Source = Literal["hub", "package", "file"]
 _BOOKS = ".planner"
 _PACKAGE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
+_PART = re.compile(r"-\d{5}-of-(?!00001)\d{5}\.gguf$")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!_]{0,63}")
 
 
@@ -160,7 +164,7 @@ class Store:
         """
         place = self.place(artifact, file)
         entry = read_entry(place.entry)
-        if entry is None or not _answers(entry, artifact, whole_file=file is None or file == artifact.file):
+        if entry is None or not _answers(entry, artifact, file or artifact.file):
             return None
         return self.check(place, entry)
 
@@ -227,6 +231,31 @@ class Store:
         """Hash the whole file and compare: the slow, certain check."""
         with disk_errors(file.path):
             return hash_file(file.path, progress or Silent()) == file.sha256
+
+    def known_hash(self, path: Path) -> Digest | None:
+        """The sha256 of a file outside the store, if it was hashed before and has not been touched since."""
+        entry = read_entry(self._outside(path))
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        same = entry is not None and (entry.bytes, entry.mtime_ns) == (status.st_size, status.st_mtime_ns)
+        return entry.sha256 if entry is not None and same else None
+
+    def remember_hash(self, path: Path, sha256: Digest) -> None:
+        """Note the sha256 of a file outside the store, so that it need not be hashed every time."""
+        with disk_errors(self.root):
+            status = path.stat()
+            entry = make_entry(
+                size_bytes=status.st_size, sha256=sha256, verified=False, source="file", origin=str(path.absolute())
+            )
+            body = msgspec.json.encode(replace_entry(entry, mtime_ns=status.st_mtime_ns), enc_hook=encode_value)
+            write_atomically(self._outside(path), body, self.disk)
+
+    def _outside(self, path: Path) -> Path:
+        # Not .json: what is noted here does not lie in the store.
+        name = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()
+        return self.root / _BOOKS / "outside" / f"{name}.note"
 
     def files(self) -> tuple[FetchedFile, ...]:
         """Every finished file, by path."""
@@ -299,16 +328,17 @@ def _agree(entry: Entry, expected: Expected) -> bool:
     return expected.sha256 is None or entry.sha256 == expected.sha256
 
 
-def _answers(entry: Entry, artifact: Artifact, *, whole_file: bool) -> bool:
-    """Whether a noted file is the artifact. Without a promised hash, the revision it was fetched at counts."""
+def _answers(entry: Entry, artifact: Artifact, file: RepoPath) -> bool:
+    """Whether a noted file is the artifact's. Without a promised hash, the revision it was fetched at counts."""
     if entry.source != artifact.source:
         return False
     if artifact.convert is not None:
         made = entry.recipe is not None and entry.recipe.startswith(f"{RECIPE} ")
         return made and artifact.sha256 in (None, entry.source_sha256)
-    if not whole_file:
+    if file != artifact.file or _PART.search(file):
         # A part of a split model: size and hash of the artifact describe all parts together.
-        return artifact.revision in (None, entry.revision)
+        parts = dict(zip(artifact.shards, artifact.shard_sha256, strict=False))
+        return entry.sha256 == parts[file] if file in parts else artifact.revision in (None, entry.revision)
     if artifact.sha256 is not None or artifact.bytes is not None:
         return _agree(entry, Expected(artifact.bytes, artifact.sha256))
     return artifact.revision in (None, entry.revision)

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 from planner.catalog.loader import load
 from planner.config import load_config
+from planner.core.file_pins import pinned_models
 from planner.core.hardware import Hardware
 from planner.core.model import Model
 from planner.core.pair import recommend
 from planner.core.readings import steady
 from planner.core.recommendation import Recommendation
 from planner.core.workload import Workload
+from planner.fetch.pins import read_pins
 from planner.probe.host import probe
 from planner.serve.deployments import list_deployments
 from planner.serve.state import DeploymentRecord
@@ -35,7 +37,8 @@ def look_around() -> Situation:
     config = load_config()
     catalog = load(config.catalogs, own=config.own_catalog_dir)
     hardware = probe(catalog.devices, state_dir=config.state_dir)
-    return Situation(hardware, catalog.models, (*hardware.notes, *catalog.notes))
+    models = pinned_models(catalog.models, read_pins(config.models_dir))
+    return Situation(hardware, models, (*hardware.notes, *catalog.notes))
 
 
 def plan_pairs(situation: Situation) -> tuple[Recommendation, ...]:

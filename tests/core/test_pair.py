@@ -3,6 +3,7 @@
 import itertools
 import random
 
+import msgspec
 import pytest
 
 from planner.core.estimate import Verdict
@@ -13,6 +14,7 @@ from planner.core.pair import COMFORT_MARGIN, CONTEXTS, EMBED_CONTEXT, Pin, need
 from planner.core.placement import Machine, machine_of
 from planner.core.quality import quality
 from planner.core.score import Terms, combine, context_term, generation_speed_term, indexing_speed_term
+from planner.core.values import RepoId
 from planner.core.workload import Settings, Workload
 from planner.errors import NoResultError
 from planner.units import GIB
@@ -200,3 +202,27 @@ def test_the_command_runs_what_was_recommended() -> None:
     assert f"{plan.generation.model.id}:{plan.generation.variant.quant}" in plan.command
     assert str(plan.generation.settings.context) in plan.command
     assert plan.reasons
+
+
+def bare(model: Model, *repos: str) -> Model:
+    """The model without a file that is named, in the given repositories."""
+    variants = tuple(msgspec.structs.replace(variant, artifacts=()) for variant in model.variants)
+    return msgspec.structs.replace(model, variants=variants, gguf_repos=tuple(RepoId(repo) for repo in repos))
+
+
+def test_a_model_without_a_named_file_is_recommended_if_its_repository_is_known() -> None:
+    hardware = machine(gpu(0, 8))
+    named = recommend([EMBED_SMALL, BIG], hardware, Workload())
+    found = recommend([EMBED_SMALL, bare(BIG, "acme/big-GGUF")], hardware, Workload())
+    assert [plan.score for plan in found] == [plan.score for plan in named]
+    assert found[0].generation is not None
+    assert found[0].generation.variant.artifacts == ()
+
+
+def test_a_model_of_which_neither_file_nor_repository_is_known_is_never_recommended() -> None:
+    hardware = machine(gpu(0, 8))
+    plans = recommend([EMBED_SMALL, bare(EMBED_LARGE), TINY, bare(BIG)], hardware, Workload())
+    names = {choice.model.id for plan in plans for choice in plan.choices}
+    assert names == {EMBED_SMALL.id, TINY.id}
+    with pytest.raises(NoResultError):
+        recommend([EMBED_SMALL, bare(BIG)], hardware, Workload())
