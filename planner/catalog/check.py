@@ -12,6 +12,7 @@ from planner.catalog.loader import Catalog, Entry, add_models, model_files, own_
 from planner.catalog.location import data_dir
 from planner.catalog.quant_table import QuantTable
 from planner.catalog.rules import doubts
+from planner.catalog.upkeep import gaps, shared_names
 from planner.core.model import Model
 from planner.errors import CatalogError
 
@@ -63,7 +64,11 @@ def check(
     for group in (ours, own_files(own), mine):
         entries: dict[str, Entry] = {}
         for file in group:
-            findings += _model_file(file, entries, quants, pools)
+            findings += _model_file(file, entries, quants, pools, shipped=group is ours)
+        shared = shared_names(entry.model for entry in entries.values())
+        findings += [
+            Finding(str(entries[model.id.casefold()].file), model.id, text, "aliases") for model, text in shared
+        ]
         count += len(entries)
     others: dict[Path, FileKind] = {
         file: kind for file, kind in given.items() if kind is not None and kind is not FileKind.MODELS
@@ -103,16 +108,16 @@ def _files(path: Path) -> list[Path]:
 
 
 def _model_file(
-    file: Path, entries: dict[str, Entry], quants: QuantTable | None, pools: dict[str, Figures]
+    file: Path, entries: dict[str, Entry], quants: QuantTable | None, pools: dict[str, Figures], *, shipped: bool
 ) -> list[Finding]:
-    """What is wrong with a file of models, which are added to `entries`."""
+    """What is wrong with a file of models, which are added to `entries`; ours have more to hold."""
     try:
         content = add_models(entries, file)
     except CatalogError as error:
         return [_broken(file, error)]
     findings: list[Finding] = []
     for model in content.models:
-        texts = [*doubts(model, quants), *wrong_scores(model, pools)]
+        texts = [*doubts(model, quants), *wrong_scores(model, pools), *(gaps(model) if shipped else ())]
         if model.family != content.family:
             texts.append(f"family: “{model.family}” in the file of “{content.family}”")
         findings += [Finding(str(file), model.id, text, _field_of(text)) for text in texts]

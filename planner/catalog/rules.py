@@ -5,7 +5,9 @@ Contradictions make an entry unusable: the loader refuses the file. Doubts are f
 """
 
 import datetime as dt
-from collections.abc import Iterator
+import functools
+import re
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -16,25 +18,37 @@ from planner.core.quants import is_standard
 from planner.core.weights import ROUNDING_BYTES, predicted_file_bytes
 from planner.units import format_gib
 
+MUST_BE_SOURCED = ("parameters", "context_length", "licence")
+_NO_NAME = re.compile(r"[\s:]")
+
 
 def contradictions(model: Model) -> Iterator[str]:
     """What cannot be true of the entry, one sentence each."""
-    if any(char.isspace() or char == ":" for char in model.id):
+    if _NO_NAME.search(model.id):
         yield "id: white space and “:” are not allowed, they end a model's name on the command line"
     if model.parameters and model.active_parameters and model.active_parameters > model.parameters:
         yield "active_parameters: more than parameters"
-    for name in ("release_date", *(f"scores[{index}].date" for index in range(len(model.scores)))):
-        text = model.release_date if name == "release_date" else model.scores[int(name[7:-6])].date
-        if text is not None and not is_date(text):
-            yield f"{name}: “{text}” is not a date of the form YYYY-MM-DD"
+    yield from _bad_dates(model)
     quants = [variant.quant.casefold() for variant in model.variants]
-    for quant in sorted({quant for quant in quants if quants.count(quant) > 1}):
-        yield f"variants: {quant.upper()} is there twice"
+    if len(set(quants)) < len(quants):
+        yield from (f"variants: {quant.upper()} is there twice" for quant in sorted(_twice(quants)))
     if model.architecture is not None:
         yield from _architecture(model.architecture)
     for variant in model.variants:
         for problem in _variant(variant):
             yield f"variants[{variant.quant}]: {problem}"
+
+
+def _twice(texts: Sequence[str]) -> set[str]:
+    return {text for text in texts if texts.count(text) > 1}
+
+
+def _bad_dates(model: Model) -> Iterator[str]:
+    dates = [("release_date", model.release_date)]
+    dates += [(f"scores[{index}].date", score.date) for index, score in enumerate(model.scores)]
+    for name, text in dates:
+        if text is not None and not is_date(text):
+            yield f"{name}: “{text}” is not a date of the form YYYY-MM-DD"
 
 
 def _architecture(arch: Architecture) -> Iterator[str]:
@@ -87,6 +101,7 @@ def _artifact(artifact: Artifact) -> Iterator[str]:
         yield "shard_sha256 must have one entry for each of shards"
 
 
+@functools.lru_cache(maxsize=1024)
 def is_date(text: str) -> bool:
     """Whether the text is a day as YYYY-MM-DD."""
     try:
@@ -107,7 +122,7 @@ def doubts(model: Model, quants: QuantTable | None) -> Iterator[str]:
         yield "an embedding model without embedding_length"
     if model.role is Role.EMBEDDING and model.deployable and model.pooling is None:
         yield "an embedding model without pooling: the engine would fall back to none"
-    missing = [field for field in ("parameters", "context_length", "licence") if field not in model.sources]
+    missing = [field for field in MUST_BE_SOURCED if getattr(model, field) is not None and field not in model.sources]
     if missing:
         yield f"sources: nothing is said about {', '.join(missing)}"
     if model.architecture is not None and model.parameters is not None and not model.notes:
