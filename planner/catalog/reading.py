@@ -61,7 +61,8 @@ def read_bytes(path: Path) -> bytes:
         if status.st_size > MAX_FILE_BYTES:
             _refuse_size(str(path))
         with path.open("rb") as stream:
-            return stream.read(MAX_FILE_BYTES + 1)
+            # No more than it had a moment ago: the buffer is allocated at once, and the limit is 16 MiB.
+            return stream.read(status.st_size + 1)
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise FileError(f"{path} cannot be read: {reason}.", hint="Check the path and its permissions.") from error
