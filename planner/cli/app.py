@@ -16,6 +16,8 @@ COMMANDS: dict[str, str] = {
     "recommend": "planner.cli.commands.recommend:recommend",
     "estimate": "planner.cli.commands.estimate:estimate",
     "models": "planner.cli.commands.models:models",
+    "show": "planner.cli.commands.show:show",
+    "compare": "planner.cli.commands.compare:compare",
     "rank": "planner.cli.commands.rank:rank",
     "inspect": "planner.cli.commands.inspect:inspect",
     "fetch": "planner.cli.commands.fetch:fetch",

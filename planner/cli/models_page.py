@@ -92,11 +92,14 @@ def _speed(shown: Shown) -> Cell:
 
 
 def range_cell(rate: Rate | None) -> Cell:
-    """`53 to 92`, or shorter `53-92`: tokens per second."""
+    """`5840 to 37700`, or shorter `5.8k-38k`: tokens per second."""
     if rate is None:
         return UNKNOWN
-    low, high = format_rate(rate.low), format_rate(rate.high)
-    return f"{low} to {high}", f"{low}-{high}"
+    return f"{format_rate(rate.low)} to {format_rate(rate.high)}", f"{_rate_short(rate.low)}-{_rate_short(rate.high)}"
+
+
+def _rate_short(tokens_per_s: float) -> str:
+    return format_rate(tokens_per_s) if tokens_per_s < 1000 else f"{format_rate(tokens_per_s / 1000)}k"
 
 
 def _of_fit(text: Callable[[Fitted], Cell]) -> Callable[[Shown], Cell]:

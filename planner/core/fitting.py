@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import msgspec
 
 from planner.core.estimate import Estimate, Rate, Verdict
-from planner.core.estimator import default_context, estimate, settings_for
+from planner.core.estimator import default_context, estimate, settings_for, weights_of
 from planner.core.file_size import file_size
 from planner.core.hardware import Hardware
+from planner.core.memory import ProcessMemory
 from planner.core.model import Model, Role, Variant
-from planner.core.placement import machine_of
+from planner.core.placement import machine_of, place
 from planner.core.quality import quality
 from planner.core.weights import predicted_file_bytes
 from planner.core.workload import Workload
@@ -91,6 +92,12 @@ def quant_loss(model: Model, quant: str) -> float | None:
     return float(loss) if isinstance(loss, int | float) else None
 
 
+def quant_loss_basis(model: Model, quant: str) -> str | None:
+    """How that is known: `measured`, `interpolated` or `assumed`; None where it is not said."""
+    basis = quality(model, quant).figures.get("quant_loss_basis")
+    return basis if isinstance(basis, str) else None
+
+
 def best_fit(model: Model, fits: Sequence[Fit]) -> Fit | None:
     """The quant to take on a machine, None if none runs.
 
@@ -118,10 +125,17 @@ def best_fit(model: Model, fits: Sequence[Fit]) -> Fit | None:
 
 def usable_context(model: Model, variant: Variant, hardware: Hardware) -> int | None:
     """The longest context with which the quant fits whole, in tokens, at most the trained one; None if none does."""
+    try:
+        table = weights_of(model, variant)
+    except NoResultError:
+        return None
+    arch = model.architecture
+    assert arch is not None, "weights_of refuses a model without one"
+    machine = machine_of(hardware, live=False)
 
     def fits(context: int) -> bool:
-        fit = fit_on(model, variant, hardware, context)
-        return fit is not None and fit.verdict is Verdict.FITS
+        process = ProcessMemory(arch, table, settings_for(model, Workload(), context))
+        return place(process, machine)[0].verdict is Verdict.FITS
 
     if fits(model.context_length):
         return model.context_length

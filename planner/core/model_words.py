@@ -1,9 +1,11 @@
 """What a model is, in sentences made of its catalog entry and of nothing else."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 
 from planner.core.languages import MULTILINGUAL, language_names
+from planner.core.layers import Mixer, mixer
 from planner.core.model import Architecture, Commercial, Model, Pooling, Role
 from planner.units import format_count
 
@@ -49,7 +51,7 @@ def summary(model: Model) -> str:
             does = f"says how well a document answers a query; both together may have {model.context_length:,} tokens"
         case Role.GENERATION:
             does = f"writes answers within a context of {model.context_length:,} tokens"
-    text = f"{article} {noun}{size}: {does}."
+    text = f"{article} {noun}{size}. It {does}."
     if model.builds_on:
         text += f" Built on {_listing(model.builds_on)}."
     return text
@@ -72,11 +74,14 @@ def architecture_words(arch: Architecture) -> tuple[str, ...]:
         f"({arch.name}, {'decoder' if arch.causal else 'encoder'})",
         _attention(arch),
     ]
-    if arch.sliding_window:
-        which = "all layers"
-        if arch.full_attention_every:
-            which = f"{arch.full_attention_every - 1} of {arch.full_attention_every} layers"
-        found.append(f"sliding window of {arch.sliding_window:,} tokens in {which}")
+    kinds = Counter(mixer(arch, layer) for layer in range(arch.layers))
+    if arch.sliding_window and kinds[Mixer.SLIDING]:
+        found.append(f"sliding window of {arch.sliding_window:,} tokens in {_share(kinds[Mixer.SLIDING], arch)}")
+    if kinds[Mixer.RECURRENT]:
+        kind = "" if arch.recurrent is None else f" ({arch.recurrent.kind})"
+        found.append(
+            f"a recurrent state of fixed size in place of attention{kind} in {_share(kinds[Mixer.RECURRENT], arch)}"
+        )
     if arch.expert_count:
         experts = f"mixture of {arch.expert_count} experts, {arch.expert_used_count or '?'} per token"
         if arch.expert_shared_feed_forward_length:
@@ -92,16 +97,20 @@ def architecture_words(arch: Architecture) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _share(count: int, arch: Architecture) -> str:
+    return "all layers" if count == arch.layers else f"{count} of {arch.layers} layers"
+
+
 def _attention(arch: Architecture) -> str:
     heads, shared = arch.head_count, arch.head_count_kv
     if arch.kv_lora_rank:
         cached = arch.kv_lora_rank + (arch.rope_head_length or 64)
         return f"multi-head latent attention (MLA): {heads} heads, {cached} cached numbers per token and layer"
     if shared == heads:
-        return f"multi-head attention: {heads} heads, each with its own keys and values"
+        return f"multi-head attention: {heads} heads, each with keys and values of its own"
     if shared == 1:
-        return f"multi-query attention: {heads} heads share one of keys and values"
-    return f"grouped-query attention (GQA): {heads} heads share {shared} of keys and values"
+        return f"multi-query attention: {heads} heads share one key/value head"
+    return f"grouped-query attention (GQA): {heads} heads share {shared} key/value heads"
 
 
 def pooling_words(model: Model) -> str:
@@ -115,7 +124,7 @@ def pooling_words(model: Model) -> str:
 def prompt_words(model: Model) -> tuple[str, ...]:
     """The prompts as they are spelled, quoted, line breaks as in JSON."""
     named = (("query", model.prompts.query), ("document", model.prompts.document))
-    return tuple(f"{name}: {quoted(text)}" for name, text in named if text)
+    return tuple(f"before a {name}: {quoted(text)}" for name, text in named if text)
 
 
 def quoted(text: str) -> str:

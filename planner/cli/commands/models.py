@@ -16,6 +16,7 @@ from planner.core.fitting import best_fit, fit_on, shown_context, shown_variants
 from planner.core.hardware import Hardware
 from planner.core.model import Model, Role
 from planner.core.model_list import SORT_KEYS, Query, ordered
+from planner.core.variants import is_fetchable
 from planner.core.views import hardware_view
 from planner.core.wishes import Wishes
 from planner.errors import NoResultError, UsageError
@@ -169,7 +170,10 @@ def _fitted(model: Model, hardware: Hardware, context: int | None) -> Fitted | N
     """The best quant of a model on the machine; None where none runs, or the model cannot be run at all."""
     if not model.deployable:
         return None
-    fits = [fit_on(model, variant, hardware, shown_context(model, context)) for variant in shown_variants(model)]
+    tokens = shown_context(model, context)
+    fits = [
+        fit_on(model, variant, hardware, tokens) for variant in shown_variants(model) if is_fetchable(model, variant)
+    ]
     best = best_fit(model, [fit for fit in fits if fit is not None])
     if best is None or best.verdict is Verdict.NO_FIT:
         return None

@@ -1,0 +1,98 @@
+"""`planner show`: a model's page."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from planner.cli.columns import terminal_width
+from planner.cli.machine import asked_machine
+from planner.cli.output import write_json, write_lines
+from planner.cli.session import Session, common_options, hardware_options
+from planner.core.model import Model
+from planner.errors import PlannerError
+
+if TYPE_CHECKING:
+    from planner.core.ranking import Ranking
+
+
+@click.command(short_help="A model's page: quants, devices, scores, licence, alternatives.")
+@click.argument("model", metavar="MODEL[:QUANT]")
+@click.option(
+    "--context",
+    type=click.IntRange(1, 2**24),
+    metavar="TOKENS",
+    help="Context to estimate for; default: 8192 at most.",
+)
+@click.option(
+    "--here/--no-here",
+    default=None,
+    help="How it runs on this machine; without --json that is shown unless --no-here says otherwise.",
+)
+@hardware_options
+@common_options
+def show(session: Session, *, model: str, context: int | None, here: bool | None) -> None:
+    r"""Show what a model is, what it needs, where it runs how well, and what else there is.
+
+    Memory and speed are those of the whole devices, whatever else uses them. The machine described by --gpu, --vram
+    and the others is shown in place of this one.
+
+    \b
+    Examples:
+      planner show bge-m3
+      planner show Qwen3-8B:Q4_K_M --gpu "RTX 3060 12 GB" --context 16384
+      planner show Linq-Embed-Mistral --json
+    """
+    from planner.core.model_page import model_page
+
+    found, variant = session.catalog.parse_model_ref(model)
+    wanted = session.simulated or (not session.as_json if here is None else here)
+    if context is not None and context > found.context_length:
+        session.note(f"{found.name} was trained on {found.context_length:,} tokens: shown with those.")
+    page = model_page(
+        found,
+        models=session.catalog.models,
+        specs=session.catalog.devices,
+        rankings=rankings_of(session, [found]),
+        variant=variant,
+        context=context,
+        machine=asked_machine(session) if wanted and found.architecture is not None else None,
+        name=short_name(session, found),
+    )
+    if session.as_json:
+        from planner.cli.show_document import document
+
+        write_json(document(page))
+    else:
+        from planner.cli.show_page import page as lines
+
+        write_lines(lines(page, described=session.simulated, width=terminal_width()))
+
+
+def rankings_of(session: Session, models: list[Model]) -> dict[str, "Ranking"]:
+    """The pools that the models quote and those that are trusted most; one that is broken is said and left out."""
+    from planner.catalog.evals import load_pool, pool_files
+    from planner.core.model import Role
+    from planner.core.quality import POOLS
+    from planner.core.ranking import rank_pool
+    from planner.core.standing import pools_of
+
+    embedders = [model for model in models if model.role is Role.EMBEDDING]
+    wanted = dict.fromkeys(POOLS if embedders else ())
+    wanted.update(dict.fromkeys(pool for model in embedders for pool in pools_of(model)))
+    folder = session.catalog.folder
+    known = pool_files(folder) if folder is not None else {}
+    found: dict[str, Ranking] = {}
+    for name in wanted:
+        if name not in known:
+            continue
+        try:
+            found[name] = rank_pool(load_pool(name, folder))
+        except PlannerError as error:
+            session.note(f"{error.message} It is left out.")
+    return found
+
+
+def short_name(session: Session, model: Model) -> str:
+    """The name without owner where it is this model's alone, else the id."""
+    same = [other for other in session.catalog.models if other.name.casefold() == model.name.casefold()]
+    return model.name if len(same) == 1 else model.id
