@@ -37,15 +37,18 @@ class Cells(msgspec.Struct, frozen=True):
 def kv_cells(arch: Architecture, settings: Settings) -> Cells:
     """Cells that llama.cpp allocates: every sequence gets its share of the context, rounded up to 256.
 
-    Sliding-window layers hold `window + ubatch` cells rounded up to 256, if that is less (llama.cpp b11434).
+    Sliding-window layers hold `window + ubatch` cells rounded up to 256, if that is less (llama.cpp b11434). A
+    unified cache is one pool for all slots; its sliding layers hold a window for each of them.
     """
-    per_sequence = ceil_to(-(-settings.context // settings.parallel), 256)
+    pools = 1 if settings.kv_unified else settings.parallel
+    per_sequence = ceil_to(-(-settings.context // pools), 256)
     sliding = per_sequence
     if arch.sliding_window:
-        sliding = min(per_sequence, ceil_to(arch.sliding_window + micro_batch(settings), 256))
+        window = arch.sliding_window * (settings.parallel // pools)
+        sliding = min(per_sequence, ceil_to(window + micro_batch(settings), 256))
     return Cells(
-        full=per_sequence * settings.parallel,
-        sliding=sliding * settings.parallel,
+        full=per_sequence * pools,
+        sliding=sliding * pools,
         per_sequence=per_sequence,
         sliding_per_sequence=sliding,
     )

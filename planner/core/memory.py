@@ -6,11 +6,18 @@ overhead repeat on every device used. How each formula was checked: docs/estimat
 
 import msgspec
 
+from planner.core.compute_buffer import (
+    compute_buffer_bytes,
+    host_compute_bytes,
+    output_buffer_bytes,
+    pipeline_bytes,
+    shared_host_compute_bytes,
+)
 from planner.core.estimate import HOST, DeviceMemory, Memory
 from planner.core.hardware import Backend
-from planner.core.kv_cache import kv_cells, kv_layer_bytes, micro_batch
-from planner.core.layers import widest_feed_forward
+from planner.core.kv_cache import kv_layer_bytes, micro_batch
 from planner.core.model import Architecture
+from planner.core.tensors import layer_tensors
 from planner.core.weights import WeightTable
 from planner.core.workload import Settings
 from planner.units import MIB
@@ -30,54 +37,18 @@ PROCESS_OVERHEAD_BYTES = 80 * MIB
 beside the buffers on the embedded engine, `benchmarks/starter_memory.py`; pages still untouched come on top)."""
 
 
-def output_rows(settings: Settings) -> int:
-    """Rows of logits reserved: one per slot for chat, every token of the micro-batch in embedding mode."""
-    return micro_batch(settings) if settings.embedding else min(settings.parallel, micro_batch(settings))
-
-
-def compute_buffer_bytes(arch: Architecture, settings: Settings) -> int:
-    """The compute buffer of a device that runs layers: worst-case prompt batch, 4-byte activations.
-
-    Decoder with flash attention: u·(4·(max(3·n_ff, n_vocab·R/u) + 5·n_embd) + 2·C), a second mask for sliding
-    layers; without it the score matrix 4·u·C·heads and a 4-byte mask rule. Encoder: u·(4·(n_ff + 5·n_embd) + 2·u).
-    """
-    u = micro_batch(settings)
-    width = arch.embedding_length
-    if not arch.causal:
-        return u * (4 * (arch.feed_forward_length + 5 * width) + 2 * u)
-    cells = kv_cells(arch, settings)
-    wide = widest_feed_forward(arch)
-    if arch.expert_count and arch.expert_feed_forward_length:
-        wide = max(
-            wide if arch.leading_dense_layers else 0, arch.expert_feed_forward_length * (arch.expert_used_count or 1)
-        )
-    if settings.flash_attention:
-        rows = arch.vocab_size * output_rows(settings) // u
-        mask = 2 * u * (cells.per_sequence + (cells.sliding_per_sequence if arch.sliding_window else 0))
-        return u * 4 * (max(3 * wide, rows) + 5 * width) + mask
-    heads = 3 * arch.head_count * arch.key_length + 2 * arch.head_count_kv * arch.key_length
-    attention = 4 * u * (cells.per_sequence * (arch.head_count + 1) + 3 * width + heads)
-    logits = 4 * output_rows(settings) * arch.vocab_size
-    return max(attention, logits + 4 * u * 5 * width)
-
-
-def host_compute_bytes(arch: Architecture, settings: Settings) -> int:
-    """Host side of a process whose layers are on GPUs: input rows and the attention mask."""
-    u = micro_batch(settings)
-    mask = (2 if settings.flash_attention else 4) * u * (kv_cells(arch, settings).per_sequence if arch.causal else u)
-    return u * 4 * arch.embedding_length + mask
-
-
-def output_buffer_bytes(arch: Architecture, settings: Settings) -> int:
-    """Logits (or vectors) handed to the caller: one row per slot."""
-    row = arch.vocab_size if arch.causal and not settings.embedding else arch.embedding_length
-    return 4 * row * settings.parallel
+OFFLOAD_TOKENS = 32
+"""From this micro-batch on llama.cpp sends weights of the host to a GPU for the work of a prompt."""
 
 
 class Layout(msgspec.Struct, frozen=True):
-    """Units (layers and the output layer) per GPU, in device order; the rest stays on the host."""
+    """Units (layers and the output layer) per GPU, in device order; the rest stays on the host.
+
+    The experts of the first `cpu_moe` layers are on the host too (llama.cpp's `--n-cpu-moe`).
+    """
 
     units: tuple[int, ...]
+    cpu_moe: int = 0
 
     @property
     def gpu_units(self) -> int:
@@ -95,52 +66,79 @@ class Pool(msgspec.Struct, frozen=True):
 
 
 class ProcessMemory:
-    """The memory of one process for any layout. Sums are prepared once, so that a layout costs O(devices)."""
+    """The memory of one process for any layout. Sums are prepared once, so that a layout costs O(devices).
 
-    def __init__(self, arch: Architecture, table: WeightTable, settings: Settings) -> None:
+    `reserved_rows`: rows of logits, where they are not what the server reserves (`compute_buffer`).
+    """
+
+    def __init__(
+        self, arch: Architecture, table: WeightTable, settings: Settings, *, reserved_rows: int | None = None
+    ) -> None:
         self.arch = arch
         self.table = table
+        self.settings = settings
         self.units = arch.layers + 1
-        kv = kv_layer_bytes(arch, settings)
+        self.experts = expert_bytes(arch, table)
         self._weights = _running_sum((*table.layer_bytes, table.output_bytes))
-        self._kv = _running_sum((*kv, 0))
-        self._compute = compute_buffer_bytes(arch, settings)
+        self._experts = _running_sum((*(self.experts or (0,) * arch.layers), 0))
+        self._kv = _running_sum((*kv_layer_bytes(arch, settings), 0))
+        self._compute = compute_buffer_bytes(arch, settings, reserved_rows=reserved_rows)
         self._host_compute = host_compute_bytes(arch, settings)
+        self._shared_host_compute = shared_host_compute_bytes(arch, settings)
         self._output = output_buffer_bytes(arch, settings)
-        # Several GPUs that hold everything turn on pipeline copies of the inputs: 3 more of mask and input rows each.
-        self._pipeline = 3 * self._host_compute
+        # Several GPUs that hold everything turn on pipeline copies of what goes in.
+        self._pipeline = pipeline_bytes(arch, settings)
 
     def fixed_bytes(self, pool: Pool, *, shared: bool) -> int:
         """What a GPU with at least one layer takes before any layer's own bytes."""
         return self._compute + (self._pipeline if shared else 0) + BACKEND_OVERHEAD_BYTES[pool.backend]
 
+    def host_read_bytes(self, layout: Layout) -> float:
+        """What a token makes the host read: the active part of weights there, and its part of a full cache."""
+        first = self.units - layout.gpu_units
+        table = self.table
+        layers = min(first, self.arch.layers)
+        read = sum(table.layer_bytes[i] * table.active_share[i] for i in range(layers))
+        share = (self.arch.expert_used_count or 0) / (self.arch.expert_count or 1)
+        read += share * (self._experts[max(layout.cpu_moe, layers)] - self._experts[layers])
+        if first == self.units:
+            read += table.output_bytes
+        return read + self._kv[first]
+
     def at(self, layout: Layout, gpus: tuple[Pool, ...], host: Pool, *, unified: bool = False) -> Memory:
         """Bytes per device. On unified memory everything is in the host's pool."""
         used = [(pool, count) for pool, count in zip(gpus, layout.units, strict=True) if count]
         first = self.units - layout.gpu_units
+        # Experts of layers that are on the host as a whole move nothing.
+        moved = max(layout.cpu_moe, first) if self.experts else first
+        whole = first == 0 and moved == 0
+        spread = len(used) > 1 and whole
+        sent = 0 if unified else self._sent_bytes(first, moved)
         rows: list[DeviceMemory] = []
         start = first
-        spread = len(used) > 1 and first == 0
         for pool, count in used:
-            compute = self._compute + (self._pipeline if spread else 0)
+            end = start + count
+            experts = self._experts[max(start, min(end, moved))] - self._experts[start]
             rows.append(
                 _row(
                     pool,
-                    self._weights[start + count] - self._weights[start],
-                    self._kv[start + count] - self._kv[start],
-                    compute,
+                    self._weights[end] - self._weights[start] - experts,
+                    self._kv[end] - self._kv[start] if self.settings.kv_offload else 0,
+                    self._compute + (self._pipeline if spread else 0) + sent,
                     BACKEND_OVERHEAD_BYTES[pool.backend],
                 )
             )
-            start += count
+            start = end
         host_weights = self.table.input_bytes + self._weights[min(first, self.arch.layers)]
+        host_weights += self._experts[moved] - self._experts[first]
         if first == self.units and not self.table.tied:
             host_weights += self.table.output_bytes
-        all_on_gpu = first == 0
-        host_compute = self._host_compute if all_on_gpu else self._compute
+        on_host = whole and self.settings.kv_offload
+        host_compute = self._host_compute if on_host else self._compute
         if spread:
-            host_compute += self._pipeline
-        rows.append(_row(host, host_weights, self._kv[first], host_compute + self._output, PROCESS_OVERHEAD_BYTES))
+            host_compute = max(host_compute, self._shared_host_compute)
+        host_kv = self._kv[first if self.settings.kv_offload else self.units]
+        rows.append(_row(host, host_weights, host_kv, host_compute + self._output, PROCESS_OVERHEAD_BYTES))
         if unified:
             rows = [_merge(rows, host, shared_table=self.table.output_bytes if self.table.tied and used else 0)]
         return Memory(
@@ -151,6 +149,47 @@ class ProcessMemory:
             total_bytes=sum(row.total_bytes for row in rows),
             devices=tuple(rows),
         )
+
+    def _sent_bytes(self, first: int, moved: int) -> int:
+        """The largest matrix on the host: while a prompt is worked through, a GPU multiplies with a copy of it.
+
+        llama.cpp does so from 32 tokens a micro-batch on. A log of Llama-2 13B Q8_0 with no layer on its GPU shows
+        the output matrix, 166 MiB, beside 82.5 MiB of compute buffer (`benchmarks/data/memory_logs.csv`).
+        """
+        if micro_batch(self.settings) < OFFLOAD_TOKENS:
+            return 0
+        output = self.table.output_bytes if first == self.units else 0
+        matrix = max((self._largest_matrix(i) for i in _ends(0, min(first, self.arch.layers))), default=0)
+        experts = max((self.experts[i] // 3 for i in _ends(first, moved) if i < self.arch.layers), default=0)
+        return max(output, matrix, experts)
+
+    def _largest_matrix(self, layer: int) -> int:
+        return round(self.table.layer_bytes[layer] * largest_share(self.arch, layer))
+
+
+def expert_bytes(arch: Architecture, table: WeightTable) -> tuple[int, ...]:
+    """Bytes of the routed experts of every layer: what a token skips is the part of them it does not choose.
+
+    Empty for a dense model.
+    """
+    used, count = arch.expert_used_count, arch.expert_count
+    if not used or not count or used >= count:
+        return ()
+    return tuple(
+        round(size * (1 - active) / (1 - used / count))
+        for size, active in zip(table.layer_bytes, table.active_share, strict=True)
+    )
+
+
+def largest_share(arch: Architecture, layer: int) -> float:
+    """The share of a layer's weights in its largest tensor."""
+    sizes = [tensor.elements for tensor in layer_tensors(arch, layer)]
+    return max(sizes) / sum(sizes)
+
+
+def _ends(start: int, stop: int) -> tuple[int, ...]:
+    """First and last index of a range: layers differ at their ends only, so these stand for all."""
+    return () if stop <= start else (start, stop - 1)
 
 
 def _running_sum(values: tuple[int, ...]) -> list[int]:

@@ -20,6 +20,8 @@ _HEAD_NORMS = frozenset(
     {"qwen3", "qwen3moe", "gemma3", "gemma-embedding", "gemma4", "lfm2", "lfm2moe", *_GATED_QUERY}
 )
 _FOUR_NORMS = frozenset({"gemma2", "gemma3", "gemma-embedding", "gemma4"})
+_NORM_AFTER_ATTENTION = frozenset({"gpt-oss", "glm4moe", *_GATED_QUERY})
+"""The norm before the feed-forward part goes by this name."""
 _ROUTER_BIAS = frozenset({"glm4moe", "gpt-oss", "lfm2moe", "nemotron_h_moe"})
 _SHARED_EXPERT_GATE = frozenset({"qwen35moe", "qwen3next"})
 _FUSED_QKV = frozenset({"phi3", "nomic-bert", "modern-bert"})
@@ -45,7 +47,7 @@ def output_tensors(arch: Architecture) -> tuple[Tensor, ...]:
     """The last norm, the output matrix of a model that does not use the token table for it, and what has no layer."""
     tensors: list[Tensor] = []
     if arch.name not in ENCODERS or arch.name == "modern-bert":
-        tensors += _norm(arch, "output_norm")
+        tensors += _norm(arch, "token_embd_norm" if arch.name in {"lfm2", "lfm2moe"} else "output_norm")
     if arch.name not in ENCODERS and not arch.tied_embeddings:
         tensors.append(Tensor("output.weight", arch.embedding_length, arch.vocab_size))
     if own := arch.per_layer_embedding_length:
@@ -117,8 +119,10 @@ def _norms(arch: Architecture, *, first: bool) -> list[Tensor]:
         names = ["attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"]
     elif arch.one_part_layers:
         names = ["attn_norm"]
-    elif arch.name in _GATED_QUERY:
+    elif arch.name in _NORM_AFTER_ATTENTION:
         names = ["attn_norm", "post_attention_norm"]
+    elif arch.name == "olmo2":
+        names = ["post_attention_norm", "post_ffw_norm"]
     else:
         names = ["attn_norm", "ffn_norm"]
     if arch.name == "gemma4" and arch.is_moe:

@@ -14,8 +14,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """How one engine process is started: llama.cpp's own settings.
 
     `context` is the total in tokens (`parallel` slots divide it), `batch`/`ubatch` in tokens.
-    `n_gpu_layers` None = as many as fit. `embedding` reserves output rows for every token of a
-    micro-batch. `depth` tokens are in the cache when speed is asked for; `n_prompt` follow.
+    `n_gpu_layers` None = as many as fit, `n_cpu_moe` likewise: the layers, counted from the first, whose experts
+    stay on the host. `embedding` reserves output rows for every token of a micro-batch. `kv_unified`: one pool of
+    cells for all slots instead of a part each; without `kv_offload` the cache stays on the host. `depth` tokens are
+    in the cache when speed is asked for; `n_prompt` follow.
     """
 
     context: int
@@ -26,7 +28,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     kv_type_v: KvType = "f16"
     flash_attention: bool = True
     n_gpu_layers: int | None = None
+    n_cpu_moe: int | None = None
     embedding: bool = False
+    kv_unified: bool = False
+    kv_offload: bool = True
     depth: int = 0
     n_prompt: int = 512
 

@@ -3,13 +3,13 @@
 import msgspec
 import pytest
 
+from planner.core.compute_buffer import compute_buffer_bytes
 from planner.core.hardware import Backend
 from planner.core.kv_cache import kv_layer_bytes
 from planner.core.memory import (
     Layout,
     Pool,
     ProcessMemory,
-    compute_buffer_bytes,
 )
 from planner.core.model import Architecture, Variant
 from planner.core.weights import WeightTable, weight_table
