@@ -127,6 +127,7 @@ _COLUMNS: dict[str, _Known] = {
         Column("VECTOR", right=True, leaves=7),
         lambda s: UNKNOWN if s.model.embedding_length is None else str(s.model.embedding_length),
     ),
+    "matryoshka": _Known(Column("CUT TO", leaves=9), lambda s: " ".join(map(str, s.model.matryoshka)) or UNKNOWN),
     "pooling": _Known(
         Column("POOLING", leaves=9), lambda s: UNKNOWN if s.model.pooling is None else s.model.pooling.value
     ),

@@ -7,7 +7,7 @@ from planner.cli.machine import machine_name
 from planner.cli.models_page import VERDICTS, range_cell, tokens_short
 from planner.core.device_grid import HOST_RAM_GIB, DeviceRow
 from planner.core.estimate import HOST, Verdict
-from planner.core.fitting import Fit, rate_of
+from planner.core.fitting import LOSS_TOLERANCE, SPEED_TOLERANCE, Fit, rate_of
 from planner.core.model import Model, Role
 from planner.core.model_page import Here, Page, QuantRow
 from planner.units import format_gb, format_gib
@@ -115,14 +115,19 @@ def device_lines(found: Page, width: int | None) -> Iterator[str]:
     """The grid: devices that many people have against quants, with the best of each."""
     what = "written" if found.model.role is Role.GENERATION else "read"
     yield from wrapped(f"Devices: tokens {what} per second (80 % interval), context {found.context:,} tokens", width)
+    if all(row.best is None for row in found.devices):
+        names = ", ".join(row.device.label for row in found.devices)
+        yield from note_lines(f"None of these runs it alone: {names}.", width)
+        return
     quants = [fit.variant.quant for fit in found.devices[0].fits if fit is not None]
     columns = [Column("DEVICE"), Column("BEST"), Column("TOK/S", right=True)]
     columns += [Column(quant, right=True, leaves=len(quants) - index) for index, quant in enumerate(quants)]
     yield from table_lines(columns, [_device_cells(found.model, row) for row in found.devices], width)
+    loss, speed = f"{100 * LOSS_TOLERANCE:.1f} %", f"{100 * SPEED_TOLERANCE:.0f} %"
     yield from note_lines(
-        "~ runs with some layers on the CPU; no: does not fit. Cards sit in a host with "
-        f"{HOST_RAM_GIB} GiB, 8 cores and 50 GB/s. BEST loses at most 0.5 % more quality than the least lossy quant "
-        "that fits whole, and is the fastest of those.",
+        f"~ runs with some layers on the CPU; no: does not fit. Cards sit in a host with {HOST_RAM_GIB} GiB, 8 cores "
+        f"and 50 GB/s. BEST: of the quants that fit whole and lose at most {loss} more than the best of them, the "
+        f"least lossy within {speed} of the fastest.",
         width,
     )
 
@@ -130,9 +135,18 @@ def device_lines(found: Page, width: int | None) -> Iterator[str]:
 def _device_cells(model: Model, row: DeviceRow) -> Sequence[Cell]:
     best, speeds = _speed(model, row.best), [_speed(model, fit) for fit in row.fits]
     if model.role is not Role.GENERATION:
-        # Reading is bound by arithmetic: where every quant is as fast, only whether it fits is news.
-        speeds = ["fits" if speed == best and not speed.startswith("~") else speed for speed in speeds]
+        # Reading is bound by arithmetic: where a quant is as fast as the best, only that it fits is news.
+        speeds = [
+            "fits" if _alike(model, fit, row.best) else text for fit, text in zip(row.fits, speeds, strict=True)
+        ]
     return row.device.label, "none" if row.best is None else row.best.variant.quant, best, *speeds
+
+
+def _alike(model: Model, fit: Fit | None, best: Fit | None) -> bool:
+    if fit is None or best is None or fit.verdict is not Verdict.FITS:
+        return False
+    mine, theirs = rate_of(model, fit.estimate), rate_of(model, best.estimate)
+    return mine is not None and theirs is not None and abs(mine.mid / theirs.mid - 1) <= 1.5 * SPEED_TOLERANCE
 
 
 def _speed(model: Model, fit: Fit | None) -> str:

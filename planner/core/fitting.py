@@ -19,7 +19,9 @@ from planner.errors import NoResultError
 PREDICTED_QUANTS = ("F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M")
 """What a model without a known file is shown in: the usual types of llama.cpp's quantize, largest first."""
 LOSS_TOLERANCE = 0.005
-"""Quants this near in quality loss (a relative rise of perplexity) count as equally good, and the fastest wins."""
+"""Quants this near in quality loss (a relative rise of perplexity) count as equally good: speed decides."""
+SPEED_TOLERANCE = 0.1
+"""Speeds this near, relatively, count as alike: quality decides."""
 NEARLY_AS_FAST = 0.75
 """Of quants that run with layers on the CPU, those of this share of the best speed count as equally fast."""
 _STEP = 256
@@ -101,8 +103,9 @@ def quant_loss_basis(model: Model, quant: str) -> str | None:
 def best_fit(model: Model, fits: Sequence[Fit]) -> Fit | None:
     """The quant to take on a machine, None if none runs.
 
-    Of those that fit whole, those within `LOSS_TOLERANCE` of the least quality loss, and of these the fastest. Where
-    none fits whole, of those with layers on the CPU the least lossy that is not much slower than the fastest.
+    Of those that fit whole, those within `LOSS_TOLERANCE` of the least quality loss; of these the least lossy that is
+    not slower than the fastest by more than `SPEED_TOLERANCE`. Where none fits whole, of those with layers on the CPU
+    the least lossy that reaches `NEARLY_AS_FAST` of the fastest.
     """
 
     def speed(fit: Fit) -> float:
@@ -116,11 +119,13 @@ def best_fit(model: Model, fits: Sequence[Fit]) -> Fit | None:
     if whole:
         least = min(map(loss, whole))
         good = [fit for fit in whole if loss(fit) <= least + LOSS_TOLERANCE]
-        return min(good, key=lambda fit: (-speed(fit), loss(fit), fit.estimate.memory.total_bytes))
-    partial = [fit for fit in fits if fit.verdict is Verdict.OFFLOAD]
-    fastest = max(map(speed, partial), default=0.0)
-    quick = [fit for fit in partial if speed(fit) >= NEARLY_AS_FAST * fastest]
-    return min(quick, key=lambda fit: (loss(fit), -speed(fit)), default=None)
+        share = 1 - SPEED_TOLERANCE
+    else:
+        good = [fit for fit in fits if fit.verdict is Verdict.OFFLOAD]
+        share = NEARLY_AS_FAST
+    fastest = max(map(speed, good), default=0.0)
+    quick = [fit for fit in good if speed(fit) >= share * fastest]
+    return min(quick, key=lambda fit: (loss(fit), -speed(fit), fit.estimate.memory.total_bytes), default=None)
 
 
 def usable_context(model: Model, variant: Variant, hardware: Hardware) -> int | None:

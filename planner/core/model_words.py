@@ -51,10 +51,7 @@ def summary(model: Model) -> str:
             does = f"says how well a document answers a query; both together may have {model.context_length:,} tokens"
         case Role.GENERATION:
             does = f"writes answers within a context of {model.context_length:,} tokens"
-    text = f"{article} {noun}{size}. It {does}."
-    if model.builds_on:
-        text += f" Built on {_listing(model.builds_on)}."
-    return text
+    return f"{article} {noun}{size}. It {does}."
 
 
 def parameter_words(model: Model) -> str:
