@@ -4,10 +4,8 @@ The name is a hash, so that a home folder shared by many machines holds one file
 what the machine's own id is.
 """
 
-import contextlib
 import hashlib
 import math
-import os
 import re
 import sys
 from pathlib import Path
@@ -15,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from planner.core.hardware import BandwidthBasis, Host
+from planner.files import replace_file
 from planner.probe.surroundings import Surroundings
 from planner.units import GIB
 
@@ -87,22 +86,6 @@ def with_bandwidth(host: Host, stored: StoredBandwidth) -> Host:
         memory_bandwidth_basis=BandwidthBasis.MEASURED,
         source={**host.source, "memory_bandwidth_gbps": stored.source},
     )
-
-
-def replace_file(path: Path, content: bytes, *, mode: int) -> None:
-    """Write a file in one step: a reader sees the old content or the new. Raises OSError, leaving nothing."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            fresh.unlink()
-        raise
 
 
 def _unusable(path: Path, reason: str) -> str:

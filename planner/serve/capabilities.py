@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from planner.core.launch_plan import EngineKind
+from planner.files import replace_file
 from planner.serve.environment import engine_environment
 from planner.serve.failure import LaunchError, explain_exit, explain_os_error
 
@@ -204,6 +205,4 @@ def _write_cache(path: Path, capabilities: Capabilities) -> None:
     """Best effort: a cache that cannot be written costs a second probe, nothing else."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_bytes(msgspec.json.encode(capabilities))
-        temporary.replace(path)
+        replace_file(path, msgspec.json.encode(capabilities))

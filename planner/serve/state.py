@@ -11,8 +11,6 @@ A state file alone proves nothing: a record counts as alive only while its super
 a token in its arguments and its create time.
 """
 
-import contextlib
-import os
 import re
 import secrets
 from pathlib import Path
@@ -24,6 +22,7 @@ from planner.core.launch_plan import ProcessPlan
 from planner.core.supervise import DeploymentState, Phase
 from planner.core.values import decode_value, encode_value
 from planner.errors import BadDataError, UsageError
+from planner.files import replace_file
 from planner.serve.engines import Engine
 
 SCHEMA = 1
@@ -187,9 +186,9 @@ class Home:
         for folder in (self.path, self.path / "logs", self.path / "config", self.path / "tmp"):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             folder.chmod(0o700)
-        write_private(self.engine_key, secrets.token_urlsafe(32).encode() + b"\n")
+        replace_file(self.engine_key, secrets.token_urlsafe(32).encode() + b"\n")
         if not _read_key(self.gateway_key):
-            write_private(self.gateway_key, secrets.token_urlsafe(32).encode() + b"\n")
+            replace_file(self.gateway_key, secrets.token_urlsafe(32).encode() + b"\n")
 
     def read_key(self, path: Path) -> str:
         """A key from its file. Raises BadDataError."""
@@ -200,7 +199,7 @@ class Home:
 
     def write_plan(self, spec: DeploymentSpec) -> None:
         """Save what the supervisor shall start."""
-        write_private(self.plan, msgspec.json.encode(spec, enc_hook=encode_value))
+        replace_file(self.plan, msgspec.json.encode(spec, enc_hook=encode_value))
 
     def read_plan(self) -> DeploymentSpec:
         """What the supervisor shall start. Raises BadDataError."""
@@ -211,7 +210,7 @@ class Home:
 
     def write_state(self, record: DeploymentRecord) -> None:
         """Save the state (the supervisor does; a starter only when there is no supervisor)."""
-        write_private(self.state, msgspec.json.encode(record, enc_hook=encode_value))
+        replace_file(self.state, msgspec.json.encode(record, enc_hook=encode_value))
 
     def read_state(self) -> DeploymentRecord | None:
         """The state as written, None when there is none or it is not readable as one."""
@@ -262,22 +261,6 @@ def unreadable_record(home: Home, problem: str) -> DeploymentRecord:
             f"End what runs and forget it: planner stop {home.name}.",
         ),
     )
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Replace a file in one step; 0600 from the first byte on, and on disk before the name points to it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
 
 
 def process_matches(pid: int | None, *, create_time: float | None, marker: str) -> bool:

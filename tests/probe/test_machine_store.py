@@ -8,12 +8,12 @@ import msgspec
 import pytest
 
 from planner.core.hardware import BandwidthBasis, Cpu, Host
+from planner.files import replace_file
 from planner.probe.machine_store import (
     StoredBandwidth,
     machine_file,
     machine_id,
     read_bandwidth,
-    replace_file,
     with_bandwidth,
     write_bandwidth,
 )

@@ -12,10 +12,11 @@ import pytest
 
 from planner.core.supervise import DeploymentState, Phase
 from planner.errors import BadDataError, UsageError
+from planner.files import replace_file
 from planner.serve.deployments import list_deployments
 from planner.serve.log_file import LogReader, log_tail, open_log, rotate
 from planner.serve.records import first_record
-from planner.serve.state import DeploymentRecord, Home, observed, process_matches, write_private
+from planner.serve.state import DeploymentRecord, Home, observed, process_matches
 from tests.serve.plans import spec
 
 
@@ -55,9 +56,9 @@ def test_the_clients_key_survives_a_restart_and_the_engines_key_does_not(tmp_pat
 
 def test_an_interrupted_write_leaves_the_old_content(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
-    write_private(path, b"old")
+    replace_file(path, b"old")
     with pytest.raises(TypeError):
-        write_private(path, "not bytes")  # type: ignore[arg-type]
+        replace_file(path, "not bytes")  # type: ignore[arg-type]
     assert path.read_bytes() == b"old"
     assert not list(tmp_path.glob(".state.json.*"))
 

@@ -111,7 +111,7 @@ def _is_hardware_file(file: Path) -> bool:
 
 def _save(session: Session, file: Path, machine: Hardware) -> None:
     """Write the machine as `--json` prints it, in one step. Raises UsageError."""
-    from planner.probe.machine_store import replace_file
+    from planner.files import replace_file
 
     try:
         replace_file(file.resolve(), encode_json(hardware_view(machine)), mode=0o666)
