@@ -165,6 +165,11 @@ class Entry(NamedTuple):
         return f"{self.file} ({self.field})"
 
 
+def as_written(path: Path, identity: str) -> Model:
+    """The entry of that id as its file has it, without what tables add when a catalog is loaded."""
+    return next(model for model in read_file(path, ModelFile).models if model.id.casefold() == identity.casefold())
+
+
 def model_files(folder: Path) -> list[Path]:
     """The model files of a data folder, in a fixed order."""
     return sorted((folder / "models").glob("*.json"))

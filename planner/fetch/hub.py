@@ -305,7 +305,8 @@ def access_error(
         }.get(code, "There is no public repository" if status != 403 else "The Hub has disabled")
         return AccessError(
             f"{what} {repo} at {endpoint}.",
-            hint="Publishers rename and remove files: `planner catalog update` sees what there is now.",
+            hint="Check the spelling. Publishers rename and remove what they have: `planner catalog update` sees "
+            "what there is now.",
             reference="not-found",
         )
     return None

@@ -103,7 +103,7 @@ def _list_variants(session: Session, model: Model, variants: tuple[Variant, ...]
                     {
                         "quant": variant.quant,
                         "bytes": variant.file_bytes,
-                        "sources": [_source(artifact) for artifact in variant.artifacts],
+                        "sources": _sources(model, variant),
                         "artifacts": [_file_view(file) for file in found.files] if found else [],
                     }
                     for variant, found in rows
@@ -119,7 +119,7 @@ def _list_variants(session: Session, model: Model, variants: tuple[Variant, ...]
                     variant.quant,
                     "?" if variant.file_bytes is None else format_gb(variant.file_bytes),
                     "yes" if found else "",
-                    ", ".join(_source(artifact) for artifact in variant.artifacts) or "none known",
+                    ", ".join(_sources(model, variant)) or "none known",
                 )
                 for variant, found in rows
             ],
@@ -145,6 +145,13 @@ def _list_store(session: Session) -> None:
             right=frozenset({0}),
         )
     )
+
+
+def _sources(model: Model, variant: Variant) -> list[str]:
+    """Where a variant comes from; without a file that is known by name, where it is looked for."""
+    if not variant.artifacts:
+        return [f"found by listing: {repo}" for repo in model.gguf_repos]
+    return [_source(artifact) for artifact in variant.artifacts]
 
 
 def _source(artifact: Artifact) -> str:

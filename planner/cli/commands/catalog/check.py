@@ -1,4 +1,4 @@
-"""`planner catalog`: the data files themselves."""
+"""`planner catalog check`: mistakes in data files, ours or the user's."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,18 +14,14 @@ if TYPE_CHECKING:
     from planner.catalog.check import Finding
 
 
-@click.group()
-def catalog() -> None:
-    """Look after the model catalog."""
-
-
-@catalog.command()
+@click.command()
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
 @common_options
 def check(session: Session, paths: tuple[Path, ...]) -> int:
-    r"""Check catalog files for mistakes: the given files and folders, or the shipped catalog.
+    r"""Check catalog files for mistakes: the given files and folders, or all that is in use.
 
-    Exit code 4 when there are any.
+    Without PATH these are the shipped catalog and your own, in the settings folder. A PATH may be any kind of data
+    file: models, devices, quants, evals, engines. Exit code 4 when there is any mistake.
 
     \b
     Examples:
@@ -34,7 +30,8 @@ def check(session: Session, paths: tuple[Path, ...]) -> int:
     """
     from planner.catalog.check import check as check_files
 
-    report = check_files((*session.config.catalogs, *paths), shipped=not paths)
+    own = None if paths else session.config.own_catalog_dir
+    report = check_files((*session.config.catalogs, *paths), shipped=not paths, own=own)
     counts = {"file": len(report.files), "model": report.models, "finding": len(report.findings)}
     summary = ", ".join(f"{count} {word if count == 1 else f'{word}s'}" for word, count in counts.items()) + "."
     if session.as_json:
@@ -42,7 +39,9 @@ def check(session: Session, paths: tuple[Path, ...]) -> int:
             "schema": 1,
             "files": report.files,
             "models": report.models,
-            "findings": [{"file": f.file, "model": f.model, "message": f.message} for f in report.findings],
+            "findings": [
+                {"file": f.file, "model": f.model, "field": f.field, "message": f.message} for f in report.findings
+            ],
         }
         if report.findings:
             document |= error_body(CatalogError(summary, hint="Correct what the findings name."))
