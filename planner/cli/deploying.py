@@ -20,7 +20,7 @@ from planner.cli.diagnostics import ExitCode
 from planner.cli.output import write_json, write_lines
 from planner.cli.planning import make_launch_plan, pins_for, plan
 from planner.cli.session import Session
-from planner.core.launch_plan import LaunchPlan
+from planner.core.launch_plan import CPU_MOE_FLAG, LaunchPlan
 from planner.core.workload import Workload
 from planner.errors import EngineError, NoSpaceError, PlannerError, RemoteError, UsageError
 from planner.serve.choice import AUTO, Sources, choose_engine
@@ -164,7 +164,15 @@ def _engine(session: Session, wish: Wish, chosen: LaunchPlan) -> "Engine":
 
 def _chosen(wish: Wish, sources: Sources, chosen: LaunchPlan) -> "Engine":
     needs_gpu = any(process.n_gpu_layers for process in chosen.processes)
-    return choose_engine(wish.engine, sources, path=wish.engine_path, starter=wish.starter, needs_gpu=needs_gpu)
+    experts = any(process.n_cpu_moe for process in chosen.processes)
+    return choose_engine(
+        wish.engine,
+        sources,
+        path=wish.engine_path,
+        starter=wish.starter,
+        needs_gpu=needs_gpu,
+        needs_flags=frozenset({CPU_MOE_FLAG}) if experts else frozenset(),
+    )
 
 
 def _announced(session: Session, engine: "Engine") -> "Engine":

@@ -8,7 +8,7 @@ reported (`benchmarks/engine_memory.py`, CPU build), and are exact to a rounding
 import msgspec
 
 from planner.core.kv_cache import kv_cells, micro_batch
-from planner.core.layers import Mixer, mixer, widest_feed_forward
+from planner.core.layers import Mixer, mixers, widest_feed_forward
 from planner.core.model import Architecture
 from planner.core.workload import Settings
 
@@ -115,10 +115,10 @@ def _host_masks(arch: Architecture, settings: Settings) -> int:
 
 def _cells(arch: Architecture, settings: Settings) -> tuple[int, int]:
     """Cells that a token's mask covers, in full and in sliding layers; an encoder sees its micro-batch."""
-    kinds = {mixer(arch, layer) for layer in range(arch.layers)}
+    kinds = mixers(arch)
     cells = kv_cells(arch, settings)
     full, sliding = (cells.per_sequence, cells.sliding_per_sequence) if arch.causal else (micro_batch(settings),) * 2
-    return full if Mixer.FULL in kinds else 0, sliding if Mixer.SLIDING in kinds else 0
+    return full if Mixer.FULL in kinds or Mixer.BOTH in kinds else 0, sliding if Mixer.SLIDING in kinds else 0
 
 
 def _attention(arch: Architecture, scores: int) -> Step:

@@ -49,13 +49,17 @@ class Memory(msgspec.Struct, frozen=True):
 
 
 class Placement(msgspec.Struct, frozen=True):
-    """Where the layers live. `n_layers` counts the output layer too, as llama.cpp does (N of N+1)."""
+    """Where the layers live. `n_layers` counts the output layer too, as llama.cpp does (N of N+1).
+
+    The experts of the first `n_cpu_moe` layers are on the host even where the layer is on a GPU.
+    """
 
     verdict: Verdict
     n_gpu_layers: int
     n_layers: int
     tensor_split: tuple[float, ...] | None
     reason: str
+    n_cpu_moe: int = 0
 
 
 class Rate(msgspec.Struct, frozen=True):

@@ -6,11 +6,13 @@ docs/estimates.md.
 
 import msgspec
 
-from planner.core.layers import Mixer, kv_heads, mixer, owns_cache
+from planner.core.layers import Mixer, kv_heads, mixers, owns_cache
 from planner.core.model import Architecture
 from planner.core.quants import ELEMENT_BYTES
 from planner.core.workload import Settings
 
+_STATEFUL = frozenset({Mixer.RECURRENT, Mixer.BOTH})
+_ATTENDING = frozenset({Mixer.FULL, Mixer.SLIDING, Mixer.BOTH})
 _STATE_ELEMENT_BYTES = 4
 """Recurrent state is always kept in F32."""
 
@@ -54,12 +56,12 @@ def kv_cells(arch: Architecture, settings: Settings) -> Cells:
     )
 
 
-def kv_row_bytes(arch: Architecture, settings: Settings, layer: int) -> float:
-    """Cache bytes of one token in one attention layer. MLA keeps one compressed row and no V."""
+def kv_row_bytes(arch: Architecture, settings: Settings, kind: Mixer) -> float:
+    """Cache bytes of one token in one attention layer of a kind. MLA keeps one compressed row and no V."""
     k_bytes = ELEMENT_BYTES[settings.kv_type_k]
     if arch.kv_lora_rank:
         return (arch.kv_lora_rank + (arch.rope_head_length or 64)) * k_bytes
-    heads, key, value = kv_heads(arch, mixer(arch, layer))
+    heads, key, value = kv_heads(arch, kind)
     return heads * (key * k_bytes + value * ELEMENT_BYTES[settings.kv_type_v])
 
 
@@ -86,14 +88,17 @@ def kv_layer_bytes(arch: Architecture, settings: Settings) -> tuple[int, ...]:
     if not arch.causal:
         return (0,) * arch.layers
     cells = kv_cells(arch, settings)
-    return tuple(_layer_bytes(arch, settings, cells, layer) for layer in range(arch.layers))
+    # Layers of a kind are alike, but for those that read an earlier one's cache.
+    kept = {
+        (kind, owns): _layer_bytes(arch, settings, cells, kind, owns=owns) for kind in Mixer for owns in (False, True)
+    }
+    return tuple(kept[kind, owns_cache(arch, layer)] for layer, kind in enumerate(mixers(arch)))
 
 
-def _layer_bytes(arch: Architecture, settings: Settings, cells: Cells, layer: int) -> int:
-    kind = mixer(arch, layer)
-    kept = state_bytes(arch) * settings.parallel if kind in {Mixer.RECURRENT, Mixer.BOTH} else 0
-    if kind in {Mixer.FULL, Mixer.SLIDING, Mixer.BOTH} and owns_cache(arch, layer):
-        kept += round(kv_row_bytes(arch, settings, layer) * (cells.sliding if kind is Mixer.SLIDING else cells.full))
+def _layer_bytes(arch: Architecture, settings: Settings, cells: Cells, kind: Mixer, *, owns: bool) -> int:
+    kept = state_bytes(arch) * settings.parallel if kind in _STATEFUL else 0
+    if kind in _ATTENDING and owns:
+        kept += round(kv_row_bytes(arch, settings, kind) * (cells.sliding if kind is Mixer.SLIDING else cells.full))
     return kept
 
 
@@ -104,13 +109,13 @@ def kv_read_bytes(arch: Architecture, settings: Settings, depth: int) -> tuple[f
     """
     if not arch.causal:
         return (0.0,) * arch.layers
-    return tuple(_read_bytes(arch, settings, depth, layer) for layer in range(arch.layers))
+    read = {kind: _read_bytes(arch, settings, depth, kind) for kind in Mixer}
+    return tuple(read[kind] for kind in mixers(arch))
 
 
-def _read_bytes(arch: Architecture, settings: Settings, depth: int, layer: int) -> float:
-    kind = mixer(arch, layer)
-    read = 2.0 * state_bytes(arch) if kind in {Mixer.RECURRENT, Mixer.BOTH} else 0.0
-    if kind in {Mixer.FULL, Mixer.SLIDING, Mixer.BOTH}:
+def _read_bytes(arch: Architecture, settings: Settings, depth: int, kind: Mixer) -> float:
+    read = 2.0 * state_bytes(arch) if kind in _STATEFUL else 0.0
+    if kind in _ATTENDING:
         seen = min(depth, arch.sliding_window or depth) if kind is Mixer.SLIDING else depth
-        read += kv_row_bytes(arch, settings, layer) * seen
+        read += kv_row_bytes(arch, settings, kind) * seen
     return read

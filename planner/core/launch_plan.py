@@ -14,6 +14,7 @@ from planner.core.hardware import Backend
 from planner.core.model import Model, Role, Variant
 from planner.core.recommendation import Choice, Recommendation
 from planner.core.workload import Settings
+from planner.errors import EngineError
 
 
 class EngineKind(StrEnum):
@@ -27,7 +28,8 @@ class EngineKind(StrEnum):
 class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
     """One engine process: a model in a role. `backend` is `cpu` when no layer goes to a GPU.
 
-    `threads` bounds the CPU threads; None leaves it to the engine, which does not know cgroup quotas.
+    The experts of the first `n_cpu_moe` layers stay on the host. `threads` bounds the CPU threads; None leaves it to
+    the engine, which does not know cgroup quotas.
     """
 
     role: Role
@@ -39,6 +41,7 @@ class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
     backend: Backend
     estimate: Estimate
     threads: int | None = None
+    n_cpu_moe: int = 0
 
 
 class LaunchPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +61,7 @@ def plan_process(choice: Choice, *, gpu_backend: Backend, threads: int | None = 
         settings=choice.settings,
         n_gpu_layers=placement.n_gpu_layers,
         tensor_split=placement.tensor_split,
+        n_cpu_moe=placement.n_cpu_moe,
         backend=gpu_backend if placement.n_gpu_layers else Backend.CPU,
         estimate=choice.estimate,
         threads=threads,
@@ -74,6 +78,8 @@ def launch_plan(
     return LaunchPlan(name=name, processes=processes)
 
 
+CPU_MOE_FLAG = "--n-cpu-moe"
+"""Leaving it out would put the experts on the GPU, where there is no room for them."""
 _LLAMAFILE_GPU = {
     Backend.CUDA: "nvidia",
     Backend.ROCM: "amd",
@@ -97,9 +103,15 @@ def engine_argv(
 
     `flags` are the long flags its `--help` names; one that is missing is left out with its value. A llamafile
     goes through `sh`, as its format is not executable everywhere. Not for the embedded engine, which takes
-    its parameters from `embedded_parameters`.
+    its parameters from `embedded_parameters`. Raises EngineError for a plan that the engine cannot keep to.
     """
     settings = process.settings
+    if process.n_cpu_moe and CPU_MOE_FLAG not in flags:
+        raise EngineError(
+            f"The plan keeps experts on the host, and {binary} does not know {CPU_MOE_FLAG}.",
+            hint="Use a newer llama.cpp, or a smaller quant or context.",
+            reference="engine-lacks-flag",
+        )
     wanted: list[tuple[str, str | None]] = [
         ("--alias", process.role.value),
         ("--host", "127.0.0.1"),
@@ -121,21 +133,9 @@ def engine_argv(
         ("--flash-attn", "on" if settings.flash_attention else "off"),
         ("--log-verbosity", "4"),
     ]
-    if process.threads:
-        wanted.append(("--threads", str(process.threads)))
-    if process.backend is Backend.CPU:
-        # Zero layers alone would still let a GPU build take memory of the card for its work buffers.
-        wanted.append(("--device", "none"))
+    wanted += _placement_flags(process)
     wanted += _device_flags(process, flags)
-    match process.role:
-        case Role.EMBEDDING:
-            wanted.append(("--embeddings", None))
-            if process.model.pooling is not None:
-                wanted.append(("--pooling", process.model.pooling.value))
-        case Role.RERANKER:
-            wanted.append(("--reranking", None))
-        case Role.GENERATION:
-            wanted.append(("--jinja", None))
+    wanted += _role_flags(process)
     head: list[str] = [binary]
     if kind is EngineKind.LLAMAFILE:
         head = ["sh", binary, "--server", "--gpu", _LLAMAFILE_GPU[process.backend]]
@@ -144,6 +144,33 @@ def engine_argv(
         if flag in flags:
             argv += [flag] if value is None else [flag, value]
     return tuple(argv)
+
+
+def _role_flags(process: ProcessPlan) -> list[tuple[str, str | None]]:
+    """What a process is for."""
+    match process.role:
+        case Role.EMBEDDING:
+            pooling = process.model.pooling
+            return [("--embeddings", None), *([("--pooling", pooling.value)] if pooling is not None else [])]
+        case Role.RERANKER:
+            return [("--reranking", None)]
+        case Role.GENERATION:
+            return [("--jinja", None)]
+
+
+def _placement_flags(process: ProcessPlan) -> list[tuple[str, str | None]]:
+    """What of a process stays on the host, and how many threads work there."""
+    found: list[tuple[str, str | None]] = []
+    if process.n_cpu_moe:
+        found.append((CPU_MOE_FLAG, str(process.n_cpu_moe)))
+    if not process.settings.kv_offload:
+        found.append(("--no-kv-offload", None))
+    if process.threads:
+        found.append(("--threads", str(process.threads)))
+    if process.backend is Backend.CPU:
+        # Zero layers alone would still let a GPU build take memory of the card for its work buffers.
+        found.append(("--device", "none"))
+    return found
 
 
 def _device_flags(process: ProcessPlan, flags: AbstractSet[str]) -> list[tuple[str, str | None]]:
@@ -177,6 +204,8 @@ def embedded_parameters(process: ProcessPlan, *, model_path: str, api_key: str) 
         "n_parallel": settings.parallel,
         "n_gpu_layers": process.n_gpu_layers,
         "tensor_split": process.tensor_split,
+        "tensor_overrides": _expert_override(process.n_cpu_moe),
+        "kv_offload": settings.kv_offload,
         "threads": process.threads,
         "cache_type_k": settings.kv_type_k,
         "cache_type_v": settings.kv_type_v,
@@ -186,3 +215,10 @@ def embedded_parameters(process: ProcessPlan, *, model_path: str, api_key: str) 
         "pooling": process.model.pooling.value if process.model.pooling else None,
         "api_key": api_key,
     }
+
+
+def _expert_override(layers: int) -> str | None:
+    """llama.cpp's own rule behind `--n-cpu-moe`: which tensors go to which kind of buffer."""
+    if not layers:
+        return None
+    return rf"^blk\.({'|'.join(map(str, range(layers)))})\.ffn_(up|down|gate|gate_up)_exps=CPU"

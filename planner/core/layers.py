@@ -4,6 +4,7 @@
 windows follow `full_attention_every` and everything else attends to the whole context.
 """
 
+import functools
 from enum import StrEnum
 
 from planner.core.model import Architecture
@@ -31,6 +32,12 @@ def mixer(arch: Architecture, layer: int) -> Mixer:
     if arch.sliding_window and (not arch.full_attention_every or (layer + 1) % arch.full_attention_every):
         return Mixer.SLIDING
     return Mixer.FULL
+
+
+@functools.lru_cache(maxsize=512)
+def mixers(arch: Architecture) -> tuple[Mixer, ...]:
+    """What every layer is. Cached: planning asks for one network many times."""
+    return tuple(mixer(arch, layer) for layer in range(arch.layers))
 
 
 def has_feed_forward(arch: Architecture, layer: int) -> bool:

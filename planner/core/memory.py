@@ -4,6 +4,10 @@ total = weights + KV cache + compute buffer + overhead. Weights and KV cache fol
 overhead repeat on every device used. How each formula was checked: docs/estimates.md.
 """
 
+import functools
+import itertools
+from collections.abc import Iterable
+
 import msgspec
 
 from planner.core.compute_buffer import (
@@ -81,6 +85,9 @@ class ProcessMemory:
         self.experts = expert_bytes(arch, table)
         self._weights = _running_sum((*table.layer_bytes, table.output_bytes))
         self._experts = _running_sum((*(self.experts or (0,) * arch.layers), 0))
+        shares = largest_shares(arch)
+        self._matrices = _running_max(round(s * share) for s, share in zip(table.layer_bytes, shares, strict=True))
+        self._expert_matrices = _running_max(size // 3 for size in self.experts)
         self._kv = _running_sum((*kv_layer_bytes(arch, settings), 0))
         self._compute = compute_buffer_bytes(arch, settings, reserved_rows=reserved_rows)
         self._host_compute = host_compute_bytes(arch, settings)
@@ -92,6 +99,31 @@ class ProcessMemory:
     def fixed_bytes(self, pool: Pool, *, shared: bool) -> int:
         """What a GPU with at least one layer takes before any layer's own bytes."""
         return self._compute + (self._pipeline if shared else 0) + BACKEND_OVERHEAD_BYTES[pool.backend]
+
+    def unit_bytes(self, start: int, end: int, moved: int) -> int:
+        """Weights and cache of the units `start` to before `end` on GPUs, the experts of the first `moved` not."""
+        experts = self._experts[max(start, min(end, moved))] - self._experts[start]
+        kv = self._kv[end] - self._kv[start] if self.settings.kv_offload else 0
+        return self._weights[end] - self._weights[start] - experts + kv
+
+    def unit_at(self, start: int, moved: int, size_bytes: int) -> int:
+        """The end of the units from `start` on that come nearest to `size_bytes`."""
+        low = self.last_unit(start, moved, size_bytes)
+        if low == self.units:
+            return low
+        over = self.unit_bytes(start, low + 1, moved) - size_bytes
+        return low + 1 if over < size_bytes - self.unit_bytes(start, low, moved) else low
+
+    def last_unit(self, start: int, moved: int, room_bytes: int) -> int:
+        """The end of the most units from `start` on that take no more than `room_bytes`."""
+        low, high = start, self.units + 1
+        while low + 1 < high:
+            middle = (low + high) // 2
+            if self.unit_bytes(start, middle, moved) <= room_bytes:
+                low = middle
+            else:
+                high = middle
+        return low
 
     def host_read_bytes(self, layout: Layout) -> float:
         """What a token makes the host read: the active part of weights there, and its part of a full cache."""
@@ -113,17 +145,17 @@ class ProcessMemory:
         moved = max(layout.cpu_moe, first) if self.experts else first
         whole = first == 0 and moved == 0
         spread = len(used) > 1 and whole
-        sent = 0 if unified else self._sent_bytes(first, moved)
+        sent = 0 if unified else self.sent_bytes(first, moved)
         rows: list[DeviceMemory] = []
         start = first
         for pool, count in used:
             end = start + count
-            experts = self._experts[max(start, min(end, moved))] - self._experts[start]
+            kv = self._kv[end] - self._kv[start] if self.settings.kv_offload else 0
             rows.append(
                 _row(
                     pool,
-                    self._weights[end] - self._weights[start] - experts,
-                    self._kv[end] - self._kv[start] if self.settings.kv_offload else 0,
+                    self.unit_bytes(start, end, moved) - kv,
+                    kv,
                     self._compute + (self._pipeline if spread else 0) + sent,
                     BACKEND_OVERHEAD_BYTES[pool.backend],
                 )
@@ -150,7 +182,7 @@ class ProcessMemory:
             devices=tuple(rows),
         )
 
-    def _sent_bytes(self, first: int, moved: int) -> int:
+    def sent_bytes(self, first: int, moved: int) -> int:
         """The largest matrix on the host: while a prompt is worked through, a GPU multiplies with a copy of it.
 
         llama.cpp does so from 32 tokens a micro-batch on. A log of Llama-2 13B Q8_0 with no layer on its GPU shows
@@ -158,13 +190,9 @@ class ProcessMemory:
         """
         if micro_batch(self.settings) < OFFLOAD_TOKENS:
             return 0
-        output = self.table.output_bytes if first == self.units else 0
-        matrix = max((self._largest_matrix(i) for i in _ends(0, min(first, self.arch.layers))), default=0)
-        experts = max((self.experts[i] // 3 for i in _ends(first, moved) if i < self.arch.layers), default=0)
-        return max(output, matrix, experts)
-
-    def _largest_matrix(self, layer: int) -> int:
-        return round(self.table.layer_bytes[layer] * largest_share(self.arch, layer))
+        if first == self.units:
+            return max(self.table.output_bytes, self._matrices[-1])
+        return max(self._matrices[first], self._expert_matrices[moved] if moved > first else 0)
 
 
 def expert_bytes(arch: Architecture, table: WeightTable) -> tuple[int, ...]:
@@ -181,22 +209,21 @@ def expert_bytes(arch: Architecture, table: WeightTable) -> tuple[int, ...]:
     )
 
 
-def largest_share(arch: Architecture, layer: int) -> float:
-    """The share of a layer's weights in its largest tensor."""
-    sizes = [tensor.elements for tensor in layer_tensors(arch, layer)]
-    return max(sizes) / sum(sizes)
+@functools.lru_cache(maxsize=512)
+def largest_shares(arch: Architecture) -> tuple[float, ...]:
+    """The share of each layer's weights that is in its largest tensor."""
+    sizes = [[tensor.elements for tensor in layer_tensors(arch, layer)] for layer in range(arch.layers)]
+    return tuple(max(layer) / sum(layer) for layer in sizes)
 
 
-def _ends(start: int, stop: int) -> tuple[int, ...]:
-    """First and last index of a range: layers differ at their ends only, so these stand for all."""
-    return () if stop <= start else (start, stop - 1)
+def _running_max(values: Iterable[int]) -> list[int]:
+    """The largest of the first 0, 1, 2 … values."""
+    return list(itertools.accumulate(values, max, initial=0))
 
 
-def _running_sum(values: tuple[int, ...]) -> list[int]:
-    sums = [0]
-    for value in values:
-        sums.append(sums[-1] + value)
-    return sums
+def _running_sum(values: Iterable[int]) -> list[int]:
+    """The sums of the first 0, 1, 2 … values."""
+    return list(itertools.accumulate(values, initial=0))
 
 
 def _row(pool: Pool, weights: int, kv: int, compute: int, overhead: int) -> DeviceMemory:

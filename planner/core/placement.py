@@ -1,14 +1,15 @@
 """Where the layers of a process go: everything on a GPU, over several, partly on the CPU, or nowhere.
 
 Order of what gives way: one GPU before several (each costs a runtime context and a compute buffer), the fastest
-that holds it, all layers on GPUs before some on the CPU, and never a setting of the user's. The answer carries its
-reason.
+that holds it, all layers on GPUs before some on the CPU; of a mixture of experts only experts where that makes the
+CPU read less. Never a setting of the user's. The answer carries its reason.
 """
 
 import msgspec
 
 from planner.core.estimate import HOST, Memory, Placement, Verdict
 from planner.core.hardware import Backend, DeviceKind, Hardware
+from planner.core.layouts import LayoutSearch
 from planner.core.memory import Layout, Pool, ProcessMemory
 from planner.units import GIB, format_gib
 
@@ -94,87 +95,56 @@ def machine_of(hardware: Hardware, *, live: bool, margin: float = 0.0) -> Machin
 
 
 def place(
-    process: ProcessMemory, machine: Machine, n_gpu_layers: int | None = None, *, all_gpus: bool = False
+    process: ProcessMemory,
+    machine: Machine,
+    n_gpu_layers: int | None = None,
+    *,
+    all_gpus: bool = False,
+    n_cpu_moe: int | None = None,
 ) -> tuple[Placement, Memory]:
     """Place one process. `n_gpu_layers` fixes the units on GPUs (more than there are: all); None: as many as fit.
 
-    `all_gpus` spreads the layers over every GPU, as llama.cpp does by itself, also where fewer would do.
+    `n_cpu_moe` fixes the layers whose experts stay on the host; None: none where everything fits, else as it costs
+    least. `all_gpus` spreads the layers over every GPU, as llama.cpp does by itself, also where fewer would do.
     """
-    units = process.units
     count = len(machine.gpus)
     if not count:
         return _judge(process, machine, Layout(units=()), fixed=False)
-    wanted = units if n_gpu_layers is None else min(n_gpu_layers, units)
-    subsets = [frozenset(range(count))] if all_gpus else _subsets(machine.gpus)
-    for chosen in subsets:
-        found = _judge(process, machine, _spread(process, machine, wanted, chosen), fixed=n_gpu_layers is not None)
-        if _gpus_fit(found[1]) and (n_gpu_layers is not None or found[0].verdict is Verdict.FITS):
-            return found
+    wanted = process.units if n_gpu_layers is None else min(n_gpu_layers, process.units)
+    moved = min(n_cpu_moe or 0, process.arch.layers) if process.experts else 0
+    fixed = n_gpu_layers is not None or moved > 0
+    search = LayoutSearch(process, machine.gpus, unified=machine.unified, all_gpus=all_gpus)
+    for chosen in search.subsets:
+        layout = search.spread(wanted, chosen, moved)
+        if layout is not None:
+            found = _judge(process, machine, layout, fixed=fixed)
+            if n_gpu_layers is not None or found[0].verdict is not Verdict.NO_FIT:
+                return found
     if n_gpu_layers is not None:
-        return found
-    return _largest_partial(process, machine, subsets)
-
-
-def _subsets(gpus: tuple[Pool, ...]) -> list[frozenset[int]]:
-    """Sets of GPUs worth trying, fewer before more; of one size the fastest first, then the roomiest.
-
-    The slowest card of a set rules its speed, so a set is a run of the cards ordered by bandwidth, or by memory.
-    """
-    by_speed = sorted(
-        range(len(gpus)), key=lambda i: (-(gpus[i].bandwidth_gbps or 0.0), -(gpus[i].budget_bytes or 0))
-    )
-    by_room = sorted(range(len(gpus)), key=lambda i: -(gpus[i].budget_bytes or 0))
-    found: dict[frozenset[int], None] = {}
-    for size in range(1, len(gpus) + 1):
-        for start in range(len(gpus) - size + 1):
-            found[frozenset(by_speed[start : start + size])] = None
-        found[frozenset(by_room[:size])] = None
-    return list(found)
-
-
-def _spread(process: ProcessMemory, machine: Machine, units: int, chosen: frozenset[int]) -> Layout:
-    """Units over the chosen GPUs in device order, in proportion to what each has left for layers."""
-    fixed = process.fixed_bytes
-    budgets = [
-        max(0, (pool.budget_bytes or 0) - fixed(pool, shared=len(chosen) > 1)) if i in chosen else 0
-        for i, pool in enumerate(machine.gpus)
-    ]
-    total = sum(budgets)
-    if not total:
-        first = min(chosen)
-        return Layout(units=tuple(units if i == first else 0 for i in range(len(budgets))))
-    shares = [units * budget / total for budget in budgets]
-    counts = [int(share) for share in shares]
-    by_remainder = sorted(range(len(shares)), key=lambda i: (counts[i] - shares[i], i))
-    for i in by_remainder[: units - sum(counts)]:
-        counts[i] += 1
-    return Layout(units=tuple(counts))
-
-
-def _largest_partial(
-    process: ProcessMemory, machine: Machine, subsets: list[frozenset[int]]
-) -> tuple[Placement, Memory]:
-    """The most units on GPUs that still fit, over all sets of GPUs; among equals the first set."""
+        return _judge(process, machine, search.even(wanted, search.subsets[-1], moved), fixed=True)
     if machine.unified:
-        # Moving layers between GPU and CPU of one pool frees nothing, but the CPU may use more of the pool.
-        on_cpu = _judge(process, machine, Layout(units=(0,)), fixed=False)
-        on_gpu = _judge(process, machine, Layout(units=(process.units,)), fixed=False)
-        return on_gpu if on_cpu[0].verdict is Verdict.NO_FIT else on_cpu
-    best = _judge(process, machine, Layout(units=(0,) * len(machine.gpus)), fixed=False)
-    for chosen in subsets:
-        low, high = best[0].n_gpu_layers, process.units + 1
-        while low + 1 < high:
-            middle = (low + high) // 2
-            candidate = _judge(process, machine, _spread(process, machine, middle, chosen), fixed=False)
-            if _gpus_fit(candidate[1]):
-                low, best = middle, candidate
-            else:
-                high = middle
-    return best
+        return _shared_pool(process, machine)
+    if n_cpu_moe is not None:
+        return _judge(process, machine, search.most_units(moved), fixed=False)
+    return _cheapest_partial(process, machine, search)
 
 
-def _gpus_fit(memory: Memory) -> bool:
-    return all(_row_fits(row.total_bytes, row.budget_bytes) for row in memory.devices if row.device != HOST)
+def _shared_pool(process: ProcessMemory, machine: Machine) -> tuple[Placement, Memory]:
+    """On unified memory moving layers to the CPU frees nothing, but the CPU may use more of the pool."""
+    on_cpu = _judge(process, machine, Layout(units=(0,)), fixed=False)
+    on_gpu = _judge(process, machine, Layout(units=(process.units,)), fixed=False)
+    return on_gpu if on_cpu[0].verdict is Verdict.NO_FIT else on_cpu
+
+
+def _cheapest_partial(process: ProcessMemory, machine: Machine, search: LayoutSearch) -> tuple[Placement, Memory]:
+    """Whole layers on the host, or only experts: whichever runs and makes the host read least for a token."""
+    layouts = [search.most_units(0)]
+    if process.experts:
+        layouts.append(search.fewest_experts())
+    judged = [_judge(process, machine, layout, fixed=False) for layout in layouts]
+    costs = [process.host_read_bytes(layout) for layout in layouts]
+    best = min(range(len(layouts)), key=lambda i: (judged[i][0].verdict is Verdict.NO_FIT, costs[i], i))
+    return judged[best]
 
 
 def _row_fits(total_bytes: int, budget_bytes: int | None) -> bool:
@@ -199,14 +169,16 @@ def _judge(process: ProcessMemory, machine: Machine, layout: Layout, *, fixed: b
     elif not machine.gpus:
         verdict = Verdict.FITS
         reason = f"runs on the CPU, {format_gib(memory.total_bytes)} of host memory"
-    elif on_gpu == process.units:
+    elif on_gpu == process.units and not _moved(process, layout):
         verdict = Verdict.FITS
         used = sum(1 for count in layout.units if count)
         reason = "all layers on the GPU" if used == 1 else f"all layers over {used} GPUs"
     else:
         verdict = Verdict.OFFLOAD
         why = "as asked" if fixed else "the rest does not fit"
-        reason = f"{on_gpu} of {process.units} layers on the GPU, {why}"
+        part = "all" if on_gpu == process.units else f"{on_gpu} of {process.units}"
+        experts = f", experts of {moved} on the host" if (moved := _moved(process, layout)) else ""
+        reason = f"{part} layers on the GPU{experts}, {why}"
     return (
         Placement(
             verdict=verdict,
@@ -214,6 +186,12 @@ def _judge(process: ProcessMemory, machine: Machine, layout: Layout, *, fixed: b
             n_layers=process.units,
             tensor_split=tuple(float(count) for count in layout.units) if len(layout.units) > 1 else None,
             reason=reason,
+            n_cpu_moe=layout.cpu_moe if _moved(process, layout) else 0,
         ),
         memory,
     )
+
+
+def _moved(process: ProcessMemory, layout: Layout) -> int:
+    """Layers on GPUs whose experts are on the host."""
+    return max(0, layout.cpu_moe - (process.units - layout.gpu_units)) if process.experts else 0

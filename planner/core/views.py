@@ -83,6 +83,7 @@ def estimate_view(estimate: Estimate) -> dict[str, object]:
         "placement": {
             "verdict": estimate.placement.verdict.value,
             "n_gpu_layers": estimate.placement.n_gpu_layers,
+            "n_cpu_moe": estimate.placement.n_cpu_moe,
             "n_layers": estimate.placement.n_layers,
             "tensor_split": None
             if estimate.placement.tensor_split is None

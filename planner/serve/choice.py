@@ -38,13 +38,19 @@ class Sources:
 
 
 def choose_engine(
-    wanted: str, sources: Sources, *, path: Path | None = None, starter: bool = False, needs_gpu: bool = False
+    wanted: str,
+    sources: Sources,
+    *,
+    path: Path | None = None,
+    starter: bool = False,
+    needs_gpu: bool = False,
+    needs_flags: frozenset[str] = frozenset(),
 ) -> Engine:
     """The engine to use; its `reason` says why. Raises EngineError when there is none, UsageError for a bad wish.
 
     `auto` prefers a llamafile, then llama-server on PATH, then the embedded wheel. `starter` prefers the wheel: it
     is installed with the package, and a 368 MB engine for a pair of 125 MB makes no sense. With `needs_gpu` an
-    engine that says it sees no GPU is passed over.
+    engine that says it sees no GPU is passed over, and a program whose help lacks one of `needs_flags`.
     """
     if wanted not in (AUTO, *EngineKind):
         raise UsageError(
@@ -56,7 +62,7 @@ def choose_engine(
         return _from_path(wanted, path, sources)
     if wanted != AUTO:
         return _named(EngineKind(wanted), sources)
-    return _automatic(sources, starter=starter, needs_gpu=needs_gpu)
+    return _automatic(sources, starter=starter, needs_gpu=needs_gpu, needs_flags=needs_flags)
 
 
 def _from_path(wanted: str, path: Path, sources: Sources) -> Engine:
@@ -105,7 +111,7 @@ def _named(kind: EngineKind, sources: Sources) -> Engine:
             return _external(kind, binary, sources, reason=reason)
 
 
-def _automatic(sources: Sources, *, starter: bool, needs_gpu: bool) -> Engine:
+def _automatic(sources: Sources, *, starter: bool, needs_gpu: bool, needs_flags: frozenset[str]) -> Engine:
     """Try in order of preference; what is passed over is said in the notes of what is taken."""
     finders: tuple[Callable[[Sources], Engine | None], ...] = (_cached, _fetched, _on_path, _embedded)
     if starter:
@@ -119,6 +125,8 @@ def _automatic(sources: Sources, *, starter: bool, needs_gpu: bool) -> Engine:
             continue
         if engine is not None and needs_gpu and _sees_no_gpu(engine, sources):
             passed.append(f"{engine.label} sees no GPU, and the plan uses one.")
+        elif engine is not None and (missing := _missing(engine, needs_flags)):
+            passed.append(f"{engine.label} does not know {', '.join(missing)}, and the plan needs it.")
         elif engine is not None:
             notes = (*engine.notes, *(f"Passed over: {text}" for text in passed))
             return msgspec.structs.replace(engine, notes=notes)
@@ -152,6 +160,11 @@ def _on_path(sources: Sources) -> Engine | None:
     if found is None:
         return None
     return _external(EngineKind.LLAMA_SERVER, Path(found).absolute(), sources, reason="it is on PATH")
+
+
+def _missing(engine: Engine, needs_flags: frozenset[str]) -> list[str]:
+    """Flags that a program's help lacks; the embedded engine is given values, not flags."""
+    return [] if engine.kind is EngineKind.EMBEDDED else sorted(needs_flags - engine.flags)
 
 
 def _sees_no_gpu(engine: Engine, sources: Sources) -> bool:

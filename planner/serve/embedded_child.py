@@ -51,6 +51,9 @@ def common_params(module: Any, values: dict[str, Any]) -> Any:
     if values.get("tensor_split"):
         shares = list(values["tensor_split"])
         params.tensor_split = shares + [0.0] * (len(params.tensor_split) - len(shares))
+    if values.get("tensor_overrides"):
+        params.tensor_buft_overrides = values["tensor_overrides"]
+    params.no_kv_offload = not values.get("kv_offload", True)
     if values.get("threads"):
         params.cpuparams.n_threads = values["threads"]
     pooling = values.get("pooling")

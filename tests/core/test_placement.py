@@ -4,14 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.core.estimate import Verdict
+from planner.core.estimator import weights_of
 from planner.core.hardware import Backend, Vendor
-from planner.core.memory import ProcessMemory
+from planner.core.memory import ProcessMemory, expert_bytes
 from planner.core.model import Variant
 from planner.core.placement import machine_of, place
 from planner.core.weights import weight_table
 from planner.core.workload import Settings
 from planner.units import GIB
-from tests.core.shapes import LLAMA_8B, apple, gpu, machine
+from tests.core.shapes import DEEPSEEK_V2_LITE, LLAMA_8B, apple, gpu, machine, make_model
 
 _TABLE = weight_table(LLAMA_8B, Variant(quant="Q4_K_M", artifacts=(), file_bytes=4_920_739_232))
 assert _TABLE is not None
@@ -140,3 +141,53 @@ def test_memory_set_aside_for_a_shared_gpu_counts_although_the_host_does_not_hav
     assert machine_of(where, live=True).gpus[0].budget_bytes == min(chip.memory_budget_bytes or 0, 100 * GIB)
     unread = msgspec.structs.replace(chip, memory_free_bytes=None)
     assert machine_of(machine(unread, ram_gib=30), live=True).gpus[0].budget_bytes == 30 * GIB
+
+
+_MOE_VARIANT = Variant(quant="Q4_K_M", artifacts=())
+_MOE_TABLE = weights_of(make_model("moe", DEEPSEEK_V2_LITE, 15_706_484_224), _MOE_VARIANT)
+MOE = ProcessMemory(DEEPSEEK_V2_LITE, _MOE_TABLE, Settings(context=8192))
+
+
+def test_of_a_mixture_only_experts_go_to_the_host_where_that_makes_it_read_less() -> None:
+    where = machine_of(machine(gpu(0, 6), ram_gib=64), live=False)
+    placement, memory = place(MOE, where)
+    assert placement.verdict is Verdict.OFFLOAD
+    assert placement.n_gpu_layers == placement.n_layers
+    assert 0 < placement.n_cpu_moe < 27
+    assert f"experts of {placement.n_cpu_moe} on the host" in placement.reason
+    fewer, _ = place(MOE, where, n_cpu_moe=placement.n_cpu_moe - 1)
+    assert fewer.n_gpu_layers < fewer.n_layers
+    assert memory.weights_bytes == _MOE_TABLE.tensor_bytes
+
+
+def test_where_not_even_the_rest_fits_all_experts_and_some_layers_go() -> None:
+    placement, memory = place(MOE, machine_of(machine(gpu(0, 1.4), ram_gib=64), live=False))
+    assert placement.verdict is Verdict.OFFLOAD
+    assert 0 < placement.n_gpu_layers < placement.n_layers
+    assert placement.n_cpu_moe == 27
+    assert memory.weights_bytes == _MOE_TABLE.tensor_bytes
+
+
+def test_a_dense_model_has_no_experts_to_move() -> None:
+    placement, _ = place(PROCESS, machine_of(machine(gpu(0, 4)), live=False), n_cpu_moe=5)
+    assert placement.n_cpu_moe == 0
+
+
+def test_experts_asked_to_the_host_go_there_although_they_would_fit() -> None:
+    placement, memory = place(MOE, machine_of(machine(gpu(0, 80), ram_gib=64), live=False), n_cpu_moe=10)
+    assert (placement.verdict, placement.n_cpu_moe) == (Verdict.OFFLOAD, 10)
+    # The first layer is dense: nine layers' experts move.
+    moved = sum(expert_bytes(DEEPSEEK_V2_LITE, _MOE_TABLE)[:10])
+    assert memory.devices[1].weights_bytes == _MOE_TABLE.input_bytes + moved
+
+
+@given(first=st.floats(1, 24), second=st.floats(1, 24), third=st.floats(1, 24))
+def test_cards_of_any_sizes_take_as_many_layers_as_filling_them_one_after_another_does(
+    first: float, second: float, third: float
+) -> None:
+    where = machine_of(machine(gpu(0, first), gpu(1, second), gpu(2, third), ram_gib=64), live=False)
+    placement, memory = place(MOE, where, all_gpus=True)
+    assert all(row.total_bytes <= (row.budget_bytes or 0) for row in memory.devices)
+    room = sum(max(0.0, size - 1.5) for size in (first, second, third))
+    if room > 14:
+        assert placement.verdict is Verdict.FITS

@@ -242,3 +242,10 @@ def test_an_engine_below_the_floor_is_told_so(tmp_path: Path) -> None:
     assert any(f"b{FLOOR_BUILD}" in note for note in engine.notes)
     new = install(tmp_path / "new/llama-server", "ready")
     assert choose_engine("auto", Sources(cache_dir=tmp_path), path=new).notes == ()
+
+
+def test_an_engine_that_cannot_keep_to_the_plan_is_passed_over(tmp_path: Path) -> None:
+    sources = Machine(tmp_path, "path", "embedded").sources
+    engine = choose_engine("auto", sources, needs_flags=frozenset({"--flag-of-tomorrow"}))
+    assert engine.kind is EngineKind.EMBEDDED
+    assert any("--flag-of-tomorrow" in note for note in engine.notes)

@@ -1,6 +1,7 @@
 """The command an engine is started with: right flags, no secret, nothing from outside."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,8 +12,9 @@ import pytest
 
 from planner.core.estimate import DeviceMemory
 from planner.core.hardware import Backend
-from planner.core.launch_plan import EngineKind, engine_argv
+from planner.core.launch_plan import EngineKind, embedded_parameters, engine_argv
 from planner.core.model import Pooling, Role
+from planner.errors import EngineError
 from planner.serve.capabilities import parse_flags
 from planner.serve.embedded_child import common_params
 from planner.serve.engines import Engine, Files, longest_input, make_command
@@ -199,3 +201,30 @@ def test_only_a_causal_model_that_pools_last_takes_more_than_a_micro_batch() -> 
     assert longest_input(plan) == 128
     assert longest_input(process(Role.GENERATION)) == 512
     assert plan.model.pooling is Pooling.MEAN
+
+
+def test_experts_that_stay_on_the_host_are_named_to_every_engine() -> None:
+    plan = msgspec.structs.replace(process(layers=13), n_cpu_moe=3)
+    flags = frozenset({"--n-cpu-moe", "--ctx-size"})
+    known = engine_argv(
+        EngineKind.LLAMA_SERVER, plan, binary="llama-server", model_path="m", key_file="k", flags=flags
+    )
+    assert value(list(known), "--n-cpu-moe") == "3"
+    with pytest.raises(EngineError, match="does not know --n-cpu-moe"):
+        engine_argv(
+            EngineKind.LLAMA_SERVER, plan, binary="old", model_path="m", key_file="k", flags=flags - {"--n-cpu-moe"}
+        )
+    pattern = str(embedded_parameters(plan, model_path="m", api_key="k")["tensor_overrides"]).removesuffix("=CPU")
+    assert [bool(re.match(pattern, f"blk.{layer}.ffn_up_exps.weight")) for layer in (0, 2, 3, 20)] == [
+        True, True, False, False,
+    ]  # fmt: skip
+    assert not re.match(pattern, "blk.0.attn_q.weight")
+
+
+def test_a_cache_that_stays_on_the_host_is_said() -> None:
+    plan = process(layers=13)
+    plan = msgspec.structs.replace(plan, settings=msgspec.structs.replace(plan.settings, kv_offload=False))
+    flags = frozenset({"--no-kv-offload"})
+    given = engine_argv(EngineKind.LLAMA_SERVER, plan, binary="b", model_path="m", key_file="k", flags=flags)
+    assert "--no-kv-offload" in given
+    assert embedded_parameters(plan, model_path="m", api_key="k")["kv_offload"] is False
