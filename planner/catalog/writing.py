@@ -1,7 +1,6 @@
 """Writing into the user's catalog folder: a file per model, whole or not at all, never one that cannot be read."""
 
 import hashlib
-import os
 import re
 from enum import Enum
 from pathlib import Path
@@ -14,6 +13,7 @@ from planner.catalog.reading import decode, read_file
 from planner.catalog.rules import contradictions
 from planner.core.model import Model
 from planner.errors import CatalogError, UsageError
+from planner.files import replace_file
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -76,18 +76,9 @@ def _default(field: msgspec.structs.FieldInfo) -> object:
 
 
 def _replace(path: Path, raw: bytes) -> None:
-    """Give the file its new content so that a reader sees the old or the new, also after a power cut."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with fresh.open("wb") as file:
-                file.write(raw)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(path)
-        finally:
-            fresh.unlink(missing_ok=True)
+        replace_file(path, raw, mode=0o644)
     except OSError as error:
         raise UsageError(
             f"{path} cannot be written: {error.strerror or error}.",

@@ -98,4 +98,4 @@ def test_a_folder_that_cannot_be_written_leaves_the_file_as_it_was(tmp_path: Pat
         tmp_path.chmod(0o700)
     assert caught.value.reference == "catalog-not-writable"
     assert path.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir() if p.name.endswith(".new")] == []
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []

@@ -25,7 +25,8 @@ from planner.errors import (
 )
 from planner.fetch.disk import Disk
 from planner.fetch.download import Patience
-from planner.fetch.fetch import fetch_variant, find_variant, shard_names
+from planner.fetch.fetch import fetch_variant, find_variant
+from planner.fetch.job import shard_names
 from planner.fetch.lock import locked
 from planner.fetch.store import FetchedModel, Store
 from tests.fetch.lying_hub import Lie, LyingHub
