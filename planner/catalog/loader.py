@@ -18,8 +18,10 @@ from planner.catalog.quant_table import QuantTable
 from planner.catalog.reading import FileError, read_file
 from planner.catalog.references import find_model, find_variant
 from planner.catalog.rules import contradictions
+from planner.catalog.speed import SpeedFile
 from planner.core.hardware import DeviceSpec
 from planner.core.model import Model, Variant
+from planner.core.speed.calibration import GENERIC, Calibration
 from planner.errors import CatalogError, UsageError
 
 
@@ -58,6 +60,17 @@ class Catalog:
     def quants(self) -> QuantTable:
         """Bits per weight by quant type. Raises CatalogError when the file is missing or broken."""
         return read_file((self.folder or data_dir()) / "quants.json", QuantTable)
+
+    @functools.cached_property
+    def speed(self) -> Calibration:
+        """The constants of the speed formulas; without the file, those assumed before any measurement.
+
+        Raises CatalogError when it is broken.
+        """
+        path = self.folder / "speed.json" if self.folder else None
+        if path is None or not path.is_file():
+            return GENERIC
+        return read_file(path, SpeedFile).calibration
 
     @functools.cached_property
     def devices(self) -> tuple[DeviceSpec, ...]:
@@ -204,7 +217,7 @@ def add_models(entries: dict[str, Entry], path: Path) -> ModelFile:
     return content
 
 
-_NO_MODELS = frozenset({"devices.json", "engines.json", "quants.json"})
+_NO_MODELS = frozenset({"devices.json", "engines.json", "quants.json", "speed.json"})
 """Files of a data folder that hold something else than models."""
 
 

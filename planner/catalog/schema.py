@@ -8,6 +8,7 @@ from planner.catalog.answers import AnswersFile
 from planner.catalog.evals import EvalFile
 from planner.catalog.loader import DeviceFile, ModelFile
 from planner.catalog.quant_table import QuantTable
+from planner.catalog.speed import SpeedFile
 from planner.core.values import Digest, RepoId, RepoPath
 
 _FILES: dict[str, Any] = {
@@ -16,6 +17,7 @@ _FILES: dict[str, Any] = {
     "evals.schema.json": EvalFile,
     "answers.schema.json": AnswersFile,
     "quants.schema.json": QuantTable,
+    "speed.schema.json": SpeedFile,
 }
 _DESCRIPTIONS: dict[type, dict[str, Any]] = {
     Digest: {"type": "string", "pattern": "^(sha256:)?[0-9a-fA-F]{64}$"},

@@ -72,12 +72,26 @@ class Rate(msgspec.Struct, frozen=True):
     basis: Literal["measured", "calibrated", "estimated"] = "estimated"
 
 
+class Seconds(msgspec.Struct, frozen=True):
+    """A time with an 80 % interval; `low` is the fastest."""
+
+    low: float
+    mid: float
+    high: float
+
+
 class Throughput(msgspec.Struct, frozen=True):
-    """pp: prompt processing; tg: token generation; embed: indexing. None: does not apply, or unknown."""
+    """pp: prompt processing; tg: token generation; embed: indexing. None: does not apply, or unknown.
+
+    `tg` is one sequence's rate; `tg_slots` that of all slots together while every one generates, None with one slot.
+    `first_token_s` is the wait for the first token after `n_prompt` tokens.
+    """
 
     pp: Rate | None = None
     tg: Rate | None = None
     embed: Rate | None = None
+    tg_slots: Rate | None = None
+    first_token_s: Seconds | None = None
 
 
 class Estimate(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ from planner.core.kv_cache import ceil_to
 from planner.core.memory import ProcessMemory
 from planner.core.model import Model, Pooling, Role, Variant
 from planner.core.placement import Machine, place
+from planner.core.speed.calibration import GENERIC, Calibration
 from planner.core.throughput import estimate_throughput
 from planner.core.weights import WeightTable, weight_table
 from planner.core.workload import Settings, Workload
@@ -72,12 +73,14 @@ def estimate(
     process: ProcessMemory | None = None,
     table: WeightTable | None = None,
     all_gpus: bool = False,
+    calibration: Calibration = GENERIC,
 ) -> Estimate:
     """Memory, placement and speed of one process on what `machine` has left.
 
     `process` may be passed in when the same model and settings are placed repeatedly, `table` when the bytes of
-    every layer were read from a header; `all_gpus` spreads over every GPU. Raises NoResultError when size or
-    architecture is unknown, BadDataError for settings that llama.cpp refuses.
+    every layer were read from a header; `all_gpus` spreads over every GPU. `calibration` holds the constants of
+    speed: without one they are those assumed before any measurement, with wide intervals. Raises NoResultError when
+    size or architecture is unknown, BadDataError for settings that llama.cpp refuses.
     """
     _check(settings)
     if process is None:
@@ -93,6 +96,7 @@ def estimate(
         placement=placement,
         memory=memory,
         quant=variant.quant,
+        calibration=calibration,
     )
     return Estimate(
         memory=memory,

@@ -18,6 +18,7 @@ from planner.core.quality import quality
 from planner.core.reasons import reasons_of, warnings_of
 from planner.core.recommendation import BudgetUse, Choice, MemoryPlan, Recommendation
 from planner.core.score import Terms, combine, context_term, generation_speed_term, indexing_speed_term, weighted
+from planner.core.speed.calibration import GENERIC, Calibration
 from planner.core.variants import is_fetchable
 from planner.core.workload import Settings, Workload
 from planner.errors import NoResultError
@@ -44,6 +45,7 @@ class _Candidate(msgspec.Struct, frozen=True):
     variant: Variant
     settings: Settings
     process: ProcessMemory
+    calibration: Calibration
     on_cpu: bool = False
 
 
@@ -74,15 +76,19 @@ def recommend(
     *,
     pins: Sequence[Pin] = (),
     live: bool = False,
+    calibration: Calibration = GENERIC,
 ) -> tuple[Recommendation, ...]:
     """The best plans, best first, one per generator (or per embedder when only that is wanted).
 
     `pins` replace the free choice for their roles. `live` plans with what is free now instead of the capacity.
+    `calibration` holds the constants of speed.
     Raises NoResultError when nothing fits or nothing matches the wishes.
     """
     machine = machine_of(hardware, live=live, margin=COMFORT_MARGIN)
     wanted = (Role.EMBEDDING, Role.GENERATION) if workload.role == "rag" else (workload.role,)
-    candidates = {role: _candidates(role, models, workload, machine, pins) for role in wanted}
+    candidates = {
+        role: _candidates(role, models, workload, machine, pins, calibration=calibration) for role in wanted
+    }
     for role, found in candidates.items():
         if not found:
             raise NoResultError(
@@ -118,7 +124,13 @@ def _matches(model: Model, workload: Workload) -> bool:
 
 
 def _candidates(
-    role: Role, models: Iterable[Model], workload: Workload, machine: Machine, pins: Sequence[Pin]
+    role: Role,
+    models: Iterable[Model],
+    workload: Workload,
+    machine: Machine,
+    pins: Sequence[Pin],
+    *,
+    calibration: Calibration,
 ) -> list[_Candidate]:
     pinned = [pin for pin in pins if pin.model.role is role]
     chosen = pinned or [Pin(model) for model in models if model.role is role and _matches(model, workload)]
@@ -137,11 +149,11 @@ def _candidates(
             for context in _contexts(pin.model, role, workload):
                 settings = settings_for(pin.model, workload, context)
                 process = ProcessMemory(architecture, table, settings)
-                found.append(_Candidate(pin.model, variant, settings, process))
+                found.append(_Candidate(pin.model, variant, settings, process, calibration))
                 # An embedder on the CPU leaves a card to the generator; a generator on the CPU may use more of a
                 # memory that both share.
                 if machine.gpus and role is (Role.GENERATION if machine.unified else Role.EMBEDDING):
-                    found.append(_Candidate(pin.model, variant, settings, process, on_cpu=True))
+                    found.append(_Candidate(pin.model, variant, settings, process, calibration, on_cpu=True))
     return found
 
 
@@ -162,7 +174,15 @@ def _rate(candidate: _Candidate, machine: Machine, hardware: Hardware, workload:
     settings = candidate.settings
     if candidate.on_cpu:
         settings = msgspec.structs.replace(settings, n_gpu_layers=0)
-    found = estimate(candidate.model, candidate.variant, settings, hardware, machine, process=candidate.process)
+    found = estimate(
+        candidate.model,
+        candidate.variant,
+        settings,
+        hardware,
+        machine,
+        process=candidate.process,
+        calibration=candidate.calibration,
+    )
     if found.placement.verdict is Verdict.NO_FIT:
         return None
     if candidate.on_cpu:

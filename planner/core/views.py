@@ -2,7 +2,7 @@
 
 import msgspec
 
-from planner.core.estimate import Estimate, Rate
+from planner.core.estimate import Estimate, Rate, Seconds
 from planner.core.hardware import Hardware
 from planner.core.model import Artifact, Model, Variant
 from planner.core.recommendation import Choice, Recommendation
@@ -95,8 +95,14 @@ def estimate_view(estimate: Estimate) -> dict[str, object]:
             "tg": rate_view(estimate.throughput.tg),
             "embed": rate_view(estimate.throughput.embed),
         },
+        "tg_slots": rate_view(estimate.throughput.tg_slots),
+        "first_token_s": _seconds_view(estimate.throughput.first_token_s),
         "warnings": list(estimate.warnings),
     }
+
+
+def _seconds_view(seconds: Seconds | None) -> dict[str, float] | None:
+    return None if seconds is None else {"low": seconds.low, "mid": seconds.mid, "high": seconds.high}
 
 
 def rate_view(rate: Rate | None) -> dict[str, object] | None:

@@ -15,6 +15,7 @@ from planner.core.model import Model
 from planner.core.pair import recommend
 from planner.core.readings import steady
 from planner.core.recommendation import Recommendation
+from planner.core.speed.calibration import GENERIC, Calibration
 from planner.core.workload import Workload
 from planner.fetch.pins import read_pins
 from planner.probe.host import probe
@@ -25,11 +26,12 @@ from planner.tui.child import Start, start_child
 
 @dataclass(frozen=True)
 class Situation:
-    """What there is to plan with. `notes`: what could not be found out or loaded."""
+    """What there is to plan with. `notes`: what could not be found out or loaded. `speed`: constants of formulas."""
 
     hardware: Hardware
     models: tuple[Model, ...]
     notes: tuple[str, ...] = ()
+    speed: Calibration = GENERIC
 
 
 def look_around() -> Situation:
@@ -38,12 +40,12 @@ def look_around() -> Situation:
     catalog = load(config.catalogs, own=config.own_catalog_dir)
     hardware = probe(catalog.devices, state_dir=config.state_dir)
     models = pinned_models(catalog.models, read_pins(config.models_dir))
-    return Situation(hardware, models, (*hardware.notes, *catalog.notes))
+    return Situation(hardware, models, (*hardware.notes, *catalog.notes), catalog.speed)
 
 
 def plan_pairs(situation: Situation) -> tuple[Recommendation, ...]:
     """The best pairs for the memory that is free now. Raises NoResultError."""
-    return recommend(situation.models, steady(situation.hardware), Workload(), live=True)
+    return recommend(situation.models, steady(situation.hardware), Workload(), live=True, calibration=situation.speed)
 
 
 def read_servers() -> tuple[DeploymentRecord, ...]:

@@ -124,6 +124,7 @@ def _answer(
         machine_of(hardware, live=False),
         table=weights,
         all_gpus=request.n_gpus > 1,
+        calibration=session.catalog.speed,
     )
     return model, variant, hardware, answer
 
