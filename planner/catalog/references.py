@@ -55,7 +55,14 @@ def find_variant(model: Model, quant: str) -> Variant:
         known = ", ".join(variant.quant for variant in model.variants)
         raise UsageError(
             f"{model.id} has no variant “{quant[:40]}”.",
-            hint=f"There are: {known}." if known else model.deploy_note or "The catalog knows no file of it.",
+            hint=_other_quants(model, known),
             reference="unknown-quant",
         )
     return variant
+
+
+def _other_quants(model: Model, known: str) -> str:
+    if not known:
+        return model.deploy_note or "The catalog knows no file of it."
+    more = f" `planner catalog update {model.id}` looks for more in its repositories." if model.gguf_repos else ""
+    return f"There are: {known}.{more}"

@@ -1,6 +1,7 @@
 import pytest
 
 from planner.catalog.loader import Catalog, load
+from planner.catalog.references import find_variant
 from planner.errors import UsageError
 
 
@@ -89,3 +90,11 @@ def test_two_models_of_one_name_are_not_guessed_between(catalog: Catalog) -> Non
     assert caught.value.reference == "ambiguous-model"
     assert "me/Qwen3-8B" in caught.value.message
     assert "Qwen/Qwen3-8B" in caught.value.message
+
+
+def test_a_quant_that_may_be_in_a_repository_can_be_looked_for() -> None:
+    model = load().find("Qwen/Qwen3-8B")
+    assert model.gguf_repos
+    with pytest.raises(UsageError) as caught:
+        find_variant(model, "Q3_K_XXL")
+    assert "planner catalog update Qwen/Qwen3-8B" in caught.value.hint
