@@ -12,6 +12,7 @@ from planner.catalog.evals import read_pool
 from planner.catalog.loader import DeviceFile
 from planner.catalog.quant_table import QuantTable
 from planner.catalog.reading import FileError, parse, read_bytes, read_file
+from planner.catalog.speed import SpeedFile
 from planner.core.values import Digest
 
 
@@ -22,6 +23,7 @@ class FileKind(StrEnum):
     DEVICES = "devices"
     ENGINES = "engines"
     QUANTS = "quants"
+    SPEED = "speed"
     EVALS = "evals"
     ANSWERS = "answers"
 
@@ -56,6 +58,7 @@ DATA_FILES: dict[str, FileKind] = {
     "devices.json": FileKind.DEVICES,
     "engines.json": FileKind.ENGINES,
     "quants.json": FileKind.QUANTS,
+    "speed.json": FileKind.SPEED,
 }
 """The files that stand beside `models/` in a data folder."""
 
@@ -63,6 +66,7 @@ _TELLING: dict[FileKind, frozenset[str]] = {
     FileKind.DEVICES: frozenset({"devices"}),
     FileKind.ENGINES: frozenset({"engines", "minimum_llama_cpp_build"}),
     FileKind.QUANTS: frozenset({"block_types", "file_types"}),
+    FileKind.SPEED: frozenset({"calibration"}),
     FileKind.ANSWERS: frozenset({"figure", "reported"}),
     FileKind.EVALS: frozenset({"kind", "tasks", "base", "exclude"}),
 }
@@ -99,6 +103,8 @@ def mistakes(path: Path, kind: FileKind) -> Iterator[str]:
             read_file(path, EngineFile)
         case FileKind.QUANTS:
             read_file(path, QuantTable)
+        case FileKind.SPEED:
+            read_file(path, SpeedFile)
         case FileKind.EVALS:
             read_pool(path)
         case FileKind.ANSWERS:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from planner.catalog.check import check
+from planner.catalog.kinds import DATA_FILES
 from planner.catalog.location import data_dir
 
 Entry = Callable[..., dict[str, Any]]
@@ -49,7 +50,7 @@ def test_each_data_file_can_be_broken_or_missing(folder: Path, name: str, conten
 def test_everything_broken_at_once_is_all_listed(folder: Path) -> None:
     for path in folder.glob("*.json"):
         path.unlink()
-    assert set(found(folder)) == {"quants.json", "engines.json", "devices.json"}
+    assert set(found(folder)) == set(DATA_FILES)
 
 
 @pytest.mark.parametrize("change", [{"sha256": "abc"}, {"bytes": "many"}, {"url": None}], ids=str)
