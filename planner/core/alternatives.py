@@ -12,6 +12,7 @@ from planner.core.languages import MULTILINGUAL
 from planner.core.model import Commercial, Model
 from planner.core.model_list import mtr_percent, quality_score, usual_variant
 from planner.core.quality import POOLS
+from planner.core.speed.calibration import GENERIC, Calibration
 from planner.core.standing import pools_of
 
 _SMALLER = 0.6
@@ -42,7 +43,9 @@ class Alternative(msgspec.Struct, frozen=True):
     difference: Difference
 
 
-def alternatives(subject: Side, models: Iterable[Model], hardware: Hardware, context: int) -> tuple[Alternative, ...]:
+def alternatives(
+    subject: Side, models: Iterable[Model], hardware: Hardware, context: int, *, calibration: Calibration = GENERIC
+) -> tuple[Alternative, ...]:
     """Models of the same role: its lineage, then the best for each wish that the subject leaves open.
 
     Memory and speed are those on `hardware` with `context` tokens (fewer where a model was trained on fewer), in the
@@ -51,7 +54,7 @@ def alternatives(subject: Side, models: Iterable[Model], hardware: Hardware, con
     """
     model = subject.model
     others = [
-        _side(other, subject, hardware, context)
+        _side(other, subject, hardware, context, calibration)
         for other in models
         if other.role is model.role and other.id != model.id
     ]
@@ -73,12 +76,13 @@ def alternatives(subject: Side, models: Iterable[Model], hardware: Hardware, con
     return tuple(found.values())
 
 
-def _side(model: Model, subject: Side, hardware: Hardware, context: int) -> Side:
+def _side(model: Model, subject: Side, hardware: Hardware, context: int, calibration: Calibration) -> Side:
     """A model in the quant of the subject where it has that, so that quants do not make the difference."""
     variant = None if subject.fit is None else model.variant(subject.fit.variant.quant)
     variant = variant or usual_variant(model)
     context = min(context, model.context_length)
-    return Side(model, None if variant is None else fit_on(model, variant, hardware, context))
+    fit = None if variant is None else fit_on(model, variant, hardware, context, calibration=calibration)
+    return Side(model, fit)
 
 
 def _wishes(subject: Side) -> Iterable[tuple[Kind, Callable[[Side], bool]]]:

@@ -7,6 +7,7 @@ from planner.core.fitting import Fit, best_fit, fit_on
 from planner.core.hardware import DeviceSpec, Hardware
 from planner.core.model import Model, Variant
 from planner.core.overrides import Overrides, virtual_hardware
+from planner.core.speed.calibration import GENERIC, Calibration
 from planner.units import GIB
 
 
@@ -55,7 +56,12 @@ class DeviceRow(NamedTuple):
 
 
 def device_rows(
-    model: Model, variants: Sequence[Variant], context: int, specs: Sequence[DeviceSpec]
+    model: Model,
+    variants: Sequence[Variant],
+    context: int,
+    specs: Sequence[DeviceSpec],
+    *,
+    calibration: Calibration = GENERIC,
 ) -> tuple[DeviceRow, ...]:
     """The grid, each device at its capacity; those that the device table lacks are left out."""
     rows: list[DeviceRow] = []
@@ -64,7 +70,7 @@ def device_rows(
         if device.slug is not None and device.slug not in known:
             continue
         hardware = virtual_hardware(Overrides(gpu=device.slug, ram_bytes=device.ram_gib * GIB), specs)
-        fits = tuple(fit_on(model, variant, hardware, context) for variant in variants)
+        fits = tuple(fit_on(model, variant, hardware, context, calibration=calibration) for variant in variants)
         rows.append(DeviceRow(device, hardware, fits, best_fit(model, [fit for fit in fits if fit is not None])))
     return tuple(rows)
 

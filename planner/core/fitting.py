@@ -1,6 +1,6 @@
 """One model on one machine: which of its quants run there, how fast, with how much context, and which is best."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -12,6 +12,7 @@ from planner.core.memory import ProcessMemory
 from planner.core.model import Model, Role, Variant
 from planner.core.placement import machine_of, place
 from planner.core.quality import quality
+from planner.core.speed.calibration import GENERIC, Calibration
 from planner.core.weights import predicted_file_bytes
 from planner.core.workload import Workload
 from planner.errors import NoResultError
@@ -72,12 +73,13 @@ def shown_context(model: Model, context: int | None) -> int:
     return default_context(model) if context is None else min(context, model.context_length)
 
 
-def fit_on(model: Model, variant: Variant, hardware: Hardware, context: int) -> Fit | None:
+def fit_on(
+    model: Model, variant: Variant, hardware: Hardware, context: int, *, calibration: Calibration = GENERIC
+) -> Fit | None:
     """A quant on a machine at its capacity; None where size or architecture are unknown."""
+    settings, machine = settings_for(model, Workload(), context), machine_of(hardware, live=False)
     try:
-        found = estimate(
-            model, variant, settings_for(model, Workload(), context), hardware, machine_of(hardware, live=False)
-        )
+        found = estimate(model, variant, settings, hardware, machine, calibration=calibration)
     except NoResultError:
         return None
     return Fit(variant, context, found)
@@ -142,6 +144,11 @@ def usable_context(model: Model, variant: Variant, hardware: Hardware) -> int | 
         process = ProcessMemory(arch, table, settings_for(model, Workload(), context))
         return place(process, machine)[0].verdict is Verdict.FITS
 
+    return longest_context(model, fits)
+
+
+def longest_context(model: Model, fits: Callable[[int], bool]) -> int | None:
+    """The longest context in tokens, at most the trained one, of which `fits` is true; None if of none."""
     if fits(model.context_length):
         return model.context_length
     # Steps `low` fit, steps `high` do not.

@@ -22,6 +22,7 @@ from planner.core.model import Model, Role, Variant
 from planner.core.model_list import usual_variant
 from planner.core.quick_start import Step, quick_start
 from planner.core.ranking import Ranking
+from planner.core.speed.calibration import GENERIC, Calibration
 from planner.core.standing import Standing, Unranked, standings, unranked
 
 
@@ -82,6 +83,7 @@ def model_page(
     context: int | None = None,
     machine: Hardware | None = None,
     name: str | None = None,
+    calibration: Calibration = GENERIC,
 ) -> Page:
     """The page of a model among `models`; with a `machine` also how its quants run there.
 
@@ -91,31 +93,34 @@ def model_page(
     variants = shown_variants(model)
     named = variant or usual_variant(model) or _usual_prediction(model, variants)
     reference = reference_hardware(specs)
-    quants = tuple(_quant_row(model, shown, reference, tokens) for shown in variants)
-    subject = Side(model, None if named is None else fit_on(model, named, reference, tokens))
+    quants = tuple(_quant_row(model, shown, reference, tokens, calibration) for shown in variants)
+    fit = None if named is None else fit_on(model, named, reference, tokens, calibration=calibration)
+    subject = Side(model, fit)
     known = [row.variant for row in quants if row.fit is not None]
     return Page(
         model=model,
         variant=named,
         context=tokens,
         quants=quants,
-        devices=device_rows(model, known, tokens, specs) if known else (),
+        devices=device_rows(model, known, tokens, specs, calibration=calibration) if known else (),
         standings=standings(model, rankings),
         unranked=unranked(model, rankings),
-        alternatives=alternatives(subject, models, reference, tokens),
+        alternatives=alternatives(subject, models, reference, tokens, calibration=calibration),
         quick_start=quick_start(model, None if named is None else named.quant, name=name or model.id),
-        here=None if machine is None or not known else _here(model, known, machine, tokens),
+        here=None if machine is None or not known else _here(model, known, machine, tokens, calibration),
     )
 
 
-def _quant_row(model: Model, variant: Variant, reference: Hardware, context: int) -> QuantRow:
+def _quant_row(
+    model: Model, variant: Variant, reference: Hardware, context: int, calibration: Calibration
+) -> QuantRow:
     size = file_bytes_of(model, variant)
     return QuantRow(
         variant=variant,
         predicted=variant not in model.variants,
         file_bytes=size,
         bits_per_weight=None if size is None or not model.parameters else 8 * size / model.parameters,
-        fit=fit_on(model, variant, reference, context),
+        fit=fit_on(model, variant, reference, context, calibration=calibration),
         loss=quant_loss(model, variant.quant),
         loss_basis=quant_loss_basis(model, variant.quant),
     )
@@ -127,10 +132,12 @@ def _usual_prediction(model: Model, variants: Sequence[Variant]) -> Variant | No
     return next((variant for variant in variants if variant.quant == wanted), None)
 
 
-def _here(model: Model, variants: Sequence[Variant], machine: Hardware, context: int) -> Here:
+def _here(
+    model: Model, variants: Sequence[Variant], machine: Hardware, context: int, calibration: Calibration
+) -> Here:
     rows = [
         HereRow(fit, usable_context(model, variant, machine))
         for variant in variants
-        if (fit := fit_on(model, variant, machine, context)) is not None
+        if (fit := fit_on(model, variant, machine, context, calibration=calibration)) is not None
     ]
     return Here(machine, tuple(rows))

@@ -16,6 +16,7 @@ from planner.core.quality import quality
 from planner.core.ranking import Ranking
 from planner.core.reasons import rate_text
 from planner.core.significance import Comparison, compare
+from planner.core.speed.calibration import GENERIC, Calibration
 from planner.core.standing import pools_of, shared_pool
 from planner.units import format_gb, format_gib
 
@@ -68,7 +69,13 @@ class SideBySide(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def side_by_side(
-    asked: Sequence[Asked], hardware: Hardware, rankings: Mapping[str, Ranking], *, context: int | None, limited: bool
+    asked: Sequence[Asked],
+    hardware: Hardware,
+    rankings: Mapping[str, Ranking],
+    *,
+    context: int | None,
+    limited: bool,
+    calibration: Calibration = GENERIC,
 ) -> SideBySide:
     """Compare models at one context and, as far as the catalog has it of all, in one quant.
 
@@ -78,7 +85,7 @@ def side_by_side(
     tokens = min(shown_context(model, context) for model in models)
     variants = compared_variants(asked)
     sides = tuple(
-        Side(model, None if variant is None else fit_on(model, variant, hardware, tokens))
+        Side(model, None if variant is None else fit_on(model, variant, hardware, tokens, calibration=calibration))
         for model, variant in zip(models, variants, strict=True)
     )
     usable = tuple(

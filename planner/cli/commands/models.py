@@ -16,6 +16,7 @@ from planner.core.fitting import best_fit, fit_on, shown_context, shown_variants
 from planner.core.hardware import Hardware
 from planner.core.model import Model, Role
 from planner.core.model_list import SORT_KEYS, Query, ordered
+from planner.core.speed.calibration import Calibration
 from planner.core.variants import is_fetchable
 from planner.core.views import hardware_view
 from planner.core.wishes import Wishes
@@ -89,7 +90,9 @@ def models(
     hardware = asked_machine(session) if fits else None
     found: dict[str, Fitted] = {}
     if hardware is not None:
-        found = {model.id: fit for model in chosen if (fit := _fitted(model, hardware, context)) is not None}
+        speed = session.catalog.speed
+        pairs = ((model.id, _fitted(model, hardware, context, speed)) for model in chosen)
+        found = {name: fit for name, fit in pairs if fit is not None}
         fitting = [model for model in chosen if model.id in found]
         if chosen and not fitting:
             raise NoResultError(
@@ -166,13 +169,15 @@ def _check_family(session: Session, family: str) -> None:
     )
 
 
-def _fitted(model: Model, hardware: Hardware, context: int | None) -> Fitted | None:
+def _fitted(model: Model, hardware: Hardware, context: int | None, speed: Calibration) -> Fitted | None:
     """The best quant of a model on the machine; None where none runs, or the model cannot be run at all."""
     if not model.deployable:
         return None
     tokens = shown_context(model, context)
     fits = [
-        fit_on(model, variant, hardware, tokens) for variant in shown_variants(model) if is_fetchable(model, variant)
+        fit_on(model, variant, hardware, tokens, calibration=speed)
+        for variant in shown_variants(model)
+        if is_fetchable(model, variant)
     ]
     best = best_fit(model, [fit for fit in fits if fit is not None])
     if best is None or best.verdict is Verdict.NO_FIT:

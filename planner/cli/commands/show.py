@@ -57,6 +57,7 @@ def show(session: Session, *, model: str, context: int | None, here: bool | None
         context=context,
         machine=asked_machine(session) if wanted and found.architecture is not None else None,
         name=short_name(session, found),
+        calibration=session.catalog.speed,
     )
     if session.as_json:
         from planner.cli.show_document import document
