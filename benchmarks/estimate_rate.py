@@ -22,7 +22,7 @@ _CARDS = ("RTX 3060 12 GB", "RTX 3090", "RTX 4090", "H100 PCIe", "RTX 2000 Ada")
 def requests(number: int) -> list[str]:
     """Lines of requests, none like another."""
     names = [model.id for model in load().models if model.architecture is not None]
-    settings = itertools.product(range(1024, 32768, 512), ("Q4_K_M", "Q8_0"), ("f16", "q8_0"), _CARDS)
+    settings = itertools.product(range(1024, 32768, 128), ("Q4_K_M", "Q8_0"), ("f16", "q8_0"), _CARDS)
     found = []
     for index, (context, quant, kind, card) in zip(range(number), settings, strict=False):
         name = names[index % len(names)]
@@ -51,13 +51,15 @@ def seconds(lines: list[str], folder: Path) -> float:
 
 def main() -> None:
     """Measure and print."""
-    number = int(sys.argv[1]) if len(sys.argv) > 1 else 1200
+    number = int(sys.argv[1]) if len(sys.argv) > 1 else 4800
     lines = requests(number)
     with tempfile.TemporaryDirectory() as folder:
         start_up = seconds(lines[:1], Path(folder))
         whole = seconds(lines, Path(folder))
-    print(f"start-up {start_up:.2f} s; {number} estimates in {whole - start_up:.2f} s: "
-          f"{number / (whole - start_up):,.0f} a second")
+    print(
+        f"start-up {start_up:.2f} s; {number} estimates in {whole - start_up:.2f} s: "
+        f"{number / (whole - start_up):,.0f} a second"
+    )
 
 
 if __name__ == "__main__":

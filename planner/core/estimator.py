@@ -1,8 +1,8 @@
 """One question, one answer: how much memory, where the layers go, and how fast."""
 
-from planner.core.estimate import Estimate, Memory, Placement, Verdict
+from planner.core.cautions import cautions, check_settings
+from planner.core.estimate import Estimate
 from planner.core.hardware import Hardware
-from planner.core.kv_cache import ceil_to
 from planner.core.memory import ProcessMemory
 from planner.core.model import Model, Pooling, Role, Variant
 from planner.core.placement import Machine, place
@@ -10,8 +10,7 @@ from planner.core.speed.calibration import GENERIC, Calibration
 from planner.core.throughput import estimate_throughput
 from planner.core.weights import WeightTable, weight_table
 from planner.core.workload import Settings, Workload
-from planner.errors import BadDataError, NoResultError
-from planner.units import format_gib
+from planner.errors import NoResultError
 
 _EMBED_PROMPT_TOKENS = 512
 
@@ -82,12 +81,14 @@ def estimate(
     speed: without one they are those assumed before any measurement, with wide intervals. Raises NoResultError when
     size or architecture is unknown, BadDataError for settings that llama.cpp refuses.
     """
-    _check(settings)
+    check_settings(model.architecture, settings)
     if process is None:
         table = table or weights_of(model, variant)
         assert model.architecture is not None, "weights_of refuses a model without one"
         process = ProcessMemory(model.architecture, table, settings)
-    placement, memory = place(process, machine, settings.n_gpu_layers, all_gpus=all_gpus)
+    placement, memory = place(
+        process, machine, settings.n_gpu_layers, all_gpus=all_gpus, n_cpu_moe=settings.n_cpu_moe
+    )
     throughput = estimate_throughput(
         process.arch,
         table=process.table,
@@ -102,43 +103,8 @@ def estimate(
         memory=memory,
         placement=placement,
         throughput=throughput,
-        warnings=_warnings(model, variant, settings, placement, memory),
+        warnings=cautions(model, variant, settings, placement, memory),
     )
-
-
-def _check(settings: Settings) -> None:
-    for name in ("context", "batch", "ubatch", "parallel"):
-        if getattr(settings, name) < 1:
-            raise BadDataError(f"“{name}” must be at least 1, got {getattr(settings, name)}.")
-    if settings.kv_type_v not in {"f16", "bf16", "f32"} and not settings.flash_attention:
-        raise BadDataError(
-            f"A V cache of type {settings.kv_type_v} needs flash attention.",
-            hint="Leave flash attention on, or use f16.",
-            reference="kv-type",
-        )
-
-
-def _warnings(
-    model: Model, variant: Variant, settings: Settings, placement: Placement, memory: Memory
-) -> tuple[str, ...]:
-    found: list[str] = []
-    per_slot = settings.context // settings.parallel
-    if per_slot > model.context_length:
-        found.append(
-            f"{per_slot} tokens per slot exceed the trained context of {model.context_length}; "
-            "the engine caps it and still reserves the memory"
-        )
-    if settings.parallel > 1 and ceil_to(per_slot, 256) != per_slot:
-        found.append(f"{settings.parallel} slots get {ceil_to(per_slot, 256)} cells each: rounded up to 256")
-    if variant.file_bytes_source != "exact" and variant.tensor_bytes is None:
-        found.append(f"the size of the {variant.quant} file is {variant.file_bytes_source}, not read from a file")
-    quant = variant.quant.upper()
-    if placement.verdict is not Verdict.NO_FIT and placement.n_gpu_layers == 0 and quant.startswith(("Q4_0", "Q4_K")):
-        found.append(
-            f"on CPUs llama.cpp may repack {variant.quant} weights: up to {format_gib(memory.weights_bytes)} more "
-            "at start, of which the original is reclaimable"
-        )
-    return tuple(found)
 
 
 def default_context(model: Model) -> int:

@@ -15,7 +15,7 @@ from planner.errors import BadDataError, UsageError
 
 _LIMITS = {
     "context": 2**28, "depth": 2**28, "n_prompt": 2**28, "batch": 2**20, "ubatch": 2**20, "parallel": 256,
-    "n_gpus": 64, "n_gpu_layers": 10_000, "file_bytes": 2**50, "ram_bytes": 2**50,
+    "n_gpus": 64, "n_gpu_layers": 10_000, "n_cpu_moe": 10_000, "file_bytes": 2**50, "ram_bytes": 2**50,
 }  # fmt: skip
 """Far beyond every model and machine; the same bounds as the command's options."""
 _HINT = "docs/json.md lists the fields of a request."
@@ -49,6 +49,9 @@ class EstimateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     kv_type_v: KvType | None = None
     flash_attention: bool = True
     n_gpu_layers: int | None = None
+    n_cpu_moe: int | None = None
+    kv_unified: bool = False
+    kv_offload: bool = True
     embedding: bool | None = None
 
     def settings(self, model: Model) -> Settings:
@@ -68,6 +71,9 @@ class EstimateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
             kv_type_v=self.kv_type_v or self.kv_type,
             flash_attention=self.flash_attention,
             n_gpu_layers=self.n_gpu_layers,
+            n_cpu_moe=self.n_cpu_moe,
+            kv_unified=self.kv_unified,
+            kv_offload=self.kv_offload,
             embedding=embedding,
             depth=self.depth,
             n_prompt=self.n_prompt,
@@ -116,8 +122,9 @@ def parse_request(line: bytes | str) -> EstimateRequest:
         value = getattr(request, name)
         if value is not None and value < 1:
             raise BadDataError(f"“{name}” must be at least 1, got {value}.", hint=_HINT, reference="bad-request")
-    if request.depth < 0 or (request.n_gpu_layers or 0) < 0:
-        raise BadDataError("“depth” and “n_gpu_layers” cannot be negative.", hint=_HINT, reference="bad-request")
+    for name in ("depth", "n_gpu_layers", "n_cpu_moe"):
+        if (getattr(request, name) or 0) < 0:
+            raise BadDataError(f"“{name}” cannot be negative.", hint=_HINT, reference="bad-request")
     for name, limit in _LIMITS.items():
         value = getattr(request, name)
         if value is not None and value > limit:

@@ -4,6 +4,8 @@ llama.cpp places whole units: the input tables always stay on the host, then com
 layer, `layers + 1` units that `n_gpu_layers` counts from the end.
 """
 
+import functools
+
 import msgspec
 
 from planner.core.file_size import FileSize, file_size, header_bytes
@@ -42,6 +44,7 @@ def predicted_file_bytes(arch: Architecture, quant: str) -> int | None:
     return None if size is None else size.file_bytes
 
 
+@functools.lru_cache(maxsize=1024)
 def weight_table(arch: Architecture, variant: Variant) -> WeightTable | None:
     """Spread a file's bytes over its units; None if neither its size nor a recipe for its quant type is known.
 

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -128,3 +129,125 @@ def test_a_truncated_gguf_is_bad_data(planner: Planner, tmp_path: Path) -> None:
     outcome = planner("estimate", str(cut), "--vram", "8", "--json")
     assert outcome.code == 4
     assert "cut.gguf" in outcome.json["error"]["message"]
+
+
+def test_the_explanation_has_the_numbers_of_the_estimate_in_it(planner: Planner) -> None:
+    outcome = planner("estimate", "Qwen3-8B:Q4_K_M", "--vram", "8", "--explain")
+    assert all(len(line) <= 80 for line in outcome.out.split("\nweights ")[1].splitlines())
+    assert "36 full layers · 8192 cells · 8 heads · (128·2 + 128·2) B" in outcome.out
+    assert "= 1,152.00 MiB" in outcome.out
+    assert "3·12288 + 5·4096 <" in outcome.out
+    both = planner("estimate", "Qwen3-8B:Q4_K_M", "--vram", "8", "--explain", "--json").json
+    assert both["explanation"][-1].startswith("total ")
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "bge-m3",
+        "gemma-3-27b-it",
+        "DeepSeek-V3",
+        "gpt-oss-20b",
+        "Qwen3.5-35B-A3B",
+        "gemma-4-E2B-it",
+        "granite-4.0-h-tiny",
+    ],
+)
+def test_every_kind_of_network_can_be_explained_at_eighty_columns(planner: Planner, model: str) -> None:
+    lines = planner("estimate", model, "--vram", "24", "--ram", "512", "--explain", "--json").json["explanation"]
+    assert all(len(line) <= 80 for line in lines), [line for line in lines if len(line) > 80]
+
+
+def test_the_table_has_a_row_for_every_quant_and_the_longest_context(planner: Planner) -> None:
+    table = planner("estimate", "Qwen3-8B", "--vram", "8", "--table", "--json").json["table"]
+    rows = {row["quant"]: row for row in table["rows"]}
+    assert len(rows) > 1
+    for row in rows.values():
+        sizes = [cell["total_bytes"] for cell in row["cells"]]
+        assert sizes == sorted(sizes)
+        assert [cell["context"] for cell in row["cells"]] == table["contexts"]
+    longest = rows["Q4_K_M"]["longest_context"]
+    assert longest % 256 == 0
+    for context, verdict in ((longest, "fits"), (longest + 256, "offload")):
+        found = planner("estimate", "Qwen3-8B:Q4_K_M", "--vram", "8", "--context", str(context), "--json").json
+        assert found["estimate"]["placement"]["verdict"] == verdict
+    assert "longest" in planner("estimate", "Qwen3-8B", "--vram", "8", "--table").out
+
+
+def test_what_gives_way_is_chosen_and_said(planner: Planner) -> None:
+    def given(*ways: str) -> Any:
+        return planner("estimate", "Qwen3-8B", "--vram", "8", "--parallel", "4", "--json", *ways).json
+
+    plain = given("--context", "32768")
+    assert plain["gave_way"] == []
+    cache = given("--context", "32768", "--give-way", "kv-type,layers")
+    assert cache["gave_way"] == ["cache q8_0 instead of f16"]
+    shorter = planner("estimate", "Qwen3-8B:Q8_0", "--vram", "9", "--give-way", "context", "--json").json
+    (step,) = shorter["gave_way"]
+    assert step.startswith("context ")
+    assert shorter["estimate"]["placement"]["verdict"] == "fits"
+    assert shorter["variant"] == "Q8_0"
+    smaller = planner("estimate", "Qwen3-8B", "--vram", "6", "--context", "4096", "--give-way", "quant", "--json")
+    assert smaller.json["gave_way"] == [] or smaller.json["variant"] != "Q8_0"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("Qwen3-8B", "--context", "8192", "--give-way", "context"),
+        ("Qwen3-8B", "--kv-type", "f16", "--give-way", "kv-type"),
+        ("Qwen3-8B:Q8_0", "--give-way", "quant"),
+        ("Qwen3-8B", "--give-way", "quality"),
+    ],
+)
+def test_what_the_user_fixed_never_gives_way(planner: Planner, arguments: tuple[str, ...]) -> None:
+    outcome = planner("estimate", *arguments, "--vram", "8", "--json")
+    assert outcome.code == 2
+    assert "give way" in outcome.json["error"]["message"]
+
+
+def test_experts_and_the_cache_go_to_the_host_when_asked(planner: Planner) -> None:
+    def memory(*options: str) -> dict[str, dict[str, int]]:
+        answer = planner("estimate", "Qwen3-30B-A3B:Q4_K_M", "--vram", "48", "--ram", "64", "--json", *options).json
+        return {row["device"]: row for row in answer["estimate"]["memory"]["devices"]}
+
+    plain, experts, cache = memory(), memory("--cpu-moe", "10"), memory("--no-kv-offload")
+    assert experts["host"]["weights_bytes"] > plain["host"]["weights_bytes"] + 10 * 300 * MIB
+    assert cache["cuda:0"]["kv_cache_bytes"] == 0
+    assert cache["host"]["kv_cache_bytes"] == plain["cuda:0"]["kv_cache_bytes"]
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"model": "Qwen3-8B", "context": 4, "parallel": 8}, "slots"),
+        ({"model": "DeepSeek-V3", "kv_type_k": "q8_0", "kv_type_v": "f16"}, "one row"),
+        ({"model": "Qwen3-8B", "backend": "opencl"}, "backend"),
+        ({"model": "Qwen3-8B", "quant": "Q9_X"}, "Q9_X"),
+        ({"model": "Qwen3-8B", "kv_type_v": "q8_0", "flash_attention": False}, "flash attention"),
+        ({"model": "Qwen3-8B", "n_cpu_moe": -1}, "n_cpu_moe"),
+    ],
+)
+def test_what_no_engine_would_do_is_refused_in_words(
+    planner: Planner, tmp_path: Path, change: dict[str, object], word: str
+) -> None:
+    (answer,) = planner("estimate", "--jsonl", write_requests(tmp_path / "r.jsonl", {"id": 1, **change})).lines
+    assert word in answer["error"]["message"]
+
+
+def test_a_device_of_zero_bandwidth_is_refused_by_field(planner: Planner, tmp_path: Path) -> None:
+    device = {
+        "id": "gpu0", "name": "Odd", "slug": "odd", "vendor": "nvidia", "backend": "cuda", "kind": "discrete",
+        "memory_total_bytes": 24 * 2**30, "memory_free_bytes": None, "memory_budget_bytes": 24 * 2**30,
+        "memory_bandwidth_gbps": 0.0, "fp32_tflops": None,
+    }  # fmt: skip
+    request = {"id": 1, "model": "Qwen3-8B", "quant": "Q4_K_M", "device": device}
+    (answer,) = planner("estimate", "--jsonl", write_requests(tmp_path / "r.jsonl", request)).lines
+    assert "memory_bandwidth_gbps" in answer["error"]["message"]
+
+
+def test_a_context_beyond_the_trained_one_and_states_kept_beside_the_sum_are_warned_of(planner: Planner) -> None:
+    long = planner("estimate", "Qwen3-8B", "--vram", "80", "--context", "100000", "--json").json["estimate"]
+    assert any("trained context" in warning for warning in long["warnings"])
+    sliding = planner("estimate", "gemma-3-27b-it", "--vram", "80", "--json").json["estimate"]
+    assert any("--ctx-checkpoints" in warning for warning in sliding["warnings"])

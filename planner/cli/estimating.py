@@ -1,0 +1,138 @@
+"""From a request of `planner estimate` to its answer: which model, which machine, which settings."""
+
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from planner.cli.session import Session
+from planner.core.estimate import Estimate
+from planner.core.estimator import estimate
+from planner.core.hardware import Backend, Hardware
+from planner.core.model import Model, Variant
+from planner.core.overrides import Overrides, hardware_from_json, virtual_hardware
+from planner.core.placement import Machine, machine_of
+from planner.core.request import EstimateRequest
+from planner.core.weights import WeightTable
+from planner.core.workload import Settings
+from planner.errors import UsageError
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """What is estimated: `table` is set when the bytes of every layer were read from a header."""
+
+    model: Model
+    variant: Variant
+    table: WeightTable | None = None
+
+
+class Estimator:
+    """Answers requests, remembering models and machines: of many requests few name new ones.
+
+    `host_only`: without a device named anywhere the question is about the host's CPU, whatever cards it has.
+    """
+
+    def __init__(self, session: Session, *, host_only: bool = False) -> None:
+        self._session = session
+        self._host_only = host_only
+        self._models: dict[str, tuple[Model, Variant | None]] = {}
+        self._machines: dict[tuple[object, ...], tuple[Hardware, Machine]] = {}
+
+    def answer(self, request: EstimateRequest) -> Estimate:
+        """The estimate asked for."""
+        subject = self.subject(request)
+        hardware, machine = self.machine(request)
+        return self.estimate(subject, request.settings(subject.model), hardware, machine, n_gpus=request.n_gpus)
+
+    def estimate(
+        self, subject: Subject, settings: Settings, hardware: Hardware, machine: Machine, *, n_gpus: int = 1
+    ) -> Estimate:
+        """The estimate of one model on one machine; `n_gpus` > 1 spreads it over all of them."""
+        return estimate(
+            subject.model,
+            subject.variant,
+            settings,
+            hardware,
+            machine,
+            table=subject.table,
+            all_gpus=n_gpus > 1,
+            calibration=self._session.catalog.speed,
+        )
+
+    def subject(self, request: EstimateRequest) -> Subject:
+        """The model and quant a request names. Raises UsageError or BadDataError where there is none."""
+        if request.gguf is not None:
+            return _from_file(request.gguf)
+        if request.spec is not None:
+            return Subject(request.spec, request.variant(request.spec, None))
+        assert request.model is not None, "parse_request and the command see to it"
+        if request.model not in self._models:
+            self._models[request.model] = self._session.catalog.parse_model_ref(request.model)
+        model, named = self._models[request.model]
+        return Subject(model, request.variant(model, named))
+
+    def machine(self, request: EstimateRequest) -> tuple[Hardware, Machine]:
+        """The machine a request is about: its own gpu or device, else the command's, else this host's CPU."""
+        if request.device is not None:
+            hardware = self._described(request, request.device)
+            return hardware, machine_of(hardware, live=False)
+        key = (request.gpu, request.ram_bytes, request.n_gpus, request.backend)
+        if key not in self._machines:
+            hardware = self._named(request)
+            self._machines[key] = hardware, machine_of(hardware, live=False)
+        return self._machines[key]
+
+    def _described(self, request: EstimateRequest, device: dict[str, object]) -> Hardware:
+        ram_bytes = request.ram_bytes or self._session.overrides.ram_bytes or 16 * 2**30
+        host = cast(
+            "dict[str, object]", msgspec.to_builtins(virtual_hardware(Overrides(ram_bytes=ram_bytes), ()).host)
+        )
+        raw = {"schema": 1, "host": host, "devices": [device], "notes": []}
+        return _multiplied(hardware_from_json(msgspec.json.encode(raw)), request)
+
+    def _named(self, request: EstimateRequest) -> Hardware:
+        session, devices = self._session, self._session.catalog.devices
+        if request.gpu is not None:
+            overrides = Overrides(gpu=request.gpu, ram_bytes=request.ram_bytes or session.overrides.ram_bytes)
+            return _multiplied(virtual_hardware(overrides, devices), request)
+        hardware = session.hardware
+        if self._host_only and not session.simulated:
+            hardware = msgspec.structs.replace(hardware, devices=())
+        if request.ram_bytes:
+            hardware = virtual_hardware(Overrides(ram_bytes=request.ram_bytes), devices, base=hardware)
+        return _multiplied(hardware, request)
+
+
+def _from_file(name: str) -> Subject:
+    from planner.gguf.facts import facts
+    from planner.gguf.files import read_path
+    from planner.gguf.model import model_from_facts, weight_table
+
+    path = Path(name)
+    header = read_path(path).header
+    if header is None:
+        raise UsageError(f"{name} is an engine without a model.", reference="no-model")
+    found = facts(header)
+    model, variant = model_from_facts(found, name=path.name)
+    return Subject(model, variant, weight_table(found))
+
+
+def _multiplied(hardware: Hardware, request: EstimateRequest) -> Hardware:
+    devices = hardware.devices
+    if request.backend is Backend.CPU:
+        devices = ()
+    elif request.backend is not None:
+        for device in devices:
+            if request.backend not in (device.backend, Backend.VULKAN):
+                raise UsageError(
+                    f"{device.name} is not driven by {request.backend.value}.",
+                    hint=f"Its backends: {device.backend.value}, vulkan; or cpu to leave it alone.",
+                    reference="wrong-backend",
+                )
+        devices = tuple(msgspec.structs.replace(device, backend=request.backend) for device in devices)
+    if request.n_gpus > 1 and devices:
+        first = devices[0]
+        devices = tuple(
+            msgspec.structs.replace(first, id=f"{first.backend.value}:{i}") for i in range(request.n_gpus)
+        )
+    return msgspec.structs.replace(hardware, devices=devices)
