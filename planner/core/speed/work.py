@@ -1,5 +1,8 @@
 """What a placed process does: bytes and operations per token, and which device does them."""
 
+import functools
+import operator
+
 import msgspec
 
 from planner.core.estimate import Memory, Placement
@@ -40,17 +43,24 @@ class Work(msgspec.Struct, frozen=True):
 
 def work_per_token(arch: Architecture, table: WeightTable, settings: Settings) -> Work:
     """Bytes read and parameters used by one generated token after `settings.depth` tokens."""
-    layers = parameter_table(arch).layers
+    dense, experts = _parameters(arch)
     return Work(
         layer_bytes=table.layer_bytes,
-        expert_bytes=expert_bytes(arch, table),
-        active_bytes=tuple(size * share for size, share in zip(table.layer_bytes, table.active_share, strict=True)),
+        expert_bytes=expert_bytes(arch, table) if arch.is_moe else (),
+        active_bytes=tuple(map(operator.mul, table.layer_bytes, table.active_share)),
         output_bytes=table.output_bytes,
         kv_bytes=kv_read_bytes(arch, settings, settings.depth),
-        dense_parameters=float(sum(layer.shared for layer in layers)),
-        expert_parameters=float(sum(layer.experts_active for layer in layers)),
+        dense_parameters=dense,
+        expert_parameters=experts,
         output_parameters=arch.vocab_size * arch.embedding_length if arch.causal else 0,
     )
+
+
+@functools.lru_cache(maxsize=1024)
+def _parameters(arch: Architecture) -> tuple[float, float]:
+    """Parameters of all layers that every token uses, and those of the experts that it is sent to."""
+    layers = parameter_table(arch).layers
+    return float(sum(layer.shared for layer in layers)), float(sum(layer.experts_active for layer in layers))
 
 
 def attention_flops(arch: Architecture, position: float) -> float:
@@ -58,14 +68,20 @@ def attention_flops(arch: Architecture, position: float) -> float:
 
     A sliding layer sees no more than its window, a recurrent one no other token.
     """
-    total = 0.0
+    full, sliding = _attention(arch)
+    return full * position + sliding * min(position, arch.sliding_window or position)
+
+
+@functools.lru_cache(maxsize=1024)
+def _attention(arch: Architecture) -> tuple[float, float]:
+    """Operations for each token that is seen: of the full-attention layers, of the sliding ones."""
+    found = {Mixer.FULL: 0.0, Mixer.SLIDING: 0.0}
     for layer in range(arch.layers):
         kind = mixer(arch, layer)
-        if kind in {Mixer.FULL, Mixer.SLIDING}:
-            seen = min(position, arch.sliding_window or position) if kind is Mixer.SLIDING else position
+        if kind in found:
             _, key, value = kv_heads(arch, kind)
-            total += 2.0 * arch.head_count * (key + value) * seen
-    return total
+            found[kind] += 2.0 * arch.head_count * (key + value)
+    return found[Mixer.FULL], found[Mixer.SLIDING]
 
 
 class Part(msgspec.Struct, frozen=True):
