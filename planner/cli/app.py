@@ -15,6 +15,7 @@ from planner.errors import PlannerError, UsageError
 COMMANDS: dict[str, str] = {
     "recommend": "planner.cli.commands.recommend:recommend",
     "estimate": "planner.cli.commands.estimate:estimate",
+    "need": "planner.cli.commands.need:need",
     "models": "planner.cli.commands.models:models",
     "show": "planner.cli.commands.show:show",
     "compare": "planner.cli.commands.compare:compare",
