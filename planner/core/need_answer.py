@@ -121,7 +121,7 @@ class DeviceNeed(msgspec.Struct, frozen=True, kw_only=True):
     def device_bytes(self) -> int:
         """What it takes of the devices together; on shared memory everything."""
         rows = self.estimate.memory.devices
-        return sum(row.total_bytes for row in rows if row.device != HOST or len(rows) == 1 or self.shared)
+        return sum(row.total_bytes for row in rows if self.shared or row.device != HOST)
 
     @property
     def host_bytes(self) -> int:

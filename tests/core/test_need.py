@@ -298,6 +298,14 @@ class TestDevices:
             assert device.count == 1
             assert device.host_bytes > 32 * GIB
 
+    def test_a_card_too_small_for_a_single_layer_has_nothing_on_it(self) -> None:
+        found = {device.chip.spec.slug: device for device in ask(quant="F16", everything=True).devices}
+        small = [d for d in found.values() if d.verdict is Verdict.OFFLOAD and not d.estimate.placement.n_gpu_layers]
+        assert small
+        for device in small:
+            assert device.device_bytes == (device.estimate.memory.total_bytes if device.shared else 0)
+        assert all(device.host_bytes == 0 for device in found.values() if device.shared)
+
 
 class TestNothing:
     def test_a_speed_that_nothing_reaches_is_an_error_that_names_the_nearest(self) -> None:
