@@ -1,16 +1,18 @@
 """Buffers that a real engine allocates, beside the estimate: every kind of architecture, setting by setting.
 
-Run: python -m benchmarks.engine_memory [--only TEXT] [--write]        (needs the packages gguf and xllamacpp)
+Run: python -m benchmarks.engine_memory [--only TEXT] [--held-out] [--write]     (needs gguf and xllamacpp)
 
 The engine starts on hollow files (`hollow.py`): the widths of models in the catalog, with a few layers. It maps them
-and reads no weights. Only its own lines count. `--write` keeps them in `data/memory_engine.csv`, from which
-`memory_accuracy.py` and the tests work without an engine.
+and reads no weights. Only its own lines count. `--write` puts them into `data/memory_engine.csv`, from which
+`memory_accuracy.py` and the tests work without an engine. `--held-out` measures other models with random settings:
+none of them had a part in finding the forms.
 """
 
 import argparse
 import csv
 import importlib.metadata
 import json
+import random
 import re
 import subprocess
 import sys
@@ -25,7 +27,7 @@ import msgspec
 
 from benchmarks.hollow import write_hollow_gguf
 from benchmarks.memory_accuracy import describe, print_engine_rows
-from benchmarks.memory_rows import ENGINE_CSV, ENGINE_FIELDS, EngineRow, cut, shapes
+from benchmarks.memory_rows import ENGINE_CSV, ENGINE_FIELDS, EngineRow, cut, engine_rows, shapes
 from planner.serve.embedded_child import common_params
 
 _DEADLINE_S = 180.0
@@ -118,6 +120,53 @@ SHAPES = (
 )
 
 
+HELD_OUT = (
+    ("01-ai/Yi-1.5-34B-Chat", 2, "Q5_0"),
+    ("mistralai/Mistral-Nemo-Instruct-2407", 2, "Q5_0"),
+    ("allenai/OLMo-2-0425-1B-Instruct", 3, "Q5_0"),
+    ("ibm-granite/granite-3.3-8b-instruct", 3, "Q5_0"),
+    ("HuggingFaceTB/SmolLM3-3B", 3, "Q5_0"),
+    ("microsoft/Phi-3.5-mini-instruct", 3, "Q5_0"),
+    ("google/gemma-2-27b-it", 2, "Q5_0"),
+    ("google/gemma-3-4b-it", 6, "Q5_0"),
+    ("google/gemma-4-E4B-it", 42, "IQ1_S"),
+    ("Qwen/Qwen3-235B-A22B", 2, "IQ1_S"),
+    ("Qwen/Qwen3.5-9B", 4, "Q5_0"),
+    ("ibm-granite/granite-4.0-h-small", 7, "IQ1_S"),
+    ("LiquidAI/LFM2-700M", 6, "Q5_0"),
+    ("Alibaba-NLP/gte-modernbert-base", 4, "F16"),
+    ("Snowflake/snowflake-arctic-embed-m-long", 2, "F16"),
+    ("BAAI/bge-base-en-v1.5", 2, "F16"),
+    ("jinaai/jina-embeddings-v2-small-en", 2, "F16"),
+    ("Qwen/Qwen3-Embedding-4B", 3, "Q5_0"),
+)
+"""Model, layers and quant type; settings are drawn with the model's name as seed."""
+
+
+def drawn_settings(model: str, number: int = 8) -> tuple[dict[str, Any], ...]:
+    """Settings as people may choose them; the same for a model every time."""
+    chance = random.Random(model)  # noqa: S311  # draws settings, keeps no secret
+    arch = shapes()[model]
+    found = []
+    for _ in range(number):
+        ubatch = chance.choice([48, 96, 256, 384, 512, 768, 1024])
+        setting: dict[str, Any] = {"ubatch": ubatch, "parallel": chance.choice([1, 1, 2, 3, 6])}
+        if arch.causal:
+            setting["context"] = chance.randrange(1500, 40000)
+            setting["unified"] = chance.random() < 0.3
+            setting["kv_type_k"] = setting["kv_type_v"] = chance.choice(["f16", "f16", "q8_0", "q4_0"])
+            setting["embedding"] = "Embedding" in model
+        else:
+            setting |= {"context": arch.position_embeddings or 4096, "embedding": True}
+        found.append(setting)
+    return tuple(found)
+
+
+def held_out_shapes() -> tuple[Shape, ...]:
+    """The models of `HELD_OUT` with their settings."""
+    return tuple(Shape(model, layers, drawn_settings(model), quant) for model, layers, quant in HELD_OUT)
+
+
 def measure(path: Path, setting: dict[str, Any]) -> dict[str, float]:
     """MiB by kind of buffer, as the engine says while it starts; empty when it does not start."""
     embedding = setting.get("embedding", False)
@@ -190,23 +239,23 @@ def child() -> None:
     del server
 
 
-def measure_all(only: str) -> Iterator[EngineRow]:
+def measure_all(only: str, *, held_out: bool) -> Iterator[EngineRow]:
     """Every shape with each of its settings."""
     build = f"xllamacpp {importlib.metadata.version('xllamacpp')}"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "hollow.gguf"
-        for shape in SHAPES:
+        for shape in held_out_shapes() if held_out else SHAPES:
             if only.lower() not in shape.model.lower():
                 continue
             write_hollow_gguf(cut(shapes()[shape.model], shape.layers), path, quant=shape.quant, vocabulary=True)
             for setting in shape.settings:
                 if found := measure(path, setting):
-                    row = _row(shape, setting, found, build)
+                    row = _row(shape, setting, found, build, held_out=held_out)
                     print(f"{row.compute_mib:9.2f} MiB compute  {shape.model} {describe(row.settings)}", flush=True)
                     yield row
 
 
-def _row(shape: Shape, setting: dict[str, Any], found: dict[str, float], build: str) -> EngineRow:
+def _row(shape: Shape, setting: dict[str, Any], found: dict[str, float], build: str, *, held_out: bool) -> EngineRow:
     values: dict[str, Any] = {
         "context": 8192,
         "ubatch": 512,
@@ -225,6 +274,7 @@ def _row(shape: Shape, setting: dict[str, Any], found: dict[str, float], build: 
         compute_mib=found["compute"],
         output_mib=found["output"],
         repack_mib=found.get("repack", 0.0),
+        held_out=held_out,
         engine=build,
         **values,
     )
@@ -234,15 +284,18 @@ def main() -> None:
     """Measure, print beside the estimate, keep if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="models whose id contains this")
-    parser.add_argument("--write", action="store_true", help=f"replace {ENGINE_CSV.name}")
+    parser.add_argument("--held-out", action="store_true", help="models that had no part in finding the forms")
+    parser.add_argument("--write", action="store_true", help=f"put what was measured into {ENGINE_CSV.name}")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         child()
         return
-    rows = list(measure_all(options.only))
+    rows = list(measure_all(options.only, held_out=options.held_out))
     print_engine_rows(rows)
     if options.write:
+        new = {(row.model, row.held_out) for row in rows}
+        rows = [*(row for row in engine_rows() if (row.model, row.held_out) not in new), *rows]
         with ENGINE_CSV.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, ENGINE_FIELDS, lineterminator="\n")
             writer.writeheader()

@@ -33,7 +33,8 @@ _DATA = Path(__file__).parent / "data"
 ENGINE_CSV = _DATA / "memory_engine.csv"
 ENGINE_FIELDS = (
     "model", "layers", "quant", "context", "ubatch", "parallel", "unified", "kv_type_k", "kv_type_v",
-    "flash_attention", "embedding", "weights_mib", "kv_mib", "compute_mib", "output_mib", "repack_mib", "engine",
+    "flash_attention", "embedding", "weights_mib", "kv_mib", "compute_mib", "output_mib", "repack_mib",
+    "held_out", "engine",
 )  # fmt: skip
 _CPU = Pool(id="host", backend=Backend.CPU, budget_bytes=None)
 
@@ -63,7 +64,10 @@ def cut(arch: Architecture, layers: int) -> Architecture:
 
 
 class EngineRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One start of the engine: the shape and settings, and MiB by kind of buffer (0: no such line)."""
+    """One start of the engine: the shape and settings, and MiB by kind of buffer (0: no such line).
+
+    `held_out`: measured after the forms were written, on a shape and settings that had no part in finding them.
+    """
 
     model: str
     layers: int
@@ -82,6 +86,7 @@ class EngineRow(msgspec.Struct, frozen=True, kw_only=True):
     output_mib: float
     repack_mib: float
     engine: str
+    held_out: bool = False
 
     @property
     def arch(self) -> Architecture:
@@ -119,6 +124,8 @@ class EngineRow(msgspec.Struct, frozen=True, kw_only=True):
             kind = "sliding window"
         else:
             kind = "dense"
+        if self.held_out:
+            return f"held out: {kind}"
         return kind if self.flash_attention else f"{kind}, no flash attention"
 
     @property
@@ -154,7 +161,7 @@ def engine_rows() -> list[EngineRow]:
     """The starts kept in `data/`."""
     rows = read_csv(ENGINE_CSV.name)
     for row in rows:
-        for name in ("unified", "flash_attention", "embedding"):
+        for name in ("unified", "flash_attention", "embedding", "held_out"):
             row[name] = cast("str", row[name] == "1")
     return [msgspec.convert(row, EngineRow, strict=False) for row in rows]
 

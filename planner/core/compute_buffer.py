@@ -7,12 +7,13 @@ reported (`benchmarks/engine_memory.py`, CPU build), and are exact to a rounding
 
 import msgspec
 
-from planner.core.kv_cache import kv_cells, micro_batch
+from planner.core.kv_cache import ceil_to, kv_cells, micro_batch, state_bytes
 from planner.core.layers import Mixer, mixers, widest_feed_forward
-from planner.core.model import Architecture
+from planner.core.model import Architecture, Recurrent
 from planner.core.workload import Settings
 
 _ACTIVATION_BYTES = 4
+_CHUNK = 64
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -66,6 +67,8 @@ def compute_buffer(arch: Architecture, settings: Settings, *, reserved_rows: int
     rows = output_rows(settings) if reserved_rows is None else min(reserved_rows, u)
     full, sliding = _cells(arch, settings)
     steps = [_attention(arch, 0 if settings.flash_attention else max(full, sliding)), *_feed_forward(arch)]
+    if arch.recurrent is not None:
+        steps += _recurrent(arch, arch.recurrent, u, settings.parallel)
     if arch.causal:
         steps.append(_output(arch, rows, u))
     return ComputeBuffer(
@@ -162,6 +165,25 @@ def _feed_forward(arch: Architecture) -> list[Step]:
             size, formula = size + used * width, f"{formula} + {used}·{width}"
         steps.append(Step("experts", size, formula))
     return steps
+
+
+def _recurrent(arch: Architecture, part: Recurrent, u: int, slots: int) -> list[Step]:
+    """Projections, their convolution and the states of all slots, which are spread over the tokens here.
+
+    A delta net works in chunks of 64 tokens, also where there are fewer.
+    """
+    width, inner = arch.embedding_length, part.inner_length
+    mixed = inner + 2 * part.group_count * part.state_length
+    state = state_bytes(arch) // 4
+    if part.kind == "mamba2":
+        size, formula = inner + 3 * mixed + 3 * inner + width, f"3·{mixed} + 4·{inner} + {width}"
+    elif part.kind == "delta-net":
+        padded = ceil_to(u, _CHUNK)
+        size = 5 * width + (2 * mixed + inner // 2) * padded // u
+        formula = f"5·{width} + (2·{mixed} + {inner // 2})·{padded}/{u}"
+    else:
+        return []
+    return [Step("recurrent", size + slots * state // u, f"{formula} + {slots}·{state}/{u}")]
 
 
 def _output(arch: Architecture, rows: int, u: int) -> Step:

@@ -62,7 +62,11 @@ def kv_row_bytes(arch: Architecture, settings: Settings, kind: Mixer) -> float:
     if arch.kv_lora_rank:
         return (arch.kv_lora_rank + (arch.rope_head_length or 64)) * k_bytes
     heads, key, value = kv_heads(arch, kind)
-    return heads * (key * k_bytes + value * ELEMENT_BYTES[settings.kv_type_v])
+    values = heads * value
+    if not settings.flash_attention:
+        # Values then lie transposed, all layers' as long as the longest.
+        values = max(kv_heads(arch, other)[0] * kv_heads(arch, other)[2] for other in {*mixers(arch)} & _ATTENDING)
+    return heads * key * k_bytes + values * ELEMENT_BYTES[settings.kv_type_v]
 
 
 def state_bytes(arch: Architecture) -> int:
