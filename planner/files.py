@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def replace_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Give `path` new content: a reader sees the old or the new, also after a power cut. Raises OSError, leaving nothing.
+    """Give `path` new content: a reader sees the old or the new, even after a power cut. Raises OSError, leaving it.
 
     It has its mode (less the umask) from the first byte on, and is on disk before the name points to it.
     """

@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "launch": "planner.cli.commands.launch:launch",
     "status": "planner.cli.commands.status:status",
     "logs": "planner.cli.commands.logs:logs",
+    "bench": "planner.cli.commands.bench:bench",
     "stop": "planner.cli.commands.stop:stop",
     "hardware": "planner.cli.commands.hardware:hardware",
     "doctor": "planner.cli.commands.doctor:doctor",

@@ -56,7 +56,7 @@ class Estimator:
             machine,
             table=subject.table,
             all_gpus=n_gpus > 1,
-            calibration=self._session.catalog.speed,
+            calibration=self._session.calibration_for(hardware),
         )
 
     def subject(self, request: EstimateRequest) -> Subject:

@@ -100,16 +100,14 @@ def plan(
     live = live and not session.simulated
     try:
         return recommend(
-            session.catalog.models, hardware, workload, pins=pins, live=live, calibration=session.catalog.speed
+            session.catalog.models, hardware, workload, pins=pins, live=live, calibration=session.calibration
         )
     except NoResultError as error:
         if not live or error.reference != "nothing-fits":
             raise
         whole = at_capacity(session.hardware)
         with contextlib.suppress(NoResultError):
-            recommend(
-                session.catalog.models, whole, workload, pins=pins, live=False, calibration=session.catalog.speed
-            )
+            recommend(session.catalog.models, whole, workload, pins=pins, live=False, calibration=session.calibration)
             raise NoResultError(
                 f"{error.message} With all of its memory free this machine could run one.",
                 hint="Close what holds memory (planner hardware shows it), or see the plans with --total.",

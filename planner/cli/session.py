@@ -20,6 +20,7 @@ from planner.units import parse_memory, parse_memory_list
 
 if TYPE_CHECKING:
     from planner.catalog.loader import Catalog
+    from planner.core.speed.calibration import Calibration
 
 
 R = TypeVar("R")
@@ -73,6 +74,33 @@ class Session:
         from planner.probe.host import probe
 
         return probe(self.catalog.devices, state_dir=self.config.state_dir)
+
+    @property
+    def machine_id(self) -> str:
+        """The name under which measurements of this machine are kept."""
+        from planner.probe.machine_store import machine_id
+        from planner.probe.surroundings import Surroundings
+
+        return machine_id(Surroundings(), self.hardware.host)
+
+    @functools.cached_property
+    def calibration(self) -> "Calibration":
+        """The constants of the speed formulas; for the machine at hand, with what was measured on it."""
+        if self.simulated:
+            return self.catalog.speed
+        from planner.probe.speed_store import calibrated
+
+        found, problem = calibrated(
+            self.config.state_dir, self.machine_id, self.catalog.models, self.hardware, self.catalog.speed
+        )
+        if problem is not None:
+            self.note(problem)
+        return found
+
+    def calibration_for(self, hardware: Hardware) -> "Calibration":
+        """`calibration` for the machine at hand, the constants alone for any other."""
+        here = vars(self).get("hardware")  # not probed for the question whether it is meant
+        return self.calibration if here is not None and hardware.host is here.host else self.catalog.speed
 
     def note(self, text: str) -> None:
         """Narration for people, on stderr."""

@@ -84,10 +84,11 @@ def model_page(
     machine: Hardware | None = None,
     name: str | None = None,
     calibration: Calibration = GENERIC,
+    calibration_here: Calibration | None = None,
 ) -> Page:
     """The page of a model among `models`; with a `machine` also how its quants run there.
 
-    `name` is what the command line takes for the model, its id when None.
+    `name` is what the command line takes for the model, its id when None. `calibration_here` is the machine's own.
     """
     tokens = shown_context(model, context)
     variants = shown_variants(model)
@@ -107,7 +108,9 @@ def model_page(
         unranked=unranked(model, rankings),
         alternatives=alternatives(subject, models, reference, tokens, calibration=calibration),
         quick_start=quick_start(model, None if named is None else named.quant, name=name or model.id),
-        here=None if machine is None or not known else _here(model, known, machine, tokens, calibration),
+        here=None
+        if machine is None or not known
+        else _here(model, known, machine, tokens, calibration_here or calibration),
     )
 
 

@@ -56,7 +56,6 @@ def model_view(model: Model) -> dict[str, object]:
         "matryoshka": list(model.matryoshka),
         "prompts": {"query": model.prompts.query, "document": model.prompts.document},
         "builds_on": list(model.builds_on),
-        "gguf_repos": list(model.gguf_repos),
         "scores": [
             {"name": score.name, "value": score.value, "date": score.date, "source": score.source}
             for score in model.scores

@@ -19,6 +19,9 @@ from planner.core.speed.calibration import GENERIC, Calibration
 from planner.core.workload import Workload
 from planner.fetch.pins import read_pins
 from planner.probe.host import probe
+from planner.probe.machine_store import machine_id
+from planner.probe.speed_store import calibrated
+from planner.probe.surroundings import Surroundings
 from planner.serve.deployments import list_deployments
 from planner.serve.state import DeploymentRecord
 from planner.tui.child import Start, start_child
@@ -40,7 +43,10 @@ def look_around() -> Situation:
     catalog = load(config.catalogs, own=config.own_catalog_dir)
     hardware = probe(catalog.devices, state_dir=config.state_dir)
     models = pinned_models(catalog.models, read_pins(config.models_dir))
-    return Situation(hardware, models, (*hardware.notes, *catalog.notes), catalog.speed)
+    machine = machine_id(Surroundings(), hardware.host)
+    speed, problem = calibrated(config.state_dir, machine, models, hardware, catalog.speed)
+    notes = (*hardware.notes, *catalog.notes, *([problem] if problem else []))
+    return Situation(hardware, models, notes, speed)
 
 
 def plan_pairs(situation: Situation) -> tuple[Recommendation, ...]:

@@ -192,6 +192,24 @@ def _arguments(deployment: dict[str, Any]) -> list[list[str]]:
     return [psutil.Process(pid).cmdline() for pid in pids_of(deployment)]
 
 
+def test_what_runs_is_measured_and_kept_until_it_is_forgotten(shell: Shell) -> None:
+    assert shell.run("bench").returncode == 3
+    shell.json(*shell.up(), "--detach")
+    measured = shell.json("bench", "--repeats", "1")
+    results = {result["metric"]: result for result in measured["results"]}
+    assert results.keys() == {"embed", "pp", "tg"}
+    assert (results["tg"]["tokens_per_s"], results["tg"]["model"]) == (50.0, "test/tiny-writer")
+    assert measured["stored"] == 3
+    estimate = ("estimate", "tiny-writer", "--catalog", "models.json")
+    rate = shell.json(*estimate)["estimate"]["throughput"]["tg"]
+    assert rate["basis"] == "measured"
+    assert 50 <= rate["mid"] < 75, "the same, with nothing in the cache"
+    assert shell.json(*estimate, "--ram", "16")["estimate"]["throughput"]["tg"]["basis"] != "measured"
+    assert shell.json("bench", "--forget")["forgotten"] == 3
+    assert shell.json(*estimate)["estimate"]["throughput"]["tg"]["basis"] != "measured"
+    assert shell.run("bench", "nobody").returncode == 3
+
+
 def test_the_printed_lines_work_when_pasted(shell: Shell) -> None:
     done = shell.run(*shell.up(), "--detach")
     assert done.returncode == 0, done.stderr

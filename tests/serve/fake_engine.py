@@ -195,7 +195,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def chat(self, body: dict[str, Any]) -> None:
         said = [] if self.mode == "mute" and body.get("max_tokens") != 1 else ["Hello", " there"]
-        timings = {"predicted_n": 2, "predicted_per_second": 50.0, "prompt_n": 200, "prompt_per_second": 500.0}
+        timings = {"predicted_n": 24, "predicted_per_second": 50.0, "prompt_n": 200, "prompt_per_second": 500.0}
         usage = {"prompt_tokens": 5, "completion_tokens": len(said)}
         if not body.get("stream"):
             message = {"role": "assistant", "content": "".join(said)}

@@ -68,7 +68,7 @@ def compare(session: Session, *, models: tuple[str, ...], context: int | None, h
         rankings_of(session, [model for model, _ in asked]),
         context=context,
         limited=machine is not None,
-        calibration=session.catalog.speed,
+        calibration=session.catalog.speed if machine is None else session.calibration,
     )
     if session.as_json:
         write_json(document(found, machine))

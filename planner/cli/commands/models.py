@@ -90,7 +90,7 @@ def models(
     hardware = asked_machine(session) if fits else None
     found: dict[str, Fitted] = {}
     if hardware is not None:
-        speed = session.catalog.speed
+        speed = session.calibration
         pairs = ((model.id, _fitted(model, hardware, context, speed)) for model in chosen)
         found = {name: fit for name, fit in pairs if fit is not None}
         fitting = [model for model in chosen if model.id in found]

@@ -58,6 +58,7 @@ def show(session: Session, *, model: str, context: int | None, here: bool | None
         machine=asked_machine(session) if wanted and found.architecture is not None else None,
         name=short_name(session, found),
         calibration=session.catalog.speed,
+        calibration_here=session.calibration if wanted else None,
     )
     if session.as_json:
         from planner.cli.show_document import document

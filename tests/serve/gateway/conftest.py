@@ -51,6 +51,7 @@ class FakeEngine:
     url: str = ""
     ubatch: int = 64
     words: tuple[str, ...] = ("Hello", " there", ".")
+    timings: dict[str, float] = field(default_factory=lambda: dict(TIMINGS))
     seen: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     vector: Callable[[str], Any] = word_vector
     raw_embeddings: bytes | None = None
@@ -120,14 +121,14 @@ class FakeEngine:
                 {**head, "choices": [{"index": 0, "finish_reason": None, "delta": {"content": word}}]}
                 for word in self.words
             ]
-            end = {**head, "choices": [{"index": 0, "finish_reason": "stop", "delta": {}}], "timings": TIMINGS}
+            end = {**head, "choices": [{"index": 0, "finish_reason": "stop", "delta": {}}], "timings": self.timings}
             if (body.get("stream_options") or {}).get("include_usage"):
-                return self._stream([*events, end, {**head, "choices": [], "usage": USAGE, "timings": TIMINGS}])
+                return self._stream([*events, end, {**head, "choices": [], "usage": USAGE, "timings": self.timings}])
             return self._stream([*events, end])
         await self._pass_gate(request)
         message = {"role": "assistant", "content": "".join(self.words)}
         choices = [{"finish_reason": "stop", "index": 0, "message": message}]
-        return JSONResponse({**head, "choices": choices, "usage": USAGE, "timings": TIMINGS})
+        return JSONResponse({**head, "choices": choices, "usage": USAGE, "timings": self.timings})
 
     async def _completions(self, _request: Request, body: dict[str, Any]) -> Response:
         head = {"id": "cmpl-1", "created": 1, "model": self.role, "object": "text_completion"}
@@ -142,10 +143,10 @@ class FakeEngine:
         settings = {"id_slot": 0, "model": "/home/somebody/model.gguf", "generation_settings": {"seed": 1}}
         if body.get("stream"):
             events = [{"index": 0, "content": word, "stop": False, "id_slot": -1} for word in self.words]
-            end = {"index": 0, "content": "", "stop": True, "stop_type": "eos", "timings": TIMINGS, **settings}
+            end = {"index": 0, "content": "", "stop": True, "stop_type": "eos", "timings": self.timings, **settings}
             return self._stream([*events, end], done=False)
         answer = {"content": "".join(self.words), "stop": True, "tokens_predicted": 3, "tokens_evaluated": 2}
-        return JSONResponse({**answer, "prompt": body["prompt"], "timings": TIMINGS, **settings})
+        return JSONResponse({**answer, "prompt": body["prompt"], "timings": self.timings, **settings})
 
     async def _rerank(self, _request: Request, body: dict[str, Any]) -> Response:
         query = word_vector(body["query"])

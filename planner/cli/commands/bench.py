@@ -1,0 +1,205 @@
+"""`planner bench`: how fast what runs really is, kept for later estimates."""
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from planner.cli.output import table, write_json, write_lines
+from planner.cli.session import Session, common_options
+from planner.core.hardware import Hardware
+from planner.core.launch_plan import ProcessPlan
+from planner.core.measurements import Measurement
+from planner.core.model import Role
+from planner.core.speed.calibration import device_key
+from planner.core.views import rate_view
+from planner.errors import NoResultError, UsageError
+from planner.units import format_rate
+
+if TYPE_CHECKING:
+    from planner.core.estimate import Rate
+    from planner.serve.bench import Measured
+    from planner.serve.state import DeploymentRecord, DeploymentSpec
+
+_NAMES = {"tg": "generation", "pp": "prompts", "embed": "embedding"}
+
+
+@click.command(short_help="Measure what runs, and calibrate the estimates for this machine.")
+@click.argument("name", required=False)
+@click.option(
+    "--repeats", type=click.IntRange(1, 50), default=3, show_default=True, help="Runs after one that warms up."
+)
+@click.option("--no-store", is_flag=True, help="Measure only; leave the estimates as they are.")
+@click.option("--forget", is_flag=True, help="Measure nothing; remove what was measured on this machine before.")
+@common_options
+def bench(session: Session, *, name: str | None, repeats: int, no_store: bool, forget: bool) -> None:
+    r"""Measure generation, prompt and embedding speed of a running deployment, beside the estimates.
+
+    The results are kept: later estimates for this machine use them (basis “measured” for the same model and quant,
+    nearer to the truth for others). Leave the machine alone meanwhile.
+
+    \b
+    Examples:
+      planner bench
+      planner bench default --repeats 5 --json
+      planner bench --forget
+    """
+    if forget:
+        _forget(session)
+        return
+    from planner.serve.bench import measure
+    from planner.serve.state import Home
+
+    record = _running(session, name)
+    home = Home(session.config.deployments_dir, record.name)
+    spec = home.read_plan()
+    key = home.read_key(home.gateway_key)
+    roles = [process.plan.role for process in spec.processes]
+    found = measure(record.gateway_url or "", key, roles, repeats=repeats, tell=session.note)
+    speeds = [] if no_store else _stored(session, spec, found)
+    if speeds:
+        _store(session, speeds)
+    plans = {process.plan.role: process.plan for process in spec.processes}
+    rows = [(measured, plans[measured.role], _estimate(measured, plans[measured.role])) for measured in found]
+    if session.as_json:
+        write_json(
+            {
+                "schema": 1,
+                "deployment": record.name,
+                "results": [_view(*row) for row in rows],
+                "stored": len(speeds),
+            }
+        )
+        return
+    write_lines(table(("", "model", "measured tok/s", "runs", "estimated", ""), [_row(*row) for row in rows]))
+
+
+def _running(session: Session, name: str | None) -> "DeploymentRecord":
+    from planner.serve.deployments import list_deployments
+
+    records = list_deployments(session.config.deployments_dir)
+    usable = [record for record in records if record.state in ("running", "degraded")]
+    if name is not None:
+        usable = [record for record in usable if record.name == name]
+    if not usable:
+        what = "Nothing is running" if name is None else f"No deployment “{name}” is running"
+        raise NoResultError(
+            f"{what}, so there is nothing to measure.",
+            hint="Start one: planner up --detach.",
+            reference="not-running",
+        )
+    if len(usable) > 1:
+        raise UsageError(
+            "Several deployments are running, and they would disturb each other.",
+            hint=f"Name one: {', '.join(record.name for record in usable)}; stop the others for a quiet measurement.",
+            reference="several-running",
+        )
+    return usable[0]
+
+
+def _estimate(measured: "Measured", plan: ProcessPlan) -> "Rate | None":
+    """The rate that the deployment was planned with."""
+    throughput = plan.estimate.throughput
+    return {"tg": throughput.tg, "pp": throughput.pp, "embed": throughput.embed}[measured.metric]
+
+
+def _stored(session: Session, spec: "DeploymentSpec", found: "tuple[Measured, ...]") -> list[Measurement]:
+    """What may be kept: a measurement belongs to one device, so nothing of a process that is spread over several."""
+    plans = {process.plan.role: process.plan for process in spec.processes}
+    today = dt.datetime.now(dt.UTC).date().isoformat()
+    engine = f"{spec.engine.kind.value} {spec.engine.version}".strip()
+    speeds: list[Measurement] = []
+    for measured in found:
+        plan = plans[measured.role]
+        device = _device(session.hardware, plan)
+        if device is None:
+            session.note(f"{plan.model.name} is spread over several devices: its speed is shown, not kept.")
+            continue
+        settings = msgspec.structs.replace(
+            plan.settings, n_gpu_layers=plan.n_gpu_layers, depth=measured.depth, n_prompt=max(1, measured.n_prompt)
+        )
+        speeds.append(
+            Measurement(
+                device=device,
+                quantity=measured.metric,
+                model=plan.model.id,
+                quant=plan.variant.quant,
+                settings=settings,
+                tokens_per_s=measured.tokens_per_s,
+                engine=engine,
+                measured_on=today,
+            )
+        )
+    return speeds
+
+
+def _device(hardware: Hardware, plan: ProcessPlan) -> str | None:
+    """The key of the one device that holds all layers, None when there are several or it is gone."""
+    if not plan.n_gpu_layers:
+        return device_key(None)
+    placement = plan.estimate.placement
+    used = [index for index, share in enumerate(plan.tensor_split or (1.0,)) if share]
+    usable = [device for device in hardware.devices if device.usable]
+    if plan.n_gpu_layers < placement.n_layers or len(used) != 1 or used[0] >= len(usable):
+        return None
+    return device_key(usable[used[0]])
+
+
+def _store(session: Session, speeds: list[Measurement]) -> None:
+    from planner.probe.speed_store import add_speeds
+
+    machine = session.machine_id
+    try:
+        path = add_speeds(session.config.state_dir, machine, speeds)
+    except OSError as error:
+        session.note(f"The measurements could not be kept: {error.strerror or error}.")
+        return
+    session.note(f"Kept for later estimates on this machine ({path}); planner bench --forget removes them.")
+
+
+def _forget(session: Session) -> None:
+    from planner.probe.speed_store import forget_speeds
+
+    try:
+        count = forget_speeds(session.config.state_dir, session.machine_id)
+    except OSError as error:
+        raise UsageError(
+            f"The measurements could not be removed: {error.strerror or error}.",
+            hint="Change the rights of planner's state folder (XDG_STATE_HOME moves it).",
+            reference="state-not-writable",
+        ) from error
+    if session.as_json:
+        write_json({"schema": 1, "forgotten": count})
+        return
+    write_lines([f"Removed {count} measurement{'' if count == 1 else 's'}."])
+
+
+def _view(measured: "Measured", plan: ProcessPlan, rate: "Rate | None") -> dict[str, object]:
+    return {
+        "role": measured.role.value,
+        "model": plan.model.id,
+        "variant": plan.variant.quant,
+        "metric": measured.metric,
+        "tokens_per_s": measured.tokens_per_s,
+        "runs": list(measured.runs),
+        "n_prompt": measured.n_prompt,
+        "depth": measured.depth,
+        "estimated": rate_view(rate),
+    }
+
+
+def _row(measured: "Measured", plan: ProcessPlan, rate: "Rate | None") -> tuple[str, ...]:
+    estimated, verdict = "unknown", ""
+    if rate is not None:
+        estimated = f"{format_rate(rate.low)} to {format_rate(rate.high)}"
+        verdict = "as estimated" if rate.low <= measured.tokens_per_s <= rate.high else "outside"
+    name = _NAMES[measured.metric] if measured.role is Role.GENERATION else measured.role.value
+    return (
+        name,
+        f"{plan.model.name} {plan.variant.quant}",
+        format_rate(measured.tokens_per_s),
+        f"{format_rate(min(measured.runs))} to {format_rate(max(measured.runs))}",
+        estimated,
+        verdict,
+    )
