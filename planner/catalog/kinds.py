@@ -108,6 +108,6 @@ def mistakes(path: Path, kind: FileKind) -> Iterator[str]:
         case FileKind.EVALS:
             read_pool(path)
         case FileKind.ANSWERS:
-            read_answers(path)
+            read_answers(path, read=read_file)
         case FileKind.MODELS:
             raise AssertionError("models are checked by planner.catalog.check")

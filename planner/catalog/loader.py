@@ -5,7 +5,7 @@ it out silently would answer another question than the one asked.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -15,7 +15,7 @@ import msgspec
 from planner.catalog.answers import AnswersFile, answer_files, read_answers, with_answers
 from planner.catalog.location import data_dir
 from planner.catalog.quant_table import QuantTable
-from planner.catalog.reading import FileError, read_file
+from planner.catalog.reading import FileError, read_file, read_shipped
 from planner.catalog.references import find_model, find_variant
 from planner.catalog.rules import contradictions
 from planner.catalog.speed import SpeedFile
@@ -59,7 +59,7 @@ class Catalog:
     @functools.cached_property
     def quants(self) -> QuantTable:
         """Bits per weight by quant type. Raises CatalogError when the file is missing or broken."""
-        return read_file((self.folder or data_dir()) / "quants.json", QuantTable)
+        return read_shipped((self.folder or data_dir()) / "quants.json", QuantTable)
 
     @functools.cached_property
     def speed(self) -> Calibration:
@@ -70,7 +70,7 @@ class Catalog:
         path = self.folder / "speed.json" if self.folder else None
         if path is None or not path.is_file():
             return GENERIC
-        return read_file(path, SpeedFile).calibration
+        return read_shipped(path, SpeedFile).calibration
 
     @functools.cached_property
     def devices(self) -> tuple[DeviceSpec, ...]:
@@ -78,7 +78,7 @@ class Catalog:
         path = self.folder / "devices.json" if self.folder else None
         if path is None or not path.is_file():
             return ()
-        return read_file(path, DeviceFile).devices
+        return read_shipped(path, DeviceFile).devices
 
     def find(self, name: str) -> Model:
         """The model of that id, name without owner, or alias; case does not matter.
@@ -114,7 +114,7 @@ def load(extra: Sequence[Path] = (), *, own: Path | None = None, folder: Path | 
     entries: dict[str, Entry] = {}
     for path in () if folder is None else model_files(folder):
         try:
-            add_models(entries, path)
+            add_models(entries, path, read=read_shipped)
         except CatalogError as error:
             notes.append(f"{error.message} Its models are left out.")
     for files in (own_files(own), [file for item in extra for file in user_files(item)]):
@@ -188,13 +188,15 @@ def model_files(folder: Path) -> list[Path]:
     return sorted((folder / "models").glob("*.json"))
 
 
-def add_models(entries: dict[str, Entry], path: Path) -> ModelFile:
+def add_models(
+    entries: dict[str, Entry], path: Path, *, read: Callable[[Path, type[ModelFile]], ModelFile] = read_file
+) -> ModelFile:
     """Add a file's models under their case-folded ids, all or none of them, and return the file.
 
     Raises CatalogError for a file that cannot be read, an entry that contradicts itself, and an id that is in
     `entries` already; the message names both places.
     """
-    content = read_file(path, ModelFile)
+    content = read(path, ModelFile)
     found: dict[str, Entry] = {}
     for index, model in enumerate(content.models):
         entry = Entry(model, path, f"models[{index}]")

@@ -45,6 +45,18 @@ def read_file(path: Path, kind: type[T]) -> T:
     return decode(read_bytes(path), kind, name=str(path))
 
 
+def read_shipped(path: Path, kind: type[T]) -> T:
+    """Read and decode a file of ours, twice as fast: `planner catalog check` and the tests look for repeated keys.
+
+    Raises FileError for all else that `read_file` refuses.
+    """
+    raw = read_bytes(path)
+    try:
+        return msgspec.json.decode(raw, type=kind, dec_hook=decode_value)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return decode(raw, kind, name=str(path))
+
+
 def read_bytes(path: Path) -> bytes:
     """The content of a catalog file. Raises FileError for what is no regular file, too large or unreadable.
 
