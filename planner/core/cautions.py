@@ -1,8 +1,8 @@
 """What to say beside an estimate: settings that an engine refuses, and what is easily overlooked."""
 
 from planner.core.estimate import Memory, Placement, Verdict
-from planner.core.kv_cache import ceil_to, checkpoint_bytes
-from planner.core.model import Architecture, Model, Variant
+from planner.core.kv_cache import ceil_to, checkpoint_bytes, micro_batch
+from planner.core.model import Architecture, Model, Pooling, Variant
 from planner.core.repack import repacked_bytes
 from planner.core.workload import Settings
 from planner.errors import BadDataError
@@ -45,6 +45,11 @@ def cautions(
 ) -> tuple[str, ...]:
     """Warnings beside an estimate."""
     found = _about_context(model, settings)
+    if settings.embedding and model.pooling is Pooling.MEAN and micro_batch(settings) % settings.parallel:
+        found.append(
+            f"llama.cpp stops at start where a micro-batch of {micro_batch(settings)} tokens cannot be divided by "
+            f"{settings.parallel} slots (mean pooling; seen on a build of October 2026)"
+        )
     if variant.file_bytes_source != "exact" and variant.tensor_bytes is None:
         found.append(f"the size of the {variant.quant} file is {variant.file_bytes_source}, not read from a file")
     if placement.verdict is not Verdict.NO_FIT and model.architecture is not None:

@@ -40,7 +40,8 @@ def test_compute_buffers_are_met_class_by_class(engine: list[EngineRow]) -> None
         # 2,048 tokens a micro-batch takes 11 % more than the widest step.
         median, worst = (0.04, 0.12) if "no flash" in kind else (0.001, 0.12 if "hybrid" in kind else 0.02)
         if kind.startswith("held out"):
-            median, worst = 0.01, 0.15
+            # Models and settings that had no part in finding the forms; the worst are 11, 47 and 177 MiB.
+            median, worst = 0.01, 0.2 if "hybrid" in kind or "sliding" in kind else 0.02
         assert statistics.median(found) <= median, kind
         assert max(found) <= worst, kind
 

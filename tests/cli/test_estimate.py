@@ -251,3 +251,18 @@ def test_a_context_beyond_the_trained_one_and_states_kept_beside_the_sum_are_war
     assert any("trained context" in warning for warning in long["warnings"])
     sliding = planner("estimate", "gemma-3-27b-it", "--vram", "80", "--json").json["estimate"]
     assert any("--ctx-checkpoints" in warning for warning in sliding["warnings"])
+
+
+def test_a_header_with_absurd_numbers_is_refused_with_the_number_named(planner: Planner, tmp_path: Path) -> None:
+    spec = {
+        "id": "someone/absurd", "family": "llama", "role": "generation", "parameters": 1, "context_length": 4096,
+        "licence": {"spdx": "MIT", "commercial": "yes"},
+        "architecture": {
+            "name": "llama", "layers": 2**32, "embedding_length": 4096, "feed_forward_length": 14336,
+            "head_count": 32, "head_count_kv": 8, "key_length": 128, "value_length": 128, "vocab_size": 128256,
+        },
+    }  # fmt: skip
+    request = {"id": 1, "spec": spec, "quant": "Q8_0"}
+    (answer,) = planner("estimate", "--jsonl", write_requests(tmp_path / "r.jsonl", request)).lines
+    assert "layers" in answer["error"]["message"]
+    assert "4096" in answer["error"]["message"]
