@@ -26,7 +26,7 @@ def test_json_follows_the_contract(planner: Planner) -> None:
         assert {"model", "variant", "artifacts", "context", "estimate", "quality", "licence"} <= set(choice)
         assert {"memory", "placement", "throughput", "warnings"} <= set(choice["estimate"])
         assert MEMORY | {"devices"} == set(choice["estimate"]["memory"])
-        assert {"verdict", "n_gpu_layers", "n_layers", "tensor_split", "reason"} == set(
+        assert {"verdict", "n_gpu_layers", "n_cpu_moe", "n_layers", "tensor_split", "reason"} == set(
             choice["estimate"]["placement"]
         )
         assert {"pp", "tg", "embed"} == set(choice["estimate"]["throughput"])
