@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from planner.cli.session import Session
+from planner.core.candidates import Pin
 from planner.core.hardware import Hardware
 from planner.core.launch_plan import LaunchPlan, launch_plan
 from planner.core.model import Role
-from planner.core.pair import Pin, recommend
+from planner.core.pair import recommend
 from planner.core.placement import machine_of
 from planner.core.readings import at_capacity, steady
 from planner.core.recommendation import Recommendation

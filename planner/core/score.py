@@ -32,26 +32,35 @@ READING_TOKENS_PER_S = 5.0
 """Slow reading; below it, waiting is felt and the term turns negative."""
 COMFORT_TOKENS_PER_S = 40.0
 """Faster than anyone reads."""
-_INDEX_SLOW = 300.0
-_INDEX_FAST = 5_000.0
+
+
+def speed_value(tokens_per_s: float, slow: float, fast: float) -> float:
+    """Logarithmic between `slow` (0) and `fast` (1), down to -1 below."""
+    return max(-1.0, min(1.0, math.log(tokens_per_s / slow) / math.log(fast / slow)))
 
 
 def speed_term(rate: Rate | None, slow: float, fast: float) -> float:
-    """Logarithmic between `slow` (0) and `fast` (1), down to -1 below; an unknown rate counts as a slow one."""
-    if rate is None or rate.mid <= 0:
-        return -0.5
-    return max(-1.0, min(1.0, math.log(rate.mid / slow) / math.log(fast / slow)))
+    """`speed_value` of the middle of a rate; an unknown one counts as a slow one."""
+    return -0.5 if rate is None or rate.mid <= 0 else speed_value(rate.mid, slow, fast)
+
+
+def generation_target(prefer: Prefer) -> tuple[float, float]:
+    """Slow and fast answers in tokens per second; someone who prefers speed gains up to four times comfort."""
+    return READING_TOKENS_PER_S, COMFORT_TOKENS_PER_S * (4 if prefer == "speed" else 1)
+
+
+INDEXING_TARGET = (300.0, 5_000.0)
+"""Slow and fast indexing in tokens per second."""
 
 
 def generation_speed_term(rate: Rate | None, prefer: Prefer) -> float:
-    """Answers against reading speed; someone who prefers speed gains up to four times comfort."""
-    fast = COMFORT_TOKENS_PER_S * (4 if prefer == "speed" else 1)
-    return speed_term(rate, READING_TOKENS_PER_S, fast)
+    """Answers against reading speed."""
+    return speed_term(rate, *generation_target(prefer))
 
 
 def indexing_speed_term(rate: Rate | None) -> float:
     """Tokens per second of the embedder."""
-    return speed_term(rate, _INDEX_SLOW, _INDEX_FAST)
+    return speed_term(rate, *INDEXING_TARGET)
 
 
 def context_term(context: int, needed: int) -> float:

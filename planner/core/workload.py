@@ -55,3 +55,8 @@ class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     chunk_tokens: int = 512
     answer_tokens: int = 512
     limit: int = 5
+
+    @property
+    def needed_context(self) -> int:
+        """Tokens an answer needs: the retrieved chunks, the question with its instructions, the answer."""
+        return self.chunks * self.chunk_tokens + 512 + self.answer_tokens

@@ -6,11 +6,12 @@ import random
 import msgspec
 import pytest
 
+from planner.core.candidates import CONTEXTS, EMBED_CONTEXT, Pin
 from planner.core.estimate import Verdict
 from planner.core.estimator import estimate, settings_for
 from planner.core.hardware import Hardware
 from planner.core.model import Commercial, Model, Pooling, Role
-from planner.core.pair import COMFORT_MARGIN, CONTEXTS, EMBED_CONTEXT, Pin, needed_context, recommend
+from planner.core.pair import COMFORT_MARGIN, recommend
 from planner.core.placement import Machine, machine_of
 from planner.core.quality import quality
 from planner.core.score import Terms, combine, context_term, generation_speed_term, indexing_speed_term
@@ -81,7 +82,7 @@ def _pair_score(  # noqa: PLR0917  # the test spells out one whole combination
             answers=quality(generator, g_quant).score,
             generation_speed=generation_speed_term(g.throughput.tg, workload.prefer),
             indexing_speed=indexing_speed_term(e.throughput.embed),
-            context=context_term(context, needed_context(workload)),
+            context=context_term(context, workload.needed_context),
         ),
         workload.prefer,
     )

@@ -1,0 +1,159 @@
+"""What a candidate can reach at best, told from its file's size alone, so that most need not be looked at in full.
+
+Every bound is on the safe side: never below the score that the estimate would give, never above the bytes it would
+count. `planner.core.pair` skips what cannot win even so; a test holds it to brute force.
+"""
+
+from planner.core.candidates import Candidate
+from planner.core.estimate import HOST
+from planner.core.file_size import header_bytes
+from planner.core.hardware import Hardware
+from planner.core.memory import PROCESS_OVERHEAD_BYTES
+from planner.core.model import Role
+from planner.core.placement import Machine
+from planner.core.quality import quality
+from planner.core.quants import canonical
+from planner.core.score import INDEXING_TARGET, Terms, context_term, generation_target, speed_value, weighted
+from planner.core.speed.calibration import Calibration, prompt_class
+from planner.core.speed.cpu import cpu_bandwidth_gbps, cpu_gflops
+from planner.core.speed.local import LocalCalibration
+from planner.core.workload import Workload
+from planner.units import GIB
+
+_PROMPT_SLACK = 4.0
+"""Times its data sheet's peak that no device's prompt exceeds, whatever its share of it and its power."""
+_ROUNDING = 1.01
+"""Rates are rounded to three digits, and counts of parameters include norms and tables that no token multiplies."""
+_HEADER_SLACK = 1.5
+"""Headers are predicted; none is half as long again."""
+_SURELY_FITS = 2
+"""A file of which so many fit into a card beside a GiB is held whole by it, with cache and buffers."""
+_TABLE_BYTES = {"F32": (4.0, 4.0), "F16": (2.0, 2.0), "BF16": (2.0, 2.0), "Q8_0": (34 / 32, 34 / 32)}
+_OTHER_TABLE_BYTES = (0.25, 34 / 32)
+"""The least and the most bytes per weight that a token table has in a file of a quant type."""
+
+
+class Bounds:
+    """Bounds of the parts of a score on one machine. `machine` is empty: beside another process there is less."""
+
+    def __init__(self, machine: Machine, hardware: Hardware, workload: Workload, calibration: Calibration) -> None:
+        self._machine = machine
+        self._workload = workload
+        used = {pool.id for pool in machine.gpus}
+        devices = [device for device in hardware.devices if device.id in used]
+        self._gain = _local_gain(calibration)
+        self._host_gbps = cpu_bandwidth_gbps(hardware, calibration.host)
+        self._host_gflops = cpu_gflops(hardware, calibration.host)
+        speeds = [device.memory_bandwidth_gbps for device in devices]
+        shared = self._host_gbps / calibration.host.bandwidth_share if machine.unified else None
+        self._fastest_gbps = _fastest(speeds, shared, self._host_gbps)
+        peaks = [prompt_class(device)[1] for device in devices]
+        self._fastest_gflops = max([1e3 * _PROMPT_SLACK * (peak or 0) for peak in peaks] + [self._host_gflops])
+        self._peaks_known = all(peaks)
+
+    def part(self, candidate: Candidate) -> float:
+        """The most that a candidate can add to a score."""
+        good = quality(candidate.model, candidate.variant.quant).score
+        prefer = self._workload.prefer
+        if candidate.model.role is Role.GENERATION:
+            rate = self.generation(candidate)
+            terms = Terms(
+                retrieval=0.0,
+                answers=good,
+                generation_speed=1.0 if rate is None else speed_value(rate, *generation_target(prefer)),
+                indexing_speed=0.0,
+                context=context_term(candidate.context, self._workload.needed_context),
+            )
+        else:
+            rate = self.indexing(candidate)
+            terms = Terms(
+                retrieval=good,
+                answers=0.0,
+                generation_speed=0.0,
+                indexing_speed=1.0 if rate is None else speed_value(rate, *INDEXING_TARGET),
+                context=0.0,
+            )
+        return weighted(terms, prefer)
+
+    def generation(self, candidate: Candidate) -> float | None:
+        """Generated tokens per second that cannot be exceeded; None where the file's size does not tell.
+
+        Every token reads at least the layers' active weights; what is more than the cards hold is read by the host.
+        """
+        if candidate.variant.file_bytes is None or self._fastest_gbps is None:
+            return None
+        layers = _least_layer_bytes(candidate, candidate.variant.file_bytes)
+        arch = candidate.file.architecture
+        active = (arch.expert_used_count or 1) / (arch.expert_count or 1) if arch.is_moe else 1.0
+        budget = sum(max(0, pool.budget_bytes or 0) for pool in self._machine.gpus)
+        if candidate.on_cpu or not self._machine.gpus:
+            host = layers
+        else:
+            host = 0 if self._machine.unified else max(0, layers - budget)
+        seconds = active * (host / (self._host_gbps * 1e9) + (layers - host) / (self._fastest_gbps * 1e9))
+        return self._gain / seconds if seconds > 0 else None
+
+    def indexing(self, candidate: Candidate) -> float | None:
+        """Embedded tokens per second that cannot be exceeded; None where nothing tells."""
+        arch, parameters = candidate.file.architecture, candidate.model.parameters
+        if parameters is None or arch.is_moe or not self._peaks_known:
+            return None
+        tables = 1 if arch.tied_embeddings and arch.causal else 2
+        operations = 2.0 * (parameters - tables * arch.vocab_size * arch.embedding_length)
+        if operations <= 0:
+            return None
+        gflops = self._host_gflops if candidate.on_cpu else self._fastest_gflops
+        return self._gain * gflops * 1e9 / operations
+
+    def least_usage(self, candidate: Candidate) -> dict[str, int] | None:
+        """Bytes that it takes at least of every device, None where that is not sure without looking closer."""
+        size, gpus = candidate.variant.file_bytes, self._machine.gpus
+        if size is None or len(gpus) > 1:
+            return None
+        if candidate.on_cpu or not gpus or self._machine.unified:
+            return {HOST: _least_tensor_bytes(candidate, size) + PROCESS_OVERHEAD_BYTES}
+        if _SURELY_FITS * size + GIB > (gpus[0].budget_bytes or 0):
+            return None
+        least, _ = _table_bytes(candidate)
+        return {gpus[0].id: _least_layer_bytes(candidate, size), HOST: least + PROCESS_OVERHEAD_BYTES}
+
+
+def _least_tensor_bytes(candidate: Candidate, size: int) -> int:
+    return max(0, int(size - _HEADER_SLACK * header_bytes(candidate.file.architecture)))
+
+
+def _least_layer_bytes(candidate: Candidate, size: int) -> int:
+    """Bytes of weights that are at least in layers and output matrix of a file of `size` bytes."""
+    arch = candidate.file.architecture
+    _, table = _table_bytes(candidate)
+    inputs = 4 * (arch.position_embeddings + arch.token_types) * arch.embedding_length
+    if not (arch.tied_embeddings and arch.causal):
+        inputs += table
+    if own := arch.per_layer_embedding_length:
+        inputs += table // arch.embedding_length * arch.layers * own
+    return max(0, _least_tensor_bytes(candidate, size) - inputs)
+
+
+def _table_bytes(candidate: Candidate) -> tuple[int, int]:
+    """The least and the most bytes of the token table in a file of its quant type."""
+    arch = candidate.file.architecture
+    elements = arch.vocab_size * arch.embedding_length
+    least, most = _TABLE_BYTES.get(canonical(candidate.variant.quant), _OTHER_TABLE_BYTES)
+    return int(elements * least), int(elements * most)
+
+
+def _fastest(speeds: list[float | None], shared: float | None, host_gbps: float) -> float | None:
+    """The highest bandwidth in GB/s that any device has; None where one's is not known.
+
+    A GPU without a figure of its own that shares the host's memory has the host's, `shared`.
+    """
+    known = [speed or shared for speed in speeds]
+    return None if None in known else max([host_gbps, *(speed for speed in known if speed)]) * _ROUNDING
+
+
+def _local_gain(calibration: Calibration) -> float:
+    """How much faster than the formula anything may be here by what was measured."""
+    if not isinstance(calibration, LocalCalibration):
+        return _ROUNDING
+    points = [point.measured_tokens_per_s / point.predicted_tokens_per_s for point in calibration.points]
+    return _ROUNDING * max([1.0, *points, *(factor.factor for factor in calibration.factors.values())])

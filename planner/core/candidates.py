@@ -1,0 +1,118 @@
+"""Every way to run the models that match the wishes, each made in full only when it is looked at."""
+
+import functools
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from planner.core.estimator import settings_for, weights_of
+from planner.core.memory import ProcessMemory
+from planner.core.model import Architecture, Commercial, Model, Role, Variant
+from planner.core.placement import Machine
+from planner.core.variants import is_fetchable
+from planner.core.weights import WeightTable
+from planner.core.workload import Settings, Workload
+from planner.errors import NoResultError
+
+CONTEXTS = (4096, 8192, 16384, 32768)
+EMBED_CONTEXT = 2048
+"""Longest text an embedder is started for, unless its trained context is shorter: four retrieved chunks."""
+
+
+class Pin(msgspec.Struct, frozen=True):
+    """A model the user named, and the quant if that was named too."""
+
+    model: Model
+    variant: Variant | None = None
+
+
+class File:
+    """One quantisation of one model; `weights` are spread over its layers when first asked for."""
+
+    def __init__(self, model: Model, architecture: Architecture, variant: Variant) -> None:
+        self.model = model
+        self.architecture = architecture
+        self.variant = variant
+
+    @functools.cached_property
+    def weights(self) -> WeightTable | None:
+        """The bytes of every layer; None where the size is not known."""
+        try:
+            return weights_of(self.model, self.variant)
+        except NoResultError:
+            return None
+
+
+class Candidate:
+    """One way to run one model, with everything about it that does not depend on the other processes."""
+
+    def __init__(self, file: File, settings: Settings, *, on_cpu: bool = False) -> None:
+        self.file = file
+        self.settings = settings
+        self.on_cpu = on_cpu
+
+    @property
+    def model(self) -> Model:
+        """The model."""
+        return self.file.model
+
+    @property
+    def variant(self) -> Variant:
+        """Its quantisation."""
+        return self.file.variant
+
+    @functools.cached_property
+    def process(self) -> ProcessMemory | None:
+        """What it takes on any layout; None where the size is not known."""
+        weights = self.file.weights
+        return None if weights is None else ProcessMemory(self.file.architecture, weights, self.settings)
+
+    @property
+    def context(self) -> int:
+        """Tokens of a slot."""
+        return self.settings.context // self.settings.parallel
+
+
+def candidates_for(
+    role: Role, models: Iterable[Model], workload: Workload, machine: Machine, pins: Sequence[Pin]
+) -> list[Candidate]:
+    """All ways to fill a role: pinned models alone where there are some, else those that match the wishes."""
+    pinned = [pin for pin in pins if pin.model.role is role]
+    chosen = pinned or [Pin(model) for model in models if model.role is role and matches(model, workload)]
+    found: list[Candidate] = []
+    for pin in chosen:
+        architecture = pin.model.architecture
+        if architecture is None:
+            continue
+        for variant in (pin.variant,) if pin.variant else pin.model.variants:
+            if not is_fetchable(pin.model, variant):
+                continue
+            file = File(pin.model, architecture, variant)
+            for context in _contexts(pin.model, role, workload):
+                settings = settings_for(pin.model, workload, context)
+                found.append(Candidate(file, settings))
+                # An embedder on the CPU leaves a card to the generator; a generator on the CPU may use more of a
+                # memory that both share.
+                if machine.gpus and role is (Role.GENERATION if machine.unified else Role.EMBEDDING):
+                    found.append(Candidate(file, settings, on_cpu=True))
+    return found
+
+
+def matches(model: Model, workload: Workload) -> bool:
+    """Whether a model may be recommended for these wishes."""
+    if not model.deployable or model.architecture is None:
+        return False
+    if workload.licence == "commercial" and model.licence.commercial is not Commercial.YES:
+        return False
+    wanted = workload.language
+    return wanted is None or not model.languages or wanted in model.languages or "multilingual" in model.languages
+
+
+def _contexts(model: Model, role: Role, workload: Workload) -> tuple[int, ...]:
+    """Contexts worth trying: the user's alone if given (and the model can), else the ladder up to the trained one."""
+    if role is not Role.GENERATION:
+        return (min(model.context_length, max(EMBED_CONTEXT, 2 * workload.chunk_tokens)),)
+    if workload.context is not None:
+        return (workload.context,) if workload.context <= model.context_length else ()
+    ladder = tuple(context for context in CONTEXTS if context <= model.context_length)
+    return ladder or (model.context_length,)
