@@ -23,7 +23,7 @@ from planner.core.memory import ProcessMemory
 from planner.core.model import Architecture, Commercial, Licence, Model, Role, Variant
 from planner.core.placement import machine_of, place
 from planner.core.speed.calibration import Calibration, family_key
-from planner.core.speed.work import Run, run_of
+from planner.core.speed.work import Run, run_of, work_per_token
 from planner.core.weights import weight_table
 from planner.core.workload import Settings
 from planner.units import GIB
@@ -92,7 +92,7 @@ class Row:
         placement, memory = place(process, machine_of(self.hardware, live=False), self.settings.n_gpu_layers)
         return run_of(
             self.arch,
-            table=table,
+            work_per_token(self.arch, table, self.settings),
             settings=self.settings,
             hardware=self.hardware,
             placement=placement,

@@ -8,10 +8,9 @@ from planner.core.candidates import Candidate
 from planner.core.estimate import HOST
 from planner.core.file_size import header_bytes
 from planner.core.hardware import Hardware
-from planner.core.memory import PROCESS_OVERHEAD_BYTES
+from planner.core.memory import BACKEND_OVERHEAD_BYTES, PROCESS_OVERHEAD_BYTES
 from planner.core.model import Role
 from planner.core.placement import Machine
-from planner.core.quality import quality
 from planner.core.quants import canonical
 from planner.core.score import INDEXING_TARGET, Terms, context_term, generation_target, speed_value, weighted
 from planner.core.speed.calibration import Calibration, prompt_class
@@ -38,7 +37,10 @@ class Bounds:
 
     def __init__(self, machine: Machine, hardware: Hardware, workload: Workload, calibration: Calibration) -> None:
         self._machine = machine
-        self._workload = workload
+        self._prefer = workload.prefer
+        self._needed = workload.needed_context
+        self._generation_target = generation_target(workload.prefer)
+        self._rates: dict[tuple[int, bool], float | None] = {}
         used = {pool.id for pool in machine.gpus}
         devices = [device for device in hardware.devices if device.id in used]
         self._gain = _local_gain(calibration)
@@ -50,22 +52,23 @@ class Bounds:
         peaks = [prompt_class(device)[1] for device in devices]
         self._fastest_gflops = max([1e3 * _PROMPT_SLACK * (peak or 0) for peak in peaks] + [self._host_gflops])
         self._peaks_known = all(peaks)
+        # A card that holds a layer holds the backend's own memory too.
+        self._card_bytes = sum(
+            max(0, (pool.budget_bytes or 0) - BACKEND_OVERHEAD_BYTES[pool.backend]) for pool in machine.gpus
+        )
 
-    def part(self, candidate: Candidate) -> float:
-        """The most that a candidate can add to a score."""
-        good = quality(candidate.model, candidate.variant.quant).score
-        prefer = self._workload.prefer
+    def part(self, candidate: Candidate, rate: float | None) -> float:
+        """The most that a candidate can add to a score; `rate` is what `rate` says of it."""
+        good = candidate.file.quality.score
         if candidate.model.role is Role.GENERATION:
-            rate = self.generation(candidate)
             terms = Terms(
                 retrieval=0.0,
                 answers=good,
-                generation_speed=1.0 if rate is None else speed_value(rate, *generation_target(prefer)),
+                generation_speed=1.0 if rate is None else speed_value(rate, *self._generation_target),
                 indexing_speed=0.0,
-                context=context_term(candidate.context, self._workload.needed_context),
+                context=context_term(candidate.context, self._needed),
             )
         else:
-            rate = self.indexing(candidate)
             terms = Terms(
                 retrieval=good,
                 answers=0.0,
@@ -73,28 +76,32 @@ class Bounds:
                 indexing_speed=1.0 if rate is None else speed_value(rate, *INDEXING_TARGET),
                 context=0.0,
             )
-        return weighted(terms, prefer)
+        return weighted(terms, self._prefer)
 
-    def generation(self, candidate: Candidate) -> float | None:
-        """Generated tokens per second that cannot be exceeded; None where the file's size does not tell.
+    def rate(self, candidate: Candidate) -> float | None:
+        """Tokens per second that a candidate cannot exceed in its role; None where its file's size does not tell."""
+        key = (id(candidate.file), candidate.on_cpu)
+        if key not in self._rates:
+            generates = candidate.model.role is Role.GENERATION
+            self._rates[key] = self._generation(candidate) if generates else self._indexing(candidate)
+        return self._rates[key]
 
-        Every token reads at least the layers' active weights; what is more than the cards hold is read by the host.
-        """
+    def _generation(self, candidate: Candidate) -> float | None:
+        """Every token reads at least the active weights of all layers; what no card can hold the host reads."""
         if candidate.variant.file_bytes is None or self._fastest_gbps is None:
             return None
         layers = _least_layer_bytes(candidate, candidate.variant.file_bytes)
         arch = candidate.file.architecture
         active = (arch.expert_used_count or 1) / (arch.expert_count or 1) if arch.is_moe else 1.0
-        budget = sum(max(0, pool.budget_bytes or 0) for pool in self._machine.gpus)
         if candidate.on_cpu or not self._machine.gpus:
             host = layers
         else:
-            host = 0 if self._machine.unified else max(0, layers - budget)
+            host = 0 if self._machine.unified else max(0, layers - self._card_bytes)
         seconds = active * (host / (self._host_gbps * 1e9) + (layers - host) / (self._fastest_gbps * 1e9))
         return self._gain / seconds if seconds > 0 else None
 
-    def indexing(self, candidate: Candidate) -> float | None:
-        """Embedded tokens per second that cannot be exceeded; None where nothing tells."""
+    def _indexing(self, candidate: Candidate) -> float | None:
+        """Every token is multiplied with all weights of the layers."""
         arch, parameters = candidate.file.architecture, candidate.model.parameters
         if parameters is None or arch.is_moe or not self._peaks_known:
             return None

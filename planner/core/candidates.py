@@ -9,6 +9,8 @@ from planner.core.estimator import settings_for, weights_of
 from planner.core.memory import ProcessMemory
 from planner.core.model import Architecture, Commercial, Model, Role, Variant
 from planner.core.placement import Machine
+from planner.core.quality import Quality, quality
+from planner.core.speed.work import Work, work_per_token
 from planner.core.variants import is_fetchable
 from planner.core.weights import WeightTable
 from planner.core.workload import Settings, Workload
@@ -33,6 +35,11 @@ class File:
         self.model = model
         self.architecture = architecture
         self.variant = variant
+
+    @functools.cached_property
+    def quality(self) -> Quality:
+        """How good the model is in this quantisation."""
+        return quality(self.model, self.variant.quant)
 
     @functools.cached_property
     def weights(self) -> WeightTable | None:
@@ -66,6 +73,17 @@ class Candidate:
         """What it takes on any layout; None where the size is not known."""
         weights = self.file.weights
         return None if weights is None else ProcessMemory(self.file.architecture, weights, self.settings)
+
+    @functools.cached_property
+    def work(self) -> Work:
+        """What one of its tokens costs. Only for a candidate that has a `process`."""
+        assert self.process is not None, "nothing is known of a file without a size"
+        return work_per_token(self.file.architecture, self.process.table, self.settings)
+
+    @functools.cached_property
+    def placed_settings(self) -> Settings:
+        """Its settings, with no layer on a GPU where that is meant."""
+        return msgspec.structs.replace(self.settings, n_gpu_layers=0) if self.on_cpu else self.settings
 
     @property
     def context(self) -> int:

@@ -1,13 +1,16 @@
 """One question, one answer: how much memory, where the layers go, and how fast."""
 
+from typing import NamedTuple
+
 from planner.core.cautions import cautions, check_settings
-from planner.core.estimate import Estimate
+from planner.core.estimate import Estimate, Memory, Placement, Rate, Verdict
 from planner.core.hardware import Hardware
 from planner.core.memory import ProcessMemory
 from planner.core.model import Model, Pooling, Role, Variant
 from planner.core.placement import Machine, place
 from planner.core.speed.calibration import GENERIC, Calibration
-from planner.core.throughput import estimate_throughput
+from planner.core.speed.work import Work, run_of
+from planner.core.throughput import estimate_throughput, leading_rate
 from planner.core.weights import WeightTable, weight_table
 from planner.core.workload import Settings, Workload
 from planner.errors import NoResultError
@@ -105,6 +108,41 @@ def estimate(
         throughput=throughput,
         warnings=cautions(model, variant, settings, placement, memory),
     )
+
+
+class Outlook(NamedTuple):
+    """What a plan is chosen by: placement, memory, and the rate of generation or embedding (None if unknown)."""
+
+    placement: Placement
+    memory: Memory
+    rate: Rate | None
+
+
+def outlook(
+    process: ProcessMemory,
+    work: Work,
+    settings: Settings,
+    hardware: Hardware,
+    machine: Machine,
+    *,
+    quant: str,
+    calibration: Calibration,
+) -> Outlook:
+    """The part of an estimate that a search over many candidates needs; `work` is `work_per_token` of the process."""
+    placement, memory = place(process, machine, settings.n_gpu_layers, n_cpu_moe=settings.n_cpu_moe)
+    if placement.verdict is Verdict.NO_FIT:
+        return Outlook(placement, memory, None)
+    run = run_of(
+        process.arch,
+        work,
+        settings=settings,
+        hardware=hardware,
+        placement=placement,
+        memory=memory,
+        quant=quant,
+        calibration=calibration,
+    )
+    return Outlook(placement, memory, leading_rate(run))
 
 
 def default_context(model: Model) -> int:

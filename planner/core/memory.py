@@ -96,6 +96,11 @@ class ProcessMemory:
         # Several GPUs that hold everything turn on pipeline copies of what goes in.
         self._pipeline = pipeline_bytes(arch, settings)
 
+    @property
+    def least_bytes(self) -> int:
+        """What it takes of all devices together on any layout: more of buffers, tables and runtimes on some."""
+        return self.table.tensor_bytes + self._kv[-1] + self._output + PROCESS_OVERHEAD_BYTES
+
     def fixed_bytes(self, pool: Pool, *, shared: bool) -> int:
         """What a GPU with at least one layer takes before any layer's own bytes."""
         return self._compute + (self._pipeline if shared else 0) + BACKEND_OVERHEAD_BYTES[pool.backend]

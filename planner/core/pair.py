@@ -9,20 +9,18 @@ import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-import msgspec
-
 from planner.core.bounds import Bounds
 from planner.core.candidates import Candidate, Pin, candidates_for
-from planner.core.estimate import Estimate, Placement, Verdict
-from planner.core.estimator import estimate
+from planner.core.estimate import Rate, Verdict
+from planner.core.estimator import outlook
 from planner.core.hardware import Hardware
 from planner.core.model import Model, Role
 from planner.core.placement import Machine, machine_of
 from planner.core.plans import Rated, nothing_fits, recommendations, score_of
-from planner.core.quality import quality
 from planner.core.recommendation import Recommendation
 from planner.core.score import Terms, context_term, generation_speed_term, indexing_speed_term, weighted
 from planner.core.speed.calibration import GENERIC, Calibration
+from planner.core.throughput import check_speeds
 from planner.core.workload import Workload
 from planner.errors import NoResultError
 
@@ -56,6 +54,7 @@ def recommend(
                 hint="Loosen --licence, --language or --context; `planner models` lists what there is.",
                 reference="nothing-matches",
             )
+    check_speeds(hardware)
     search = _Search(machine, hardware, workload, calibration)
     if len(wanted) == 2:
         plans = search.pairs(candidates[Role.EMBEDDING], candidates[Role.GENERATION])
@@ -64,7 +63,7 @@ def recommend(
     if not plans:
         raise nothing_fits(candidates, machine, hardware, workload)
     best = sorted(plans, key=lambda plan: (-score_of(plan, workload), [r.candidate.model.id for r in plan]))
-    return recommendations(best[: workload.limit], machine, workload)
+    return recommendations(best[: workload.limit], machine, hardware, workload, calibration)
 
 
 class _Bounded(NamedTuple):
@@ -125,7 +124,7 @@ class _Search:
         rated = self._undominated(embedders)
         if not rated:
             return []
-        beside = [(embedder, self._machine.less(embedder.estimate.memory)) for embedder in rated]
+        beside = [(embedder, self._machine.less(embedder.memory)) for embedder in rated]
         best = _Best(self._workload.limit)
         found: dict[str, tuple[Rated, ...]] = {}
         for bounded in self._bounded(generators):
@@ -133,44 +132,46 @@ class _Search:
                 break
             key = bounded.candidate.model.id
             if bounded.most + rated[0].part > best.known(key):
-                for pair in self._better_pairs(bounded.candidate, beside, best):
+                for pair in self._better_pairs(bounded, beside, best):
                     found[key] = pair
         return list(found.values())
 
     def _better_pairs(
-        self, candidate: Candidate, beside: Iterable[tuple[Rated, Machine]], best: _Best
+        self, bounded: _Bounded, beside: Iterable[tuple[Rated, Machine]], best: _Best
     ) -> Iterator[tuple[Rated, ...]]:
         """Pairs of a generator, each better than what was known of its model and entered into `best`.
 
         `beside` has the embedders, best first, and what each leaves of the machine.
         """
-        key = candidate.model.id
-        alone = self._rate(candidate, self._machine)
-        if alone is None:
-            return
-        for embedder, rest in beside:
-            if embedder.part + alone.part <= max(best.known(key), best.least()):
+        key, most = bounded.candidate.model.id, bounded.most
+        for index, (embedder, rest) in enumerate(beside):
+            if index == 1:
+                # Beside the best embedder it did not do all it might: what it does alone is a nearer bound.
+                alone = self._rate(bounded.candidate, self._machine)
+                if alone is None:
+                    return
+                most = alone.part
+            if embedder.part + most <= max(best.known(key), best.least()):
                 return
-            generator = self._rate(candidate, rest)
+            generator = self._rate(bounded.candidate, rest)
             if generator is None:
                 continue
             if embedder.part + generator.part > best.known(key):
                 best.add(key, embedder.part + generator.part)
                 yield embedder, generator
-            if generator.part >= alone.part:
+            if generator.part >= most:
                 return  # no later embedder is better, and this generator can do no better
 
     def _bounded(self, candidates: Iterable[Candidate]) -> list[_Bounded]:
         """The candidates that may run here, those that may add most first."""
-        found = [_Bounded(c, self._bounds.part(c)) for c in candidates if self._may_be_fast_enough(c)]
+        least = self._workload.min_speed or 0.0
+        found = []
+        for candidate in candidates:
+            rate = self._bounds.rate(candidate)
+            if rate is None or candidate.model.role is not Role.GENERATION or rate >= least:
+                found.append(_Bounded(candidate, self._bounds.part(candidate, rate)))
         found.sort(key=lambda bounded: -bounded.most)
         return found
-
-    def _may_be_fast_enough(self, candidate: Candidate) -> bool:
-        if candidate.model.role is not Role.GENERATION or not self._workload.min_speed:
-            return True
-        most = self._bounds.generation(candidate)
-        return most is None or most >= self._workload.min_speed
 
     def _undominated(self, candidates: Iterable[Candidate]) -> list[Rated]:
         """The embedders that are worth pairing, best first: no better one takes no more of any device."""
@@ -178,13 +179,13 @@ class _Search:
         for bounded in self._bounded(candidates):
             least = self._bounds.least_usage(bounded.candidate)
             if least is not None and any(
-                other.part > bounded.most and _takes_no_more(other.usage, least) for other in rated
+                other.part >= bounded.most and _takes_no_more(other.usage, least) for other in rated
             ):
                 continue
             found = self._rate(bounded.candidate, self._machine)
             if found is not None:
                 rated.append(found)
-        rated.sort(key=lambda r: (-r.part, r.estimate.memory.total_bytes, r.candidate.model.id))
+        rated.sort(key=lambda r: (-r.part, r.memory.total_bytes, r.candidate.model.id))
         return list(_kept(rated))
 
     def _rate(self, candidate: Candidate, machine: Machine) -> Rated | None:
@@ -193,59 +194,49 @@ class _Search:
         if size is not None and size // 2 > machine.total_bytes:
             return None  # no need to look for a layout
         process = candidate.process
-        if process is None or process.table.tensor_bytes > machine.total_bytes:
+        if process is None or process.least_bytes > machine.total_bytes:
             return None
-        settings, workload = candidate.settings, self._workload
-        if candidate.on_cpu:
-            settings = msgspec.structs.replace(settings, n_gpu_layers=0)
-        found = estimate(
-            candidate.model,
-            candidate.variant,
-            settings,
+        workload = self._workload
+        found = outlook(
+            process,
+            candidate.work,
+            candidate.placed_settings,
             self._hardware,
             machine,
-            process=process,
+            quant=candidate.variant.quant,
             calibration=self._calibration,
         )
         if found.placement.verdict is Verdict.NO_FIT:
             return None
-        if candidate.on_cpu:
-            found = msgspec.structs.replace(found, placement=_deliberate(found.placement, machine))
-        generating = candidate.model.role is Role.GENERATION
-        rate = found.throughput.tg
-        if generating and workload.min_speed and (rate is None or rate.mid < workload.min_speed):
+        least = workload.min_speed if candidate.model.role is Role.GENERATION else None
+        if least and (found.rate is None or found.rate.mid < least):
             return None
-        terms = self._terms(candidate, found)
-        return Rated(candidate=candidate, estimate=found, part=weighted(terms, workload.prefer), terms=terms)
+        terms = self._terms(candidate, found.rate)
+        return Rated(candidate, machine, found, weighted(terms, workload.prefer), terms)
 
-    def _terms(self, candidate: Candidate, found: Estimate) -> Terms:
-        workload, throughput = self._workload, found.throughput
-        good = quality(candidate.model, candidate.variant.quant).score
+    def _terms(self, candidate: Candidate, rate: Rate | None) -> Terms:
+        workload = self._workload
+        good = candidate.file.quality.score
         if candidate.model.role is not Role.GENERATION:
             return Terms(
                 retrieval=good,
                 answers=0.0,
                 generation_speed=0.0,
-                indexing_speed=indexing_speed_term(throughput.embed),
+                indexing_speed=indexing_speed_term(rate),
                 context=0.0,
             )
         return Terms(
             retrieval=0.0,
             answers=good,
-            generation_speed=generation_speed_term(throughput.tg, workload.prefer),
+            generation_speed=generation_speed_term(rate, workload.prefer),
             indexing_speed=0.0,
             context=context_term(candidate.context, workload.needed_context),
         )
 
 
-def _deliberate(placement: Placement, machine: Machine) -> Placement:
-    why = "which may use more of the shared memory" if machine.unified else "which leaves the GPU to the generator"
-    return msgspec.structs.replace(placement, reason=f"on the CPU, {why}")
-
-
 def _prefer(one: Rated, other: Rated) -> bool:
     """Higher part of the score; among equals the smaller one."""
-    return (one.part, -one.estimate.memory.total_bytes) > (other.part, -other.estimate.memory.total_bytes)
+    return (one.part, -one.memory.total_bytes) > (other.part, -other.memory.total_bytes)
 
 
 def _kept(rated: Iterable[Rated]) -> Iterator[Rated]:

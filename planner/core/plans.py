@@ -5,51 +5,74 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from planner.core.candidates import Candidate
-from planner.core.estimate import HOST, Estimate
-from planner.core.estimator import estimate
+from planner.core.estimate import HOST, Placement
+from planner.core.estimator import Outlook, estimate
 from planner.core.hardware import Hardware
 from planner.core.model import Role
 from planner.core.placement import Machine
-from planner.core.quality import quality
 from planner.core.reasons import reasons_of, warnings_of
 from planner.core.recommendation import BudgetUse, Choice, MemoryPlan, Recommendation
 from planner.core.score import Terms, combine
+from planner.core.speed.calibration import Calibration
 from planner.core.workload import Workload
 from planner.errors import NoResultError
 from planner.units import format_gib
 
 
 class Rated:
-    """A candidate with an estimate on a given machine, and its part of the score."""
+    """A candidate as it would run on what `machine` has left, and its part of the score."""
 
-    def __init__(self, candidate: Candidate, estimate: Estimate, part: float, terms: Terms) -> None:
+    def __init__(self, candidate: Candidate, machine: Machine, found: Outlook, part: float, terms: Terms) -> None:
         self.candidate = candidate
-        self.estimate = estimate
+        self.machine = machine
+        self.memory = found.memory
+        self.rate = found.rate
         self.part = part
         self.terms = terms
-        self.usage = {row.device: row.total_bytes for row in estimate.memory.devices}
+        self.usage = {row.device: row.total_bytes for row in found.memory.devices}
         """Bytes by device."""
 
-    def choice(self) -> Choice:
-        """The public form."""
+    def choice(self, hardware: Hardware, calibration: Calibration) -> Choice:
+        """The public form, with the whole estimate."""
         candidate = self.candidate
+        found = estimate(
+            candidate.model,
+            candidate.variant,
+            candidate.placed_settings,
+            hardware,
+            self.machine,
+            process=candidate.process,
+            calibration=calibration,
+        )
+        if candidate.on_cpu:
+            found = msgspec.structs.replace(found, placement=_deliberate(found.placement, self.machine))
         return Choice(
             model=candidate.model,
             variant=candidate.variant,
             settings=candidate.settings,
-            estimate=self.estimate,
-            quality=quality(candidate.model, candidate.variant.quant).figures,
+            estimate=found,
+            quality=candidate.file.quality.figures,
         )
 
 
+def _deliberate(placement: Placement, machine: Machine) -> Placement:
+    why = "which may use more of the shared memory" if machine.unified else "which leaves the GPU to the generator"
+    return msgspec.structs.replace(placement, reason=f"on the CPU, {why}")
+
+
 def recommendations(
-    plans: Sequence[tuple[Rated, ...]], machine: Machine, workload: Workload
+    plans: Sequence[tuple[Rated, ...]],
+    machine: Machine,
+    hardware: Hardware,
+    workload: Workload,
+    calibration: Calibration,
 ) -> tuple[Recommendation, ...]:
     """The plans as they are told, in their order."""
-    return tuple(
-        _recommendation(rank, plan, machine, workload, labels)
-        for rank, (plan, labels) in enumerate(_labelled(plans, workload), start=1)
-    )
+    told = []
+    for rank, (plan, labels) in enumerate(_labelled(plans, workload), start=1):
+        choices = tuple(rated.choice(hardware, calibration) for rated in plan)
+        told.append(_recommendation(rank, score_of(plan, workload), choices, machine, workload, labels=labels))
+    return tuple(told)
 
 
 def score_of(plan: tuple[Rated, ...], workload: Workload) -> float:
@@ -70,12 +93,11 @@ def _labelled(
         return plan[-1]
 
     def speed(plan: tuple[Rated, ...]) -> float:
-        throughput = main(plan).estimate.throughput
-        rate = throughput.tg or throughput.embed
+        rate = main(plan).rate
         return rate.mid if rate else 0.0
 
     def size(plan: tuple[Rated, ...]) -> int:
-        return sum(r.estimate.memory.total_bytes for r in plan)
+        return sum(r.memory.total_bytes for r in plan)
 
     def good(plan: tuple[Rated, ...]) -> float:
         return main(plan).terms.answers + sum(r.terms.retrieval for r in plan)
@@ -92,22 +114,27 @@ def _labelled(
 
 
 def _recommendation(
-    rank: int, plan: tuple[Rated, ...], machine: Machine, workload: Workload, labels: tuple[str, ...]
+    rank: int,
+    score: float,
+    choices: tuple[Choice, ...],
+    machine: Machine,
+    workload: Workload,
+    *,
+    labels: tuple[str, ...],
 ) -> Recommendation:
-    choices = {r.candidate.model.role: r.choice() for r in plan}
-    memory = memory_plan(tuple(choices.values()), machine)
-    ordered = tuple(choices.values())
+    by_role = {choice.model.role: choice for choice in choices}
+    memory = memory_plan(choices, machine)
     return Recommendation(
         rank=rank,
         label=", ".join(labels) or "alternative",
-        embedding=choices.get(Role.EMBEDDING),
-        generation=choices.get(Role.GENERATION),
-        reranker=choices.get(Role.RERANKER),
+        embedding=by_role.get(Role.EMBEDDING),
+        generation=by_role.get(Role.GENERATION),
+        reranker=by_role.get(Role.RERANKER),
         memory=memory,
-        score=score_of(plan, workload),
-        reasons=reasons_of(ordered, memory, workload.needed_context, workload),
-        warnings=warnings_of(ordered),
-        command=_command(ordered, workload),
+        score=score,
+        reasons=reasons_of(choices, memory, workload.needed_context, workload),
+        warnings=warnings_of(choices),
+        command=_command(choices, workload),
     )
 
 

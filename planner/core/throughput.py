@@ -14,7 +14,7 @@ from planner.core.speed.generation import generation_seconds, step_seconds
 from planner.core.speed.interval import NONE, Interval
 from planner.core.speed.local import Quantity, local_rate
 from planner.core.speed.prompt import prompt_time
-from planner.core.speed.work import Run, run_of
+from planner.core.speed.work import Run, run_of, work_per_token
 from planner.core.weights import WeightTable
 from planner.core.workload import Settings
 from planner.errors import BadDataError
@@ -40,10 +40,10 @@ def estimate_throughput(
     """
     if placement.verdict is Verdict.NO_FIT:
         return Throughput()
-    _check(hardware)
+    check_speeds(hardware)
     run = run_of(
         arch,
-        table=table,
+        work_per_token(arch, table, settings),
         settings=settings,
         hardware=hardware,
         placement=placement,
@@ -51,7 +51,7 @@ def estimate_throughput(
         quant=quant,
         calibration=calibration,
     )
-    if placement.n_gpu_layers and (run.device is None or not run.device.memory_bandwidth_gbps):
+    if not _paced(run):
         return Throughput()
     if settings.embedding:
         return Throughput(embed=_prompt_rate(run, "embed"))
@@ -64,7 +64,20 @@ def estimate_throughput(
     )
 
 
-def _check(hardware: Hardware) -> None:
+def leading_rate(run: Run) -> Rate | None:
+    """The rate that a plan is chosen by: of generation, or of embedding; None where it is not known."""
+    if not _paced(run):
+        return None
+    return _prompt_rate(run, "embed") if run.settings.embedding else _generation_rate(run)
+
+
+def _paced(run: Run) -> bool:
+    """Whether the bandwidth of the device that sets the pace is known."""
+    return not run.placement.n_gpu_layers or bool(run.device is not None and run.device.memory_bandwidth_gbps)
+
+
+def check_speeds(hardware: Hardware) -> None:
+    """Raises BadDataError for a bandwidth or peak that cannot be."""
     for device in hardware.devices:
         for field in ("memory_bandwidth_gbps", "fp32_tflops", "fp16_tflops"):
             _check_speed(device.name, field, getattr(device, field))

@@ -130,8 +130,8 @@ class Run(msgspec.Struct, frozen=True):
 
 def run_of(
     arch: Architecture,
+    work: Work,
     *,
-    table: WeightTable,
     settings: Settings,
     hardware: Hardware,
     placement: Placement,
@@ -143,7 +143,7 @@ def run_of(
     devices = devices_used(hardware, placement, memory, calibration)
     return Run(
         arch=arch,
-        work=work_per_token(arch, table, settings),
+        work=work,
         settings=settings,
         hardware=hardware,
         placement=placement,
