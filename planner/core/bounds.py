@@ -8,7 +8,7 @@ from planner.core.candidates import Candidate
 from planner.core.estimate import HOST
 from planner.core.file_size import header_bytes
 from planner.core.hardware import Hardware
-from planner.core.memory import BACKEND_OVERHEAD_BYTES, PROCESS_OVERHEAD_BYTES
+from planner.core.memory import BACKEND_OVERHEAD_BYTES, PROCESS_OVERHEAD_BYTES, ProcessMemory
 from planner.core.model import Role
 from planner.core.placement import Machine
 from planner.core.quants import canonical
@@ -40,6 +40,7 @@ class Bounds:
         self._prefer = workload.prefer
         self._needed = workload.needed_context
         self._generation_target = generation_target(workload.prefer)
+        self._needs: dict[Candidate, tuple[int, float, float]] = {}
         self._rates: dict[tuple[int, bool], float | None] = {}
         used = {pool.id for pool in machine.gpus}
         devices = [device for device in hardware.devices if device.id in used]
@@ -112,6 +113,30 @@ class Bounds:
         gflops = self._host_gflops if candidate.on_cpu else self._fastest_gflops
         return self._gain * gflops * 1e9 / operations
 
+    def may_fit(self, candidate: Candidate) -> bool:
+        """Whether the machine could hold the file's tensors."""
+        size = candidate.variant.file_bytes
+        return size is None or _least_tensor_bytes(candidate, size) <= self._machine.total_bytes
+
+    def part_on(self, candidate: Candidate, machine: Machine) -> float:
+        """The most that a generator whose layers are known can add on what a machine has left.
+
+        What the cards have no room for the host reads, at least the part of it that is active: of a byte of weights
+        and cache together, as layers move with their cache, or of experts alone.
+        """
+        process = candidate.process
+        if process is None or candidate.on_cpu or machine.unified or self._fastest_gbps is None:
+            return self.part(candidate, self.rate(candidate))
+        room = sum(
+            max(0, (pool.budget_bytes or 0) - process.fixed_bytes(pool, shared=False)) for pool in machine.gpus
+        )
+        if candidate not in self._needs:
+            self._needs[candidate] = _needs(candidate, process)
+        need, active, cheapest = self._needs[candidate]
+        host = min(active, max(0, need - room) * cheapest)
+        seconds = host / (self._host_gbps * 1e9) + (active - host) / (self._fastest_gbps * 1e9)
+        return self.part(candidate, self._gain / seconds if seconds > 0 else None)
+
     def least_usage(self, candidate: Candidate) -> dict[str, int] | None:
         """Bytes that it takes at least of every device, None where that is not sure without looking closer."""
         size, gpus = candidate.variant.file_bytes, self._machine.gpus
@@ -123,6 +148,20 @@ class Bounds:
             return None
         least, _ = _table_bytes(candidate)
         return {gpus[0].id: _least_layer_bytes(candidate, size), HOST: least + PROCESS_OVERHEAD_BYTES}
+
+
+def _needs(candidate: Candidate, process: ProcessMemory) -> tuple[int, float, float]:
+    """Bytes of layers, output and cache; what a token reads of the weights; the least active part of a byte."""
+    work, units = candidate.work, process.units
+    need = process.unit_bytes(0, units, 0)
+    active = sum(work.active_bytes) + work.output_bytes
+    parts = [
+        read / size if (size := process.unit_bytes(layer, layer + 1, 0)) else 1.0
+        for layer, read in enumerate(work.active_bytes)
+    ]
+    arch = process.arch
+    experts = (arch.expert_used_count or 1) / (arch.expert_count or 1) if process.experts else 1.0
+    return need, active, min(1.0, experts, *parts)
 
 
 def _least_tensor_bytes(candidate: Candidate, size: int) -> int:

@@ -143,24 +143,30 @@ class _Search:
 
         `beside` has the embedders, best first, and what each leaves of the machine.
         """
-        key, most = bounded.candidate.model.id, bounded.most
-        for index, (embedder, rest) in enumerate(beside):
-            if index == 1:
-                # Beside the best embedder it did not do all it might: what it does alone is a nearer bound.
-                alone = self._rate(bounded.candidate, self._machine)
-                if alone is None:
-                    return
-                most = alone.part
-            if embedder.part + most <= max(best.known(key), best.least()):
+        candidate, bounds = bounded.candidate, self._bounds
+        key = candidate.model.id
+        process = candidate.process
+        if process is None or process.least_bytes > self._machine.total_bytes:
+            return
+        most, alone = bounds.part_on(candidate, self._machine), False
+        for embedder, rest in beside:
+            wanted = max(best.known(key), best.least())
+            if embedder.part + most <= wanted:
                 return
-            generator = self._rate(bounded.candidate, rest)
-            if generator is None:
+            if process.least_bytes > rest.total_bytes or embedder.part + bounds.part_on(candidate, rest) <= wanted:
                 continue
-            if embedder.part + generator.part > best.known(key):
+            generator = self._rate(candidate, rest)
+            if generator is not None and embedder.part + generator.part > best.known(key):
                 best.add(key, embedder.part + generator.part)
                 yield embedder, generator
-            if generator.part >= most:
+            if generator is not None and generator.part >= most:
                 return  # no later embedder is better, and this generator can do no better
+            if not alone:
+                # What it does on the whole machine is the nearest bound there is.
+                whole = self._rate(candidate, self._machine)
+                if whole is None:
+                    return
+                most, alone = whole.part, True
 
     def _bounded(self, candidates: Iterable[Candidate]) -> list[_Bounded]:
         """The candidates that may run here, those that may add most first."""
@@ -168,7 +174,9 @@ class _Search:
         found = []
         for candidate in candidates:
             rate = self._bounds.rate(candidate)
-            if rate is None or candidate.model.role is not Role.GENERATION or rate >= least:
+            if candidate.model.role is Role.GENERATION and rate is not None and rate < least:
+                continue
+            if self._bounds.may_fit(candidate):
                 found.append(_Bounded(candidate, self._bounds.part(candidate, rate)))
         found.sort(key=lambda bounded: -bounded.most)
         return found
