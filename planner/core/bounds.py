@@ -6,13 +6,11 @@ count. `planner.core.pair` skips what cannot win even so; a test holds it to bru
 
 from planner.core.candidates import Candidate
 from planner.core.estimate import HOST
-from planner.core.file_size import header_bytes
 from planner.core.hardware import Hardware
 from planner.core.memory import BACKEND_OVERHEAD_BYTES, PROCESS_OVERHEAD_BYTES, ProcessMemory
 from planner.core.model import Role
 from planner.core.placement import Machine
-from planner.core.quants import canonical
-from planner.core.score import INDEXING_TARGET, Terms, context_term, generation_target, speed_value, weighted
+from planner.core.score import INDEXING_TARGET, WEIGHTS, context_term, generation_target, speed_value
 from planner.core.speed.calibration import Calibration, prompt_class
 from planner.core.speed.cpu import cpu_bandwidth_gbps, cpu_gflops
 from planner.core.speed.local import LocalCalibration
@@ -23,13 +21,8 @@ _PROMPT_SLACK = 4.0
 """Times its data sheet's peak that no device's prompt exceeds, whatever its share of it and its power."""
 _ROUNDING = 1.01
 """Rates are rounded to three digits, and counts of parameters include norms and tables that no token multiplies."""
-_HEADER_SLACK = 1.5
-"""Headers are predicted; none is half as long again."""
 _SURELY_FITS = 2
 """A file of which so many fit into a card beside a GiB is held whole by it, with cache and buffers."""
-_TABLE_BYTES = {"F32": (4.0, 4.0), "F16": (2.0, 2.0), "BF16": (2.0, 2.0), "Q8_0": (34 / 32, 34 / 32)}
-_OTHER_TABLE_BYTES = (0.25, 34 / 32)
-"""The least and the most bytes per weight that a token table has in a file of a quant type."""
 
 
 class Bounds:
@@ -37,7 +30,8 @@ class Bounds:
 
     def __init__(self, machine: Machine, hardware: Hardware, workload: Workload, calibration: Calibration) -> None:
         self._machine = machine
-        self._prefer = workload.prefer
+        self._weights = WEIGHTS[workload.prefer]
+        self._contexts: dict[int, float] = {}
         self._needed = workload.needed_context
         self._generation_target = generation_target(workload.prefer)
         self._needs: dict[Candidate, tuple[int, float, float]] = {}
@@ -60,24 +54,15 @@ class Bounds:
 
     def part(self, candidate: Candidate, rate: float | None) -> float:
         """The most that a candidate can add to a score; `rate` is what `rate` says of it."""
-        good = candidate.file.quality.score
-        if candidate.model.role is Role.GENERATION:
-            terms = Terms(
-                retrieval=0.0,
-                answers=good,
-                generation_speed=1.0 if rate is None else speed_value(rate, *self._generation_target),
-                indexing_speed=0.0,
-                context=context_term(candidate.context, self._needed),
-            )
-        else:
-            terms = Terms(
-                retrieval=good,
-                answers=0.0,
-                generation_speed=0.0,
-                indexing_speed=1.0 if rate is None else speed_value(rate, *INDEXING_TARGET),
-                context=0.0,
-            )
-        return weighted(terms, self._prefer)
+        weights, good = self._weights, candidate.file.quality.score
+        if candidate.model.role is not Role.GENERATION:
+            speed = 1.0 if rate is None else speed_value(rate, *INDEXING_TARGET)
+            return weights.retrieval * good + weights.indexing_speed * speed
+        speed = 1.0 if rate is None else speed_value(rate, *self._generation_target)
+        context = candidate.context
+        if context not in self._contexts:
+            self._contexts[context] = weights.context * context_term(context, self._needed)
+        return weights.answers * good + weights.generation_speed * speed + self._contexts[context]
 
     def rate(self, candidate: Candidate) -> float | None:
         """Tokens per second that a candidate cannot exceed in its role; None where its file's size does not tell."""
@@ -89,9 +74,10 @@ class Bounds:
 
     def _generation(self, candidate: Candidate) -> float | None:
         """Every token reads at least the active weights of all layers; what no card can hold the host reads."""
-        if candidate.variant.file_bytes is None or self._fastest_gbps is None:
+        least = candidate.file.least
+        if least is None or self._fastest_gbps is None:
             return None
-        layers = _least_layer_bytes(candidate, candidate.variant.file_bytes)
+        layers = least.layers
         arch = candidate.file.architecture
         active = (arch.expert_used_count or 1) / (arch.expert_count or 1) if arch.is_moe else 1.0
         if candidate.on_cpu or not self._machine.gpus:
@@ -115,8 +101,8 @@ class Bounds:
 
     def may_fit(self, candidate: Candidate) -> bool:
         """Whether the machine could hold the file's tensors."""
-        size = candidate.variant.file_bytes
-        return size is None or _least_tensor_bytes(candidate, size) <= self._machine.total_bytes
+        least = candidate.file.least
+        return least is None or least.tensors <= self._machine.total_bytes
 
     def part_on(self, candidate: Candidate, machine: Machine) -> float:
         """The most that a generator whose layers are known can add on what a machine has left.
@@ -139,15 +125,14 @@ class Bounds:
 
     def least_usage(self, candidate: Candidate) -> dict[str, int] | None:
         """Bytes that it takes at least of every device, None where that is not sure without looking closer."""
-        size, gpus = candidate.variant.file_bytes, self._machine.gpus
-        if size is None or len(gpus) > 1:
+        least, gpus = candidate.file.least, self._machine.gpus
+        if least is None or len(gpus) > 1:
             return None
         if candidate.on_cpu or not gpus or self._machine.unified:
-            return {HOST: _least_tensor_bytes(candidate, size) + PROCESS_OVERHEAD_BYTES}
-        if _SURELY_FITS * size + GIB > (gpus[0].budget_bytes or 0):
+            return {HOST: least.tensors + PROCESS_OVERHEAD_BYTES}
+        if _SURELY_FITS * (candidate.variant.file_bytes or 0) + GIB > (gpus[0].budget_bytes or 0):
             return None
-        least, _ = _table_bytes(candidate)
-        return {gpus[0].id: _least_layer_bytes(candidate, size), HOST: least + PROCESS_OVERHEAD_BYTES}
+        return {gpus[0].id: least.layers, HOST: least.table + PROCESS_OVERHEAD_BYTES}
 
 
 def _needs(candidate: Candidate, process: ProcessMemory) -> tuple[int, float, float]:
@@ -162,30 +147,6 @@ def _needs(candidate: Candidate, process: ProcessMemory) -> tuple[int, float, fl
     arch = process.arch
     experts = (arch.expert_used_count or 1) / (arch.expert_count or 1) if process.experts else 1.0
     return need, active, min(1.0, experts, *parts)
-
-
-def _least_tensor_bytes(candidate: Candidate, size: int) -> int:
-    return max(0, int(size - _HEADER_SLACK * header_bytes(candidate.file.architecture)))
-
-
-def _least_layer_bytes(candidate: Candidate, size: int) -> int:
-    """Bytes of weights that are at least in layers and output matrix of a file of `size` bytes."""
-    arch = candidate.file.architecture
-    _, table = _table_bytes(candidate)
-    inputs = 4 * (arch.position_embeddings + arch.token_types) * arch.embedding_length
-    if not (arch.tied_embeddings and arch.causal):
-        inputs += table
-    if own := arch.per_layer_embedding_length:
-        inputs += table // arch.embedding_length * arch.layers * own
-    return max(0, _least_tensor_bytes(candidate, size) - inputs)
-
-
-def _table_bytes(candidate: Candidate) -> tuple[int, int]:
-    """The least and the most bytes of the token table in a file of its quant type."""
-    arch = candidate.file.architecture
-    elements = arch.vocab_size * arch.embedding_length
-    least, most = _TABLE_BYTES.get(canonical(candidate.variant.quant), _OTHER_TABLE_BYTES)
-    return int(elements * least), int(elements * most)
 
 
 def _fastest(speeds: list[float | None], shared: float | None, host_gbps: float) -> float | None:

@@ -2,14 +2,17 @@
 
 import functools
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from planner.core.estimator import settings_for, weights_of
+from planner.core.file_size import header_bytes
 from planner.core.memory import ProcessMemory
 from planner.core.model import Architecture, Commercial, Model, Role, Variant
 from planner.core.placement import Machine
 from planner.core.quality import Quality, quality
+from planner.core.quants import canonical
 from planner.core.speed.work import Work, work_per_token
 from planner.core.variants import is_fetchable
 from planner.core.weights import WeightTable
@@ -28,6 +31,21 @@ class Pin(msgspec.Struct, frozen=True):
     variant: Variant | None = None
 
 
+_HEADER_SLACK = 1.5
+"""Headers are predicted; none is half as long again."""
+_TABLE_BYTES = {"F32": (4.0, 4.0), "F16": (2.0, 2.0), "BF16": (2.0, 2.0), "Q8_0": (34 / 32, 34 / 32)}
+_OTHER_TABLE_BYTES = (0.25, 34 / 32)
+"""The least and the most bytes per weight that a token table has in a file of a quant type."""
+
+
+class Least(NamedTuple):
+    """Bytes that a file has at least: in all tensors, in layers with the output matrix, in the token table."""
+
+    tensors: int
+    layers: int
+    table: int
+
+
 class File:
     """One quantisation of one model; `weights` are spread over its layers when first asked for."""
 
@@ -40,6 +58,21 @@ class File:
     def quality(self) -> Quality:
         """How good the model is in this quantisation."""
         return quality(self.model, self.variant.quant)
+
+    @functools.cached_property
+    def least(self) -> Least | None:
+        """What its size alone tells; None where that is not known."""
+        size, arch = self.variant.file_bytes, self.architecture
+        if size is None:
+            return None
+        elements = arch.vocab_size * arch.embedding_length
+        low, high = _TABLE_BYTES.get(canonical(self.variant.quant), _OTHER_TABLE_BYTES)
+        inputs = 4.0 * (arch.position_embeddings + arch.token_types) * arch.embedding_length
+        if not (arch.tied_embeddings and arch.causal):
+            inputs += high * elements
+        inputs += high * arch.vocab_size * arch.layers * (arch.per_layer_embedding_length or 0)
+        tensors = max(0, int(size - _HEADER_SLACK * header_bytes(arch)))
+        return Least(tensors, max(0, int(tensors - inputs)), int(low * elements))
 
     @functools.cached_property
     def weights(self) -> WeightTable | None:

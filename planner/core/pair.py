@@ -258,4 +258,7 @@ def _kept(rated: Iterable[Rated]) -> Iterator[Rated]:
 
 def _takes_no_more(one: dict[str, int], other: dict[str, int]) -> bool:
     """Whether `one` takes no more of any device than `other`; bytes by device."""
-    return one.keys() <= other.keys() and all(one.get(device, 0) <= taken for device, taken in other.items())
+    for device, taken in one.items():  # noqa: SIM110  # a generator takes three times as long, and this runs often
+        if taken > other.get(device, -1):
+            return False
+    return True
