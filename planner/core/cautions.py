@@ -9,8 +9,9 @@ from planner.errors import BadDataError
 from planner.units import GIB, format_gib
 
 _PLAIN_TYPES = frozenset({"f16", "bf16", "f32"})
-CHECKPOINTS = 32
-"""Copies per slot that llama.cpp's server keeps at most (`--ctx-checkpoints`)."""
+CHECKPOINTS = 4
+"""Earlier states of a slot that our servers keep at most (`--ctx-checkpoints`, 32 where nobody says): a chat goes
+back one turn, not thirty, and a state of a large model takes hundreds of MiB of host memory."""
 _NOTABLE_BYTES = GIB // 4
 
 
@@ -81,6 +82,6 @@ def _about_host(arch: Architecture, variant: Variant, settings: Settings, placem
     if kept >= _NOTABLE_BYTES and not settings.embedding:
         found.append(
             f"the server may keep up to {CHECKPOINTS} earlier states a slot, {format_gib(kept)} of host memory in "
-            "all (--ctx-checkpoints), which is not in the sum"
+            "all, which is not in the sum (--ctx-checkpoints; eight times that in a llama-server started by hand)"
         )
     return found

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
+from planner.core.cautions import CHECKPOINTS
 from planner.core.estimate import HOST, Estimate
 from planner.core.hardware import Backend
 from planner.core.model import Model, Role, Variant
@@ -124,6 +125,7 @@ def engine_argv(
         ("--fit", "off"),
         ("--parallel", str(settings.parallel)),
         ("--cache-ram", "0"),
+        ("--ctx-checkpoints", str(CHECKPOINTS)),
         ("--n-gpu-layers", str(process.n_gpu_layers)),
         ("--ctx-size", str(settings.context)),
         ("--batch-size", str(settings.batch)),
@@ -207,6 +209,7 @@ def embedded_parameters(process: ProcessPlan, *, model_path: str, api_key: str) 
         "tensor_overrides": _expert_override(process.n_cpu_moe),
         "kv_offload": settings.kv_offload,
         "threads": process.threads,
+        "checkpoints": CHECKPOINTS,
         "cache_type_k": settings.kv_type_k,
         "cache_type_v": settings.kv_type_v,
         "flash_attention": settings.flash_attention,

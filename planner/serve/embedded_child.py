@@ -68,6 +68,7 @@ def common_params(module: Any, values: dict[str, Any]) -> Any:
     params.cors_origins = "localhost"
     params.fit_params = False
     params.cache_ram_mib = 0
+    params.n_ctx_checkpoints = values.get("checkpoints", 0)
     params.endpoint_slots = False
     params.endpoint_props = False
     params.ui = False

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from planner.core.cautions import CHECKPOINTS
 from planner.core.estimate import DeviceMemory
 from planner.core.hardware import Backend
 from planner.core.launch_plan import EngineKind, embedded_parameters, engine_argv
@@ -156,6 +157,7 @@ def test_the_embedded_engine_is_closed_to_everybody_else(role: Role) -> None:
         False,
         0,
     )
+    assert made.n_ctx_checkpoints == CHECKPOINTS
     assert made.model.path == "/m/x.gguf"
     assert made.cpuparams.n_threads == 3
     assert made.tensor_split == [0.5, 0.5, 0.0, 0.0]
