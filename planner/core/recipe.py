@@ -95,12 +95,12 @@ Place = frozenset[str]
 
 
 def place_of(arch: Architecture, index: int) -> Place:
-    """The place of a layer, by its number and by how many attn_v (or attn_qkv) come before its own."""
+    """The place of a layer, by its number and by how many matrices of a kind come before its own."""
     layers, eighth = arch.layers, arch.layers // 8
-    before, values = _values_before(arch)[index], _values_before(arch)[-1]
+    values_before, downs_before = _matrices_before(arch)
+    before, values = values_before[index], values_before[-1]
     # The branch of the smallest types counts ffn_down tensors: a MoE layer with a dense or shared part has two.
-    both = arch.is_moe and (arch.expert_shared_feed_forward_length or arch.name == "gemma4")
-    downs = index + (max(0, index - arch.leading_dense_layers) if both else 0)
+    downs = downs_before[index]
     truths = {
         "first two values": before < 2,
         "first four values": before < 4,
@@ -110,7 +110,7 @@ def place_of(arch: Architecture, index: int) -> Place:
         "last eighth": index >= 7 * layers // 8,
         "more bits": _more_bits(index, layers),
         "early down": downs < eighth,
-        "early shared down": downs + 1 < eighth,
+        "early second down": downs + 1 < eighth,
     }
     return frozenset(word for word, true in truths.items() if true)
 
@@ -120,14 +120,15 @@ def _more_bits(index: int, count: int) -> bool:
     return index < count // 8 or index >= 7 * count // 8 or (index - count // 8) % 3 == 2
 
 
-@functools.lru_cache(maxsize=256)
-def _values_before(arch: Architecture) -> tuple[int, ...]:
-    """How many layers before each one hold a value matrix, and how many there are at all."""
-    counts = [0]
+@functools.lru_cache(maxsize=1024)
+def _matrices_before(arch: Architecture) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """How many value and ffn_down matrices come before each layer, and how many there are at all."""
+    values, downs = [0], [0]
     for index in range(arch.layers):
-        holds = any(tensor.name in _VALUE_TENSORS for tensor in layer_tensors(arch, index))
-        counts.append(counts[-1] + holds)
-    return tuple(counts)
+        names = [tensor.name for tensor in layer_tensors(arch, index)]
+        values.append(values[-1] + any(name in _VALUE_TENSORS for name in names))
+        downs.append(downs[-1] + sum(name.startswith("ffn_down") and name.endswith(".weight") for name in names))
+    return tuple(values), tuple(downs)
 
 
 def has_recipe(quant: str) -> bool:
@@ -236,7 +237,8 @@ class Recipe:
     def _down(self, default: str, name: str, place: Place) -> str:
         """ffn_down, of experts and shared experts too."""
         if self._quant in _TINY:
-            if ("early shared down" if name == "ffn_down_shexp" else "early down") not in place:
+            second = name == "ffn_down_shexp" or (name == "ffn_down_exps" and self._arch.name == "gemma4")
+            if ("early second down" if second else "early down") not in place:
                 return default
             return "iq3_s" if self._quant in {"IQ2_S", "IQ2_M"} else "q2_k"
         if self._falcon and self._quant in {"Q3_K_M", "Q3_K_L", "Q4_K_M", "Q4_K_S"}:
