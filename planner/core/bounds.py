@@ -10,10 +10,19 @@ from planner.core.hardware import Hardware
 from planner.core.memory import BACKEND_OVERHEAD_BYTES, PROCESS_OVERHEAD_BYTES, ProcessMemory
 from planner.core.model import Role
 from planner.core.placement import Machine
-from planner.core.score import INDEXING_TARGET, WEIGHTS, context_term, generation_target, speed_value
+from planner.core.score import (
+    WEIGHTS,
+    answering,
+    context_term,
+    indexing_target,
+    prompt_target,
+    reading_target,
+    speed_value,
+)
 from planner.core.speed.calibration import Calibration, prompt_class
 from planner.core.speed.cpu import cpu_bandwidth_gbps, cpu_gflops
 from planner.core.speed.local import LocalCalibration
+from planner.core.speed.work import layer_parameters
 from planner.core.workload import Workload
 from planner.units import GIB
 
@@ -33,9 +42,12 @@ class Bounds:
         self._weights = WEIGHTS[workload.prefer]
         self._contexts: dict[int, float] = {}
         self._needed = workload.needed_context
-        self._generation_target = generation_target(workload.prefer)
+        self._reading_target = reading_target(workload.prefer)
+        self._prompt_target = prompt_target(workload)
+        self._indexing_target = indexing_target(workload)
         self._needs: dict[Candidate, tuple[int, float, float]] = {}
         self._rates: dict[tuple[int, bool], float | None] = {}
+        self._prompts: dict[tuple[int, bool], float] = {}
         used = {pool.id for pool in machine.gpus}
         devices = [device for device in hardware.devices if device.id in used]
         self._gain = _local_gain(calibration)
@@ -56,9 +68,10 @@ class Bounds:
         """The most that a candidate can add to a score; `rate` is what `rate` says of it."""
         weights, good = self._weights, candidate.file.quality.score
         if candidate.model.role is not Role.GENERATION:
-            speed = 1.0 if rate is None else speed_value(rate, *INDEXING_TARGET)
+            speed = 1.0 if rate is None else speed_value(rate, *self._indexing_target)
             return weights.retrieval * good + weights.indexing_speed * speed
-        speed = 1.0 if rate is None else speed_value(rate, *self._generation_target)
+        reading = 1.0 if rate is None else speed_value(rate, *self._reading_target)
+        speed = answering(reading, self._prompt(candidate))
         context = candidate.context
         if context not in self._contexts:
             self._contexts[context] = weights.context * context_term(context, self._needed)
@@ -98,6 +111,17 @@ class Bounds:
             return None
         gflops = self._host_gflops if candidate.on_cpu else self._fastest_gflops
         return self._gain * gflops * 1e9 / operations
+
+    def _prompt(self, candidate: Candidate) -> float:
+        """The most that the wait for the first word can count: a prompt's token is multiplied with all active weights."""
+        key = (id(candidate.file), candidate.on_cpu)
+        if key not in self._prompts:
+            gflops = self._host_gflops if candidate.on_cpu else self._fastest_gflops
+            operations = 2.0 * sum(layer_parameters(candidate.file.architecture))
+            known = operations > 0 and (self._peaks_known or candidate.on_cpu)
+            rate = self._gain * gflops * 1e9 / operations if known else None
+            self._prompts[key] = 1.0 if rate is None else speed_value(rate, *self._prompt_target)
+        return self._prompts[key]
 
     def may_fit(self, candidate: Candidate) -> bool:
         """Whether the machine could hold the file's tensors."""

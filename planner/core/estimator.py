@@ -10,7 +10,7 @@ from planner.core.model import Model, Pooling, Role, Variant
 from planner.core.placement import Machine, place
 from planner.core.speed.calibration import GENERIC, Calibration
 from planner.core.speed.work import Work, run_of
-from planner.core.throughput import estimate_throughput, leading_rate
+from planner.core.throughput import estimate_throughput, leading_rates
 from planner.core.weights import WeightTable, weight_table
 from planner.core.workload import Settings, Workload
 from planner.errors import NoResultError
@@ -111,11 +111,15 @@ def estimate(
 
 
 class Outlook(NamedTuple):
-    """What a plan is chosen by: placement, memory, and the rate of generation or embedding (None if unknown)."""
+    """What a plan is chosen by: placement, memory, and the rates of generation and prompt, or of embedding.
+
+    None stands for an unknown rate.
+    """
 
     placement: Placement
     memory: Memory
     rate: Rate | None
+    prompt: Rate | None = None
 
 
 def outlook(
@@ -142,7 +146,7 @@ def outlook(
         quant=quant,
         calibration=calibration,
     )
-    return Outlook(placement, memory, leading_rate(run))
+    return Outlook(placement, memory, *leading_rates(run))
 
 
 def default_context(model: Model) -> int:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from planner.core.bounds import Bounds
 from planner.core.candidates import Candidate, Pin, candidates_for
-from planner.core.estimate import Rate, Verdict
-from planner.core.estimator import outlook
+from planner.core.estimate import Verdict
+from planner.core.estimator import Outlook, outlook
 from planner.core.hardware import Hardware
 from planner.core.model import Model, Role
 from planner.core.placement import Machine, machine_of
@@ -219,10 +219,10 @@ class _Search:
         least = workload.min_speed if candidate.model.role is Role.GENERATION else None
         if least and (found.rate is None or found.rate.mid < least):
             return None
-        terms = self._terms(candidate, found.rate)
+        terms = self._terms(candidate, found)
         return Rated(candidate, machine, found, weighted(terms, workload.prefer), terms)
 
-    def _terms(self, candidate: Candidate, rate: Rate | None) -> Terms:
+    def _terms(self, candidate: Candidate, found: Outlook) -> Terms:
         workload = self._workload
         good = candidate.file.quality.score
         if candidate.model.role is not Role.GENERATION:
@@ -230,13 +230,13 @@ class _Search:
                 retrieval=good,
                 answers=0.0,
                 generation_speed=0.0,
-                indexing_speed=indexing_speed_term(rate),
+                indexing_speed=indexing_speed_term(found.rate, workload),
                 context=0.0,
             )
         return Terms(
             retrieval=0.0,
             answers=good,
-            generation_speed=generation_speed_term(rate, workload.prefer),
+            generation_speed=generation_speed_term(found.rate, found.prompt, workload),
             indexing_speed=0.0,
             context=context_term(candidate.context, workload.needed_context),
         )

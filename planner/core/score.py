@@ -1,7 +1,8 @@
 """The objective of a recommendation: named terms in 0..1 (speed may fall below 0), weighted by what is preferred.
 
 Nothing here looks at unused memory, so a plan scores the same on a larger machine, and more memory never lowers
-the best score. Speed counts against what people use it for: answers faster than reading gain nothing more.
+the best score. Speed counts against what people use it for: answers faster than reading gain nothing more. Like
+quality, it counts by the lower end of its 80 % interval, so that a plan never wins by being unknown.
 """
 
 import math
@@ -9,7 +10,7 @@ import math
 import msgspec
 
 from planner.core.estimate import Rate
-from planner.core.workload import Prefer
+from planner.core.workload import Prefer, Workload
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -29,9 +30,13 @@ WEIGHTS: dict[Prefer, Terms] = {
 }
 
 READING_TOKENS_PER_S = 5.0
-"""Slow reading; below it, waiting is felt and the term turns negative."""
-COMFORT_TOKENS_PER_S = 40.0
-"""Faster than anyone reads."""
+"""Reading, at about 225 words a minute (three words are four tokens); below it, every word is waited for."""
+COMFORT_TOKENS_PER_S = 20.0
+"""900 words a minute: faster than anyone reads."""
+SOON_S, LATE_S = 5.0, 120.0
+"""Waiting for the first word of an answer: a moment, and longer than people stay."""
+INDEXED_SOON_S, INDEXED_LATE_S = 600.0, 28_800.0
+"""Indexing all documents: ten minutes, and a night (eight hours)."""
 
 
 def speed_value(tokens_per_s: float, slow: float, fast: float) -> float:
@@ -40,27 +45,38 @@ def speed_value(tokens_per_s: float, slow: float, fast: float) -> float:
 
 
 def speed_term(rate: Rate | None, slow: float, fast: float) -> float:
-    """`speed_value` of the middle of a rate; an unknown one counts as a slow one."""
-    return -0.5 if rate is None or rate.mid <= 0 else speed_value(rate.mid, slow, fast)
+    """`speed_value` of the low end of a rate; an unknown one counts as a slow one."""
+    return -0.5 if rate is None or rate.low <= 0 else speed_value(rate.low, slow, fast)
 
 
-def generation_target(prefer: Prefer) -> tuple[float, float]:
+def reading_target(prefer: Prefer) -> tuple[float, float]:
     """Slow and fast answers in tokens per second; someone who prefers speed gains up to four times comfort."""
     return READING_TOKENS_PER_S, COMFORT_TOKENS_PER_S * (4 if prefer == "speed" else 1)
 
 
-INDEXING_TARGET = (300.0, 5_000.0)
-"""Slow and fast indexing in tokens per second."""
+def prompt_target(workload: Workload) -> tuple[float, float]:
+    """Slow and fast processing of a prompt with the retrieved chunks, in tokens per second."""
+    return workload.prompt_tokens / LATE_S, workload.prompt_tokens / SOON_S
 
 
-def generation_speed_term(rate: Rate | None, prefer: Prefer) -> float:
-    """Answers against reading speed."""
-    return speed_term(rate, *generation_target(prefer))
+def indexing_target(workload: Workload) -> tuple[float, float]:
+    """Slow and fast indexing of the documents in tokens per second."""
+    return workload.corpus_tokens / INDEXED_LATE_S, workload.corpus_tokens / INDEXED_SOON_S
 
 
-def indexing_speed_term(rate: Rate | None) -> float:
-    """Tokens per second of the embedder."""
-    return speed_term(rate, *INDEXING_TARGET)
+def answering(reading: float, prompt: float) -> float:
+    """The speed of answers from that of the words as they come and that of the first: half each."""
+    return (reading + prompt) / 2
+
+
+def generation_speed_term(tg: Rate | None, pp: Rate | None, workload: Workload) -> float:
+    """Answers against reading speed, and the wait for their first word: a prompt of retrieved text is long."""
+    return answering(speed_term(tg, *reading_target(workload.prefer)), speed_term(pp, *prompt_target(workload)))
+
+
+def indexing_speed_term(rate: Rate | None, workload: Workload) -> float:
+    """The time that the embedder takes for all documents."""
+    return speed_term(rate, *indexing_target(workload))
 
 
 def context_term(context: int, needed: int) -> float:

@@ -64,11 +64,13 @@ def estimate_throughput(
     )
 
 
-def leading_rate(run: Run) -> Rate | None:
-    """The rate that a plan is chosen by: of generation, or of embedding; None where it is not known."""
+def leading_rates(run: Run) -> tuple[Rate | None, Rate | None]:
+    """The rates that a plan is chosen by: of generation and of its prompt, or of embedding alone; None if unknown."""
     if not _paced(run):
-        return None
-    return _prompt_rate(run, "embed") if run.settings.embedding else _generation_rate(run)
+        return None, None
+    if run.settings.embedding:
+        return _prompt_rate(run, "embed"), None
+    return _generation_rate(run), _prompt_rate(run, "pp")
 
 
 def _paced(run: Run) -> bool:

@@ -40,7 +40,8 @@ class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """The wish: which roles, how much context, what matters more.
 
     `context` None = chosen by the planner. `chunks` retrieved pieces of `chunk_tokens` must fit into the
-    answer's context. `min_speed` in generated tokens per second.
+    answer's context. `min_speed` in generated tokens per second. `docs` documents of `doc_tokens` (three pages) are
+    to be indexed. `max_download_bytes` bounds the files of a plan together. `reranker`: one beside the pair, if it fits.
     """
 
     role: Role | Literal["rag"] = "rag"
@@ -55,8 +56,22 @@ class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     chunk_tokens: int = 512
     answer_tokens: int = 512
     limit: int = 5
+    docs: int = 1_000
+    doc_tokens: int = 1_500
+    max_download_bytes: int | None = None
+    reranker: bool = False
 
     @property
     def needed_context(self) -> int:
         """Tokens an answer needs: the retrieved chunks, the question with its instructions, the answer."""
-        return self.chunks * self.chunk_tokens + 512 + self.answer_tokens
+        return self.prompt_tokens + self.answer_tokens
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of an answer's prompt: the retrieved chunks and the question with its instructions."""
+        return self.chunks * self.chunk_tokens + 512
+
+    @property
+    def corpus_tokens(self) -> int:
+        """Tokens of all documents."""
+        return self.docs * self.doc_tokens

@@ -80,8 +80,8 @@ def _pair_score(  # noqa: PLR0917  # the test spells out one whole combination
         Terms(
             retrieval=quality(embedder, e_quant).score,
             answers=quality(generator, g_quant).score,
-            generation_speed=generation_speed_term(g.throughput.tg, workload.prefer),
-            indexing_speed=indexing_speed_term(e.throughput.embed),
+            generation_speed=generation_speed_term(g.throughput.tg, g.throughput.pp, workload),
+            indexing_speed=indexing_speed_term(e.throughput.embed, workload),
             context=context_term(context, workload.needed_context),
         ),
         workload.prefer,

@@ -43,7 +43,7 @@ class Work(msgspec.Struct, frozen=True):
 
 def work_per_token(arch: Architecture, table: WeightTable, settings: Settings) -> Work:
     """Bytes read and parameters used by one generated token after `settings.depth` tokens."""
-    dense, experts = _parameters(arch)
+    dense, experts = layer_parameters(arch)
     return Work(
         layer_bytes=table.layer_bytes,
         expert_bytes=expert_bytes(arch, table) if arch.is_moe else (),
@@ -57,7 +57,7 @@ def work_per_token(arch: Architecture, table: WeightTable, settings: Settings) -
 
 
 @functools.lru_cache(maxsize=1024)
-def _parameters(arch: Architecture) -> tuple[float, float]:
+def layer_parameters(arch: Architecture) -> tuple[float, float]:
     """Parameters of all layers that every token uses, and those of the experts that it is sent to."""
     layers = parameter_table(arch).layers
     return float(sum(layer.shared for layer in layers)), float(sum(layer.experts_active for layer in layers))
