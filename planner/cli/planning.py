@@ -16,7 +16,7 @@ from planner.core.pair import recommend
 from planner.core.placement import machine_of
 from planner.core.readings import at_capacity, steady
 from planner.core.recommendation import Recommendation
-from planner.core.variants import is_fetchable
+from planner.core.variants import default_variant, is_fetchable
 from planner.core.workload import Workload
 from planner.errors import CatalogError, NoResultError, UsageError
 
@@ -47,10 +47,11 @@ def workload_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def pins_for(session: Session, references: Sequence[str], *, starter: bool = False) -> tuple[Pin, ...]:
     """The models named on the command line, `MODEL` or `MODEL:QUANT`; or the starter pair.
 
+    That comes in the quants the package index has: another may be faster here, but needs the Hub.
     Raises UsageError for unknown names, for two models of one role and for models that cannot be deployed.
     """
     if starter:
-        pins = tuple(Pin(model) for model in session.catalog.models if model.starter)
+        pins = tuple(Pin(model, default_variant(model)) for model in session.catalog.models if model.starter)
         if {pin.model.role for pin in pins} != {Role.EMBEDDING, Role.GENERATION}:
             raise CatalogError(
                 "The catalog has no starter pair, or its file could not be loaded.",
