@@ -10,6 +10,7 @@ from planner.catalog.evals import Figures, all_figures, wrong_scores
 from planner.catalog.kinds import DATA_FILES, FileKind, kind_of, mistakes
 from planner.catalog.loader import Catalog, Entry, add_models, model_files, own_files, user_files
 from planner.catalog.location import data_dir
+from planner.catalog.prices import snapshot_files
 from planner.catalog.quant_table import QuantTable
 from planner.catalog.rules import doubts
 from planner.catalog.upkeep import gaps, shared_names
@@ -76,6 +77,7 @@ def check(
     if shipped and folder is not None:
         others |= {folder / name: kind for name, kind in DATA_FILES.items()}
         others |= dict.fromkeys(answer_files(folder), FileKind.ANSWERS)
+        others |= dict.fromkeys(snapshot_files(folder), FileKind.PRICES)
     for file, kind in others.items():
         findings += _other_file(file, kind)
     files = (*ours, *own_files(own), *given)
@@ -103,7 +105,7 @@ def _files(path: Path) -> list[Path]:
     """The files to look at for a path: all of a data folder, models or not."""
     files = user_files(path)
     if path.is_dir():
-        files = sorted({*files, *path.glob("*.json"), *path.glob("evals/*.json")})
+        files = sorted({*files, *path.glob("*.json"), *path.glob("evals/*.json"), *path.glob("prices/*.json")})
     return files
 
 

@@ -10,6 +10,7 @@ import msgspec
 from planner.catalog.answers import PREFIX, read_answers
 from planner.catalog.evals import read_pool
 from planner.catalog.loader import DeviceFile
+from planner.catalog.prices import SnapshotFile, snapshot_mistakes
 from planner.catalog.quant_table import QuantTable
 from planner.catalog.reading import FileError, parse, read_bytes, read_file
 from planner.catalog.speed import SpeedFile
@@ -26,6 +27,7 @@ class FileKind(StrEnum):
     SPEED = "speed"
     EVALS = "evals"
     ANSWERS = "answers"
+    PRICES = "prices"
 
 
 class EnginePin(msgspec.Struct):
@@ -69,6 +71,7 @@ _TELLING: dict[FileKind, frozenset[str]] = {
     FileKind.SPEED: frozenset({"calibration"}),
     FileKind.ANSWERS: frozenset({"figure", "reported"}),
     FileKind.EVALS: frozenset({"kind", "tasks", "base", "exclude"}),
+    FileKind.PRICES: frozenset({"offers"}),
 }
 """Keys that no file of another kind has."""
 
@@ -88,6 +91,8 @@ def kind_of(path: Path) -> FileKind:
     if not keys & {"family", "models"}:
         if path.name in DATA_FILES:
             return DATA_FILES[path.name]
+        if path.parent.name == "prices":
+            return FileKind.PRICES
         if path.parent.name == "evals":
             return FileKind.ANSWERS if path.name.startswith(PREFIX) else FileKind.EVALS
     return FileKind.MODELS
@@ -109,5 +114,7 @@ def mistakes(path: Path, kind: FileKind) -> Iterator[str]:
             read_pool(path)
         case FileKind.ANSWERS:
             read_answers(path, read=read_file)
+        case FileKind.PRICES:
+            yield from snapshot_mistakes(read_file(path, SnapshotFile))
         case FileKind.MODELS:
             raise AssertionError("models are checked by planner.catalog.check")

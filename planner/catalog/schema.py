@@ -7,6 +7,7 @@ import msgspec
 from planner.catalog.answers import AnswersFile
 from planner.catalog.evals import EvalFile
 from planner.catalog.loader import DeviceFile, ModelFile
+from planner.catalog.prices import SnapshotFile
 from planner.catalog.quant_table import QuantTable
 from planner.catalog.speed import SpeedFile
 from planner.core.values import Digest, RepoId, RepoPath
@@ -18,6 +19,7 @@ _FILES: dict[str, Any] = {
     "answers.schema.json": AnswersFile,
     "quants.schema.json": QuantTable,
     "speed.schema.json": SpeedFile,
+    "prices.schema.json": SnapshotFile,
 }
 _DESCRIPTIONS: dict[type, dict[str, Any]] = {
     Digest: {"type": "string", "pattern": "^(sha256:)?[0-9a-fA-F]{64}$"},

@@ -112,11 +112,13 @@ def open_url(
     headers: Mapping[str, str] | None = None,
     secret_headers: Mapping[str, str] | None = None,
     timeout: tuple[float, float] | None = None,
+    body: bytes | None = None,
 ) -> "requests.Response":
-    """Send a request and follow redirects by our rules; the body is not read yet. The caller closes it.
+    """Send a request and follow redirects by our rules; the answer's body is not read yet. The caller closes it.
 
     Every hop must pass `check_url`; a public server cannot send us into a private network; `secret_headers` go
-    to the origin of `url` only and are gone for good once a redirect has left it. Raises RemoteError.
+    to the origin of `url` only and are gone for good once a redirect has left it. A request with a `body` follows
+    no redirect. Raises RemoteError.
     """
     home = origin(url)
     for _ in range(_MAX_REDIRECTS + 1):
@@ -126,13 +128,17 @@ def open_url(
             secret_headers = None
         sent = {**(headers or {}), **(secret_headers or {})}
         try:
-            response = session.request(method, url, headers=sent, stream=True, allow_redirects=False, timeout=timeout)
+            response = session.request(
+                method, url, headers=sent, stream=True, allow_redirects=False, timeout=timeout, data=body
+            )
         except Exception as error:
             raise network_error(error, url) from error
         location = response.headers.get("Location")
         if response.status_code not in _REDIRECTS or not location:
             return response
         response.close()
+        if body is not None:
+            break
         target = urljoin(url, location)
         host = urlsplit(target).hostname or ""
         if is_private(host) and not is_private(urlsplit(url).hostname or ""):
@@ -141,7 +147,8 @@ def open_url(
                 reference="redirect-refused",
             )
         url = target
-    raise RemoteError(f"{_shown(url)}: more than {_MAX_REDIRECTS} redirects.", reference="redirect-refused")
+    what = "redirects, which no such request follows" if body is not None else f"more than {_MAX_REDIRECTS} redirects"
+    raise RemoteError(f"{_shown(url)}: {what}.", reference="redirect-refused")
 
 
 def retry_after_s(headers: Mapping[str, str], *, now: Callable[[], float] = time.time) -> float | None:

@@ -1,0 +1,80 @@
+"""Lium: `GET https://lium.io/api/public/v1/nodes`, without a key, the whole inventory in one answer.
+
+Prices are USD per hour and GPU, memory GB per GPU. A node may be for rent only as a whole.
+"""
+
+from collections.abc import Iterator
+
+from planner.core.offers import Quote
+from planner.prices.client import Asking
+from planner.prices.parsing import Row, epoch, iso, parse_json, part, price, real, rows, text, unreadable, whole
+from planner.prices.provider import Part, Wanted
+
+URL = "https://lium.io/api/public/v1/nodes"
+
+
+class Lium:
+    """All nodes in one request."""
+
+    name = "lium"
+    key_name = None
+    workers = 1
+    instead_of = None
+
+    def __init__(self, url: str = URL) -> None:
+        self._url = url
+
+    def parts(self, wanted: Wanted) -> tuple[str, ...]:
+        """There is one part."""
+        return ("all",)
+
+    def fetch(self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None) -> Part:
+        """Every node with GPUs that are free; conditional where the server gave a tag."""
+        tag = before.validators.get("etag") if before is not None else None
+        answer = client.get(self._url, headers={"If-None-Match": tag} if tag else None)
+        if answer.status == 304 and before is not None:
+            return Part(fetched_at=now, quotes=before.quotes, validators=before.validators)
+        tree = parse_json(answer.body, "Lium")
+        quotes = tuple(quote for row in _nodes(tree) for quote in _quotes(row, observed_at=_made(tree, now)))
+        tag = answer.headers.get("etag")
+        return Part(fetched_at=now, quotes=quotes, validators={"etag": tag[:200]} if tag else {})
+
+
+def _nodes(tree: object) -> Iterator[Row]:
+    found = part(tree, "nodes")
+    if not isinstance(found, list):
+        raise unreadable("Lium", "a list of nodes")
+    yield from rows(found)
+
+
+def _made(tree: object, now: float) -> str:
+    """When the answer was made, as it says itself; a time in the future is not believed."""
+    made = epoch(text(part(tree, "generated_at")) or "")
+    return iso(now if made is None or made > now else made)
+
+
+def _quotes(row: Row, *, observed_at: str) -> Iterator[Quote]:
+    """The fewest GPUs that can be rented of a node, and all of those that are free."""
+    name, cost = text(row.get("gpu_model")), price(row.get("price_per_gpu_hour"))
+    free = whole(row.get("available_gpu_count"))
+    if free is None:
+        free = whole(row.get("gpu_count")) or 0
+    fewest = whole(row.get("min_rentable_gpu_count")) or 1
+    if name is None or cost is None or free < fewest:
+        return
+    spot = text(row.get("tier")) == "spot"
+    place = [text(row.get(field)) for field in ("city", "country_code")]
+    for count in sorted({fewest, free}):
+        yield Quote(
+            provider="lium",
+            tier="spot" if spot else "on-demand",
+            plan=text(row.get("tier")),
+            interruptible=spot,
+            gpu_raw=name,
+            gpu_count=count,
+            vram_each_gib=real(row.get("gpu_memory_gb")),
+            price_hour_usd=cost * count,
+            observed_at=observed_at,
+            source=text(row.get("rent_url")) or URL,
+            region=", ".join(word for word in place if word) or None,
+        )

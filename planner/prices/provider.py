@@ -1,0 +1,65 @@
+"""The interface of a provider: what can be asked apart from each other, and the asking."""
+
+from typing import Protocol
+
+import msgspec
+
+from planner.core.offers import Quote
+from planner.prices.client import Asking
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What the question is about, so that nothing else is asked for: memory per GPU in GiB, tiers (empty: all)."""
+
+    min_vram_gib: float | None = None
+    tiers: tuple[str, ...] = ()
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of a provider's market as it was at `fetched_at` (seconds since 1970).
+
+    `complete` is False where there is more than the answer held. `validators` are what a conditional request needs
+    (`etag`, `version`); the part that they belong to comes back with a new time when nothing has changed.
+    """
+
+    fetched_at: float
+    quotes: tuple[Quote, ...]
+    complete: bool = True
+    validators: dict[str, str] = {}
+    note: str = ""
+
+
+class Provider(Protocol):
+    """One source of prices. `name` is that of its cache file and status line; `key_name` of the key it needs.
+
+    `workers` parts may be asked for at the same time. `instead_of` names a source whose uninterruptible offers it
+    replaces.
+    """
+
+    @property
+    def name(self) -> str:
+        """In small letters, fit for a file."""
+        ...
+
+    @property
+    def key_name(self) -> str | None:
+        """Of the environment variable."""
+        ...
+
+    @property
+    def workers(self) -> int:
+        """Threads."""
+        ...
+
+    @property
+    def instead_of(self) -> str | None:
+        """Another source's name."""
+        ...
+
+    def parts(self, wanted: Wanted) -> tuple[str, ...]:
+        """Names of the parts that hold what is wanted, the most telling first."""
+        ...
+
+    def fetch(self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None) -> Part:
+        """Ask for a part; `before` is what is known of it. Raises RemoteError."""
+        ...
