@@ -12,6 +12,7 @@ _WORDS = {
     Phase.WAITING: "waiting for another planner",
     Phase.CHECKING: "checking",
     Phase.DOWNLOADING: "downloading",
+    Phase.COPYING: "copying",
     Phase.EXTRACTING: "unpacking",
     Phase.CONVERTING: "converting",
 }

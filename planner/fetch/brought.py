@@ -17,10 +17,11 @@ from planner.core.model import Artifact
 from planner.core.values import Digest, RepoPath
 from planner.errors import AccessError, BadDataError
 from planner.fetch.disk import hash_file
-from planner.fetch.download import Downloader, Patience, Remote
+from planner.fetch.download import Downloader
 from planner.fetch.lock import locked
 from planner.fetch.pins import write_pin
 from planner.fetch.progress import Progress
+from planner.fetch.remote import Pace, Patience, Remote
 from planner.fetch.store import Expected, FetchedFile, Place, Store, make_entry
 from planner.gguf.shards import shard_paths
 from planner.net.http import make_session, require_online
@@ -102,7 +103,14 @@ def find_from_web(store: Store, artifact: Artifact, pin: FilePin) -> FetchedFile
 
 
 def fetch_from_web(
-    store: Store, artifact: Artifact, pin: FilePin, *, config: Config, progress: Progress, patience: Patience
+    store: Store,
+    artifact: Artifact,
+    pin: FilePin,
+    *,
+    config: Config,
+    progress: Progress,
+    patience: Patience,
+    pace: Pace,
 ) -> FetchedFile:
     """Download the file from its address; its hash is pinned, so that it stays what it was the first time."""
     address = pin.location
@@ -115,7 +123,7 @@ def fetch_from_web(
         if there is not None:
             return there
         with closing(make_session(config, tries=1)) as session:
-            downloader = Downloader(session, progress=progress, disk=store.disk, patience=patience)
+            downloader = Downloader(session, progress=progress, disk=store.disk, patience=patience, pace=pace)
             received = downloader.receive(Remote(address, expected), place)
         if not received.verified:
             progress.note(f"{artifact.file}: its address promises no hash, so only its size could be checked.")

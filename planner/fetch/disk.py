@@ -76,7 +76,7 @@ def disk_errors(path: Path, *, kept: Path | None = None) -> Iterator[None]:
 
 def _explained(error: OSError, path: Path, kept: Path | None) -> PlannerError:
     if error.errno in _FULL:
-        size = kept.stat().st_size if kept is not None and kept.exists() else 0
+        size = used_bytes(kept) if kept is not None else 0
         return NoSpaceError(
             f"The disk is full: writing {path.name} in {path.parent} stopped"
             + (f" after {format_gb(size)}, which are kept." if size else "."),
@@ -93,6 +93,16 @@ def _explained(error: OSError, path: Path, kept: Path | None) -> PlannerError:
         hint="Check the permissions, or set data_dir in config.toml to a folder of yours.",
         reference="store-not-writable",
     )
+
+
+def used_bytes(path: Path) -> int:
+    """What a file takes on its disk: less than its size while pieces in its middle are missing. 0 without a file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0
+    blocks: int | None = getattr(status, "st_blocks", None)  # not on Windows
+    return status.st_size if blocks is None else min(status.st_size, blocks * 512)
 
 
 def hash_file(path: Path, progress: Progress) -> Digest:

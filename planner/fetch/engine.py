@@ -16,9 +16,10 @@ from planner.config import Config
 from planner.core.values import Digest, RepoPath, decode_value
 from planner.errors import CatalogError, EngineError, PlannerError, UsageError
 from planner.fetch.disk import disk_errors
-from planner.fetch.download import Downloader, Patience, Remote
+from planner.fetch.download import Downloader
 from planner.fetch.lock import locked
 from planner.fetch.progress import Progress, Silent
+from planner.fetch.remote import Patience, Remote
 from planner.fetch.store import Expected, Place, Store, make_entry
 from planner.fetch.stream import call_with_deadline
 from planner.net.http import make_session, open_url, require_online

@@ -20,12 +20,12 @@ from planner.errors import (
 )
 from planner.fetch import brought, convert, package
 from planner.fetch.disk import disk_errors, hash_file
-from planner.fetch.download import Patience
 from planner.fetch.from_hub import fetch_from_hub
 from planner.fetch.job import Job, shard_names
 from planner.fetch.lock import locked
 from planner.fetch.pins import read_pins
 from planner.fetch.progress import Phase, Progress, Silent
+from planner.fetch.remote import Pace, Patience
 from planner.fetch.resolve import found_in_repos
 from planner.fetch.store import FetchedFile, FetchedModel, Place, Store, make_entry, package_coordinates
 
@@ -61,6 +61,7 @@ def fetch_variant(
     config: Config,
     progress: Progress | None = None,
     patience: Patience | None = None,
+    pace: Pace | None = None,
 ) -> FetchedModel:
     """All files of a variant, checked, in the store; what is there already is not transferred again.
 
@@ -71,7 +72,7 @@ def fetch_variant(
     """
     pins = read_pins(store.root)
     variant = pinned_variant(model, variant, pins)
-    job = Job(model, variant, store, config, progress or Silent(), patience or Patience(), pins)
+    job = Job(model, variant, store, config, progress or Silent(), patience or Patience(), pace or Pace(), pins)
     if not is_fetchable(model, variant):
         raise UsageError(
             f"{model.id}:{variant.quant} cannot be fetched: neither a file nor a repository of it is known.",
@@ -206,7 +207,7 @@ def _from_file(job: Job, artifact: Artifact) -> tuple[FetchedFile, ...]:
     pin = _brought(job.model, job.variant, artifact, job.pins)
     if pin is not None and pin.location is not None and brought.is_address(pin.location):
         file = brought.fetch_from_web(
-            job.store, artifact, pin, config=job.config, progress=job.progress, patience=job.patience
+            job.store, artifact, pin, config=job.config, progress=job.progress, patience=job.patience, pace=job.pace
         )
         return (file,)
     paths = brought.local_paths(artifact, shard_names(artifact) or (artifact.file,), pin)

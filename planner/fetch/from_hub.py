@@ -3,7 +3,6 @@
 import re
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
@@ -12,11 +11,13 @@ from planner.core.model import Artifact
 from planner.core.values import Digest, RepoPath
 from planner.errors import BadDataError, IntegrityError
 from planner.fetch import hub
-from planner.fetch.disk import disk_errors, require_space
-from planner.fetch.download import Downloader, Remote
+from planner.fetch.disk import disk_errors, require_space, used_bytes
+from planner.fetch.download import Downloader
 from planner.fetch.job import Job, shard_names
+from planner.fetch.local_copy import take_over
 from planner.fetch.lock import locked
 from planner.fetch.progress import Part, Progress
+from planner.fetch.remote import Remote
 from planner.fetch.store import Entry, Expected, FetchedFile, Place, Store, make_entry
 from planner.net.http import make_session, require_online
 
@@ -54,6 +55,9 @@ def fetch_from_hub(job: Job, artifact: Artifact) -> tuple[FetchedFile, ...]:
         raise BadDataError(f"{artifact.file}: the catalog names no usable Hub repository or revision.")
     names = shard_names(artifact) or (artifact.file,)
     places = [job.store.place(artifact, name) for name in names]
+    here = _from_this_machine(job, artifact, names, places)
+    if here is not None:
+        return here
     require_online(job.config, f"Downloading {artifact.repo}/{artifact.file}")
     snapshot = hub.describe(artifact.repo, artifact.revision, names, config=job.config, progress=job.progress)
     wanted = _pinned(artifact, snapshot, names)
@@ -63,7 +67,7 @@ def fetch_from_hub(job: Job, artifact: Artifact) -> tuple[FetchedFile, ...]:
         artifact = _described(artifact, snapshot, names, wanted)
         job.pin(artifact)
     total = sum(expected.bytes or 0 for expected in wanted)
-    have = sum(_size(place.final) or _size(place.partial) for place in places)
+    have = sum(used_bytes(place.final) or used_bytes(place.partial) for place in places)
     with disk_errors(job.store.root):
         require_space(job.store.disk, job.store.root, size_bytes=total, have_bytes=min(have, total))
     files: list[FetchedFile] = []
@@ -72,11 +76,41 @@ def fetch_from_hub(job: Job, artifact: Artifact) -> tuple[FetchedFile, ...]:
             part: Progress = job.progress
             if len(names) > 1:
                 part = Part(job.progress, before_bytes=sum(file.bytes for file in files), total_bytes=total)
-            downloader = Downloader(session, progress=part, disk=job.store.disk, patience=job.patience)
+            downloader = Downloader(session, progress=part, disk=job.store.disk, patience=job.patience, pace=job.pace)
             one = _HubFile(snapshot, name, place, expected)
             files.append(_hub_file(job.store, downloader, one, part))
     if unpinned and artifact.sha256 is None and len(files) == 1:
         artifact = msgspec.structs.replace(artifact, bytes=files[0].bytes, sha256=files[0].sha256)
+        job.pin(artifact)
+    return tuple(files)
+
+
+def _from_this_machine(
+    job: Job, artifact: Artifact, names: tuple[RepoPath, ...], places: list[Place]
+) -> tuple[FetchedFile, ...] | None:
+    """All files, when the catalog pins their hashes and each lies somewhere on this machine: no network at all."""
+    hashes = _part_hashes(artifact, len(names)) if len(names) > 1 else (artifact.sha256,)
+    files = []
+    for name, place, sha256 in zip(names, places, hashes, strict=True):
+        if sha256 is None:
+            return None
+        expected = Expected(artifact.bytes if len(names) == 1 else None, sha256)
+        entry = make_entry(
+            size_bytes=expected.bytes or 0,
+            sha256=sha256,
+            verified=True,
+            source="hub",
+            origin=f"{artifact.repo}@{artifact.revision or 'unknown'}/{name}",
+            revision=artifact.revision,
+        )
+        with locked(place, job.progress):
+            file = job.store.find_at(place, expected) or take_over(
+                job.store, place, expected, entry, job.progress, repo=artifact.repo
+            )
+        if file is None:
+            return None
+        files.append(file)
+    if not job.variant.artifacts:
         job.pin(artifact)
     return tuple(files)
 
@@ -117,7 +151,11 @@ def _already(store: Store, one: _HubFile, progress: Progress) -> FetchedFile | N
     if expected.sha256 is None or expected.bytes is None:
         return None
     entry = one.entry(expected.bytes, expected.sha256, verified=True)
-    return store.find_at(one.place, expected) or store.adopt(one.place, expected, entry, progress)
+    return (
+        store.find_at(one.place, expected)
+        or store.adopt(one.place, expected, entry, progress)
+        or take_over(store, one.place, expected, entry, progress, repo=one.snapshot.repo)
+    )
 
 
 def _pinned(artifact: Artifact, snapshot: hub.Snapshot, names: tuple[RepoPath, ...]) -> list[Expected]:
@@ -161,10 +199,3 @@ def _contradiction(where: str, what: str, pinned: str, got: str) -> IntegrityErr
         hint="The publisher replaced the file, or something between you and the Hub did. `planner catalog update` "
         "shows what is there now.",
     )
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0

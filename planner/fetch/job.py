@@ -8,9 +8,9 @@ from planner.core.file_pins import FilePin, Pins
 from planner.core.model import Artifact, Model, Variant
 from planner.core.values import RepoPath
 from planner.errors import BadDataError
-from planner.fetch.download import Patience
 from planner.fetch.pins import write_pin
 from planner.fetch.progress import Progress
+from planner.fetch.remote import Pace, Patience
 from planner.fetch.store import Store
 
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})\.gguf")
@@ -26,6 +26,7 @@ class Job:
     config: Config
     progress: Progress
     patience: Patience
+    pace: Pace
     pins: Pins
 
     def pin(self, artifact: Artifact) -> None:

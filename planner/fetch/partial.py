@@ -38,7 +38,8 @@ def write_note(place: Place, note: PartialNote, disk: Disk) -> None:
 
 
 def discard(place: Place) -> None:
-    """Remove the partial file and its note."""
+    """Remove the partial file, its note, and the map of its pieces."""
     with disk_errors(place.partial):
         place.partial.unlink(missing_ok=True)
+        place.partial_map.unlink(missing_ok=True)
         place.partial_entry.unlink(missing_ok=True)

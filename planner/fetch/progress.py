@@ -12,6 +12,8 @@ class Phase(StrEnum):
     CHECKING = "checking"
     """Bytes on the disk are hashed."""
     DOWNLOADING = "downloading"
+    COPYING = "copying"
+    """The file is on this machine already, on another file system."""
     EXTRACTING = "extracting"
     CONVERTING = "converting"
 

@@ -23,7 +23,7 @@ from planner.core.model import Artifact
 from planner.core.values import Digest, RepoPath, decode_value, encode_value
 from planner.errors import BadDataError
 from planner.fetch.convert import RECIPE
-from planner.fetch.disk import Disk, disk_errors, hash_file, write_atomically
+from planner.fetch.disk import Disk, disk_errors, hash_file, used_bytes, write_atomically
 from planner.fetch.progress import Progress, Silent
 
 Source = Literal["hub", "package", "file"]
@@ -95,6 +95,7 @@ class Place:
     entry: Path
     partial: Path
     partial_entry: Path
+    partial_map: Path
     lock: Path
     scratch: Path
 
@@ -138,10 +139,11 @@ class Store:
             entry=books.with_name(f"{books.name}.json"),
             partial=books.with_name(f"{books.name}.partial"),
             partial_entry=books.with_name(f"{books.name}.partial.json"),
+            partial_map=books.with_name(f"{books.name}.partial.map"),
             lock=books.with_name(f"{books.name}.lock"),
             scratch=books.with_name(f"{books.name}.tmp"),
         )
-        for path in (place.final, place.entry, place.partial, place.partial_entry, place.lock, place.scratch):
+        for path in vars(place).values():
             self._require_inside(path)
         return place
 
@@ -214,10 +216,13 @@ class Store:
                 self.disk.sync(file)
             place.final.parent.mkdir(parents=True, exist_ok=True)
             self._require_inside(place.final)
-            self._write_entry(place, replace_entry(entry, mtime_ns=finished.stat().st_mtime_ns))
+            status = finished.stat()
+            entry = msgspec.structs.replace(entry, bytes=status.st_size, mtime_ns=status.st_mtime_ns)
+            self._write_entry(place, entry)
             finished.replace(place.final)
             self.disk.sync_folder(place.final.parent)
             place.partial_entry.unlink(missing_ok=True)
+            place.partial_map.unlink(missing_ok=True)
         return FetchedFile(
             path=place.final,
             bytes=entry.bytes,
@@ -276,7 +281,7 @@ class Store:
 
     def unfinished_bytes(self) -> int:
         """What interrupted downloads take on the disk; they go on where they stopped."""
-        return sum(path.stat().st_size for path in (self.root / _BOOKS).rglob("*.partial") if path.is_file())
+        return sum(used_bytes(path) for path in (self.root / _BOOKS).rglob("*.partial"))
 
     def _write_entry(self, place: Place, entry: Entry) -> None:
         body = msgspec.json.format(msgspec.json.encode(entry, enc_hook=encode_value), indent=2)

@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
@@ -28,11 +28,15 @@ _QUEUE_CHUNKS = 32  # 8 MiB at most between network and disk
 
 @dataclass(frozen=True)
 class Head:
-    """Status and headers (looked up without case) of an answer, and the host that gave it in the end."""
+    """Status and headers (looked up without case) of an answer, and the host that gave it in the end.
+
+    `url` is that of the last hop, with its signature: never shown.
+    """
 
     status: int
     headers: Mapping[str, str]
     host: str
+    url: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -46,44 +50,73 @@ class Ended:
     """The stream ended where its sender says it does."""
 
 
-class Download:
-    """One answer, read in the background. `poll` gives Head first, then bytes, then Ended or Cut."""
+Item = Head | bytes | Ended | Cut
+Inbox = queue.Queue[tuple["Download", Item]]
 
-    def __init__(self, open_response: "Callable[[], requests.Response]", url: str) -> None:
+
+def new_inbox(*, limited: bool) -> Inbox:
+    """Where chunks wait. `limited`: one at most, as somebody does not want the line to be used in full."""
+    return queue.Queue(1 if limited else _QUEUE_CHUNKS)
+
+
+class Download:
+    """One answer, read in the background: Head first, then bytes, then Ended or Cut.
+
+    They are taken with `poll`, or from `inbox` where several downloads share one.
+    """
+
+    def __init__(
+        self,
+        open_response: "Callable[[], requests.Response]",
+        url: str,
+        *,
+        inbox: Inbox | None = None,
+    ) -> None:
         self._open = open_response
         self._url = url
-        self._items: queue.Queue[Head | bytes | Ended | Cut] = queue.Queue(_QUEUE_CHUNKS)
+        self._inbox = inbox or new_inbox(limited=False)
         self._closed = threading.Event()
+        self._whole = threading.Event()
         self._response: requests.Response | None = None
         self._thread = threading.Thread(target=self._run, name="download", daemon=True)
         self._thread.start()
 
-    def poll(self, timeout_s: float = SLICE_S) -> Head | bytes | Ended | Cut | None:
+    def poll(self, timeout_s: float = SLICE_S) -> Item | None:
         """The next item, or None when nothing came within `timeout_s`."""
         try:
-            return self._items.get(timeout=timeout_s)
+            return self._inbox.get(timeout=timeout_s)[1]
         except queue.Empty:
             return None
 
-    def close(self) -> None:
-        """Let go. Returns at once or nearly so; the thread ends by itself when its socket does."""
+    def let_go(self) -> None:
+        """Nothing more is wanted. Returns at once; the thread ends by itself when its socket does."""
         self._closed.set()
         response = self._response
         if response is not None:
             # Wakes a read that waits for bytes. The connection may be gone already, in several ways.
             with contextlib.suppress(Exception):
                 response.raw.shutdown()
+
+    def close(self) -> None:
+        """Let go, and wait a moment for the thread."""
+        self.let_go()
         self._thread.join(timeout=SLICE_S)
+
+    def finish(self) -> None:
+        """All that was wanted is there: an answer that ends now leaves its connection for the next request."""
+        self._whole.set()
 
     def _run(self) -> None:
         response = None
         try:
             response = self._open()
             self._response = response
-            host = urlsplit(response.url or self._url).hostname or ""
-            self._put(Head(response.status_code, response.headers, host))
+            url = response.url or self._url
+            self._put(Head(response.status_code, response.headers, urlsplit(url).hostname or "", url))
             while not self._closed.is_set():
                 data = response.raw.read1(_CHUNK_BYTES)
+                if self._whole.is_set():
+                    break
                 if not data:
                     self._put(Ended())
                     break
@@ -94,10 +127,10 @@ class Download:
             if response is not None:
                 response.close()
 
-    def _put(self, item: Head | bytes | Ended | Cut) -> None:
-        while not self._closed.is_set():
+    def _put(self, item: Item) -> None:
+        while not (self._closed.is_set() or self._whole.is_set()):
             try:
-                self._items.put(item, timeout=SLICE_S)
+                self._inbox.put((self, item), timeout=SLICE_S)
             except queue.Full:
                 continue
             return

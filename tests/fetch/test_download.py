@@ -1,13 +1,12 @@
 """The transfer of one file against a server that misbehaves."""
 
-import errno
 import hashlib
 import re
 import shutil
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,11 +14,13 @@ from planner.config import Config
 from planner.core.values import Digest, RepoPath
 from planner.errors import AccessError, IntegrityError, NoSpaceError, RemoteError, UsageError
 from planner.fetch.disk import Disk
-from planner.fetch.download import Downloader, Patience, Received, Remote
+from planner.fetch.download import Downloader
 from planner.fetch.progress import Phase
+from planner.fetch.remote import Patience, Received, Remote
 from planner.fetch.store import Expected, Place, Store
 from planner.net.http import make_session
 from tests.fetch.lying_hub import Lie, LyingHub
+from tests.fetch.small_disk import SmallDisk
 
 if TYPE_CHECKING:
     from tests.fetch.conftest import Recorder
@@ -278,23 +279,6 @@ def test_a_mirror_resumes_by_the_hash(kit: Kit, payload: bytes) -> None:
         kit.receive(promised(payload))
     mirror = f"http://localhost:{kit.hub.port}/acme/tiny-GGUF/resolve/main/tiny-Q4_K_M.gguf"
     assert kit.receive(promised(payload), url=mirror).bytes_transferred == len(payload) - 1_000_000
-
-
-class SmallDisk(Disk):
-    def __init__(self, *, free: int = 10**12, full_after: int = 10**12) -> None:
-        self.free = free
-        self.left = full_after
-
-    def free_bytes(self, folder: Path) -> int:
-        return self.free
-
-    def write(self, file: BinaryIO, data: bytes) -> None:
-        if len(data) > self.left:
-            super().write(file, data[: self.left])
-            self.left = 0
-            raise OSError(errno.ENOSPC, "No space left on device")
-        self.left -= len(data)
-        super().write(file, data)
 
 
 def test_no_space_is_an_error_before_the_first_byte(kit: Kit, payload: bytes) -> None:

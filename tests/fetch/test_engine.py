@@ -14,8 +14,8 @@ import pytest
 from planner.config import Config
 from planner.core.values import Digest
 from planner.errors import CatalogError, EngineError, IntegrityError, OfflineError, UsageError
-from planner.fetch.download import Patience
 from planner.fetch.engine import EnginePin, EnginePins, cached_engine, engine_fetchable, fetch_engine, load_pins
+from planner.fetch.remote import Patience
 from planner.fetch.store import Store
 from tests.fetch.lying_hub import Lie, LyingHub
 

@@ -24,10 +24,10 @@ from planner.errors import (
     RemoteError,
 )
 from planner.fetch.disk import Disk
-from planner.fetch.download import Patience
 from planner.fetch.fetch import fetch_variant, find_variant
 from planner.fetch.job import shard_names
 from planner.fetch.lock import locked
+from planner.fetch.remote import Patience
 from planner.fetch.store import FetchedModel, Store
 from tests.fetch.lying_hub import Lie, LyingHub
 

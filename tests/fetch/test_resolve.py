@@ -14,9 +14,9 @@ from planner.core.model import Artifact, Model, Variant
 from planner.core.values import RepoId, RepoPath
 from planner.core.variants import default_variant, is_fetchable
 from planner.errors import AccessError, IntegrityError, OfflineError, RemoteError, UsageError
-from planner.fetch.download import Patience
 from planner.fetch.fetch import fetch_variant, find_variant
 from planner.fetch.pins import pins_path, read_pins, write_pin
+from planner.fetch.remote import Patience
 from planner.fetch.store import FetchedModel, Store
 from tests.fetch.lying_hub import COMMIT, REPO, Lie, LyingHub
 
