@@ -14,7 +14,7 @@ from planner.fetch import hub
 from planner.fetch.disk import disk_errors, require_space, used_bytes
 from planner.fetch.download import Downloader
 from planner.fetch.job import Job, shard_names
-from planner.fetch.local_copy import take_over
+from planner.fetch.local_copy import has_copy, take_over
 from planner.fetch.lock import locked
 from planner.fetch.progress import Part, Progress
 from planner.fetch.remote import Remote
@@ -92,7 +92,7 @@ def _from_this_machine(
     hashes = _part_hashes(artifact, len(names)) if len(names) > 1 else (artifact.sha256,)
     files = []
     for name, place, sha256 in zip(names, places, hashes, strict=True):
-        if sha256 is None:
+        if sha256 is None or not has_copy(job.store, place, sha256, artifact.repo):
             return None
         expected = Expected(artifact.bytes if len(names) == 1 else None, sha256)
         entry = make_entry(

@@ -17,6 +17,11 @@ from planner.fetch.progress import Phase, Progress
 from planner.fetch.store import Entry, Expected, FetchedFile, Place, Store
 
 
+def has_copy(store: Store, place: Place, sha256: Digest, repo: RepoId | None) -> bool:
+    """Whether something on this machine claims to have these bytes, in its place or elsewhere; nothing is read."""
+    return place.final.exists() or next(_candidates(store, place, sha256, repo), None) is not None
+
+
 def take_over(
     store: Store, place: Place, expected: Expected, entry: Entry, progress: Progress, *, repo: RepoId | None
 ) -> FetchedFile | None:
