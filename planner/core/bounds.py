@@ -4,9 +4,12 @@ Every bound is on the safe side: never below the score that the estimate would g
 count. `planner.core.pair` skips what cannot win even so; a test holds it to brute force.
 """
 
+import math
+from collections.abc import Sequence
+
 from planner.core.candidates import Candidate
 from planner.core.estimate import HOST
-from planner.core.hardware import Hardware
+from planner.core.hardware import Device, Hardware
 from planner.core.memory import BACKEND_OVERHEAD_BYTES, PROCESS_OVERHEAD_BYTES, ProcessMemory
 from planner.core.model import Role
 from planner.core.placement import Machine
@@ -19,10 +22,12 @@ from planner.core.score import (
     reading_target,
     speed_value,
 )
-from planner.core.speed.calibration import Calibration, prompt_class
+from planner.core.speed.calibration import Calibration, HostSpeed, Prompt, prompt_class
 from planner.core.speed.cpu import cpu_bandwidth_gbps, cpu_gflops
 from planner.core.speed.local import LocalCalibration
+from planner.core.speed.prompt import block_flops
 from planner.core.speed.work import layer_parameters
+from planner.core.throughput import device_spread
 from planner.core.workload import Workload
 from planner.units import GIB
 
@@ -47,9 +52,11 @@ class Bounds:
         self._indexing_target = indexing_target(workload)
         self._needs: dict[Candidate, tuple[int, float, float]] = {}
         self._rates: dict[tuple[int, bool], float | None] = {}
-        self._prompts: dict[tuple[int, bool], float] = {}
+        self._prompts: dict[tuple[int, bool], float | None] = {}
+        self._low_ends: dict[tuple[bool, bool, bool], tuple[float, float]] = {}
+        self._calibration = calibration
         used = {pool.id for pool in machine.gpus}
-        devices = [device for device in hardware.devices if device.id in used]
+        self._devices = devices = [device for device in hardware.devices if device.id in used]
         self._gain = _local_gain(calibration)
         self._host_gbps = cpu_bandwidth_gbps(hardware, calibration.host)
         self._host_gflops = cpu_gflops(hardware, calibration.host)
@@ -59,19 +66,29 @@ class Bounds:
         peaks = [prompt_class(device)[1] for device in devices]
         self._fastest_gflops = max([1e3 * _PROMPT_SLACK * (peak or 0) for peak in peaks] + [self._host_gflops])
         self._peaks_known = all(peaks)
+        self._host_prompt_flops = self._host_gflops * 1e9 * _best_share(calibration.host)
+        self._prompt_flops = _prompt_flops(devices, calibration, self._host_prompt_flops)
         # A card that holds a layer holds the backend's own memory too.
         self._card_bytes = sum(
             max(0, (pool.budget_bytes or 0) - BACKEND_OVERHEAD_BYTES[pool.backend]) for pool in machine.gpus
         )
 
-    def part(self, candidate: Candidate, rate: float | None) -> float:
-        """The most that a candidate can add to a score; `rate` is what `rate` says of it."""
+    def part(self, candidate: Candidate, rate: float | None, *, offloaded: bool | None = None) -> float:
+        """The most that a candidate can add to a score; `rate` is what `rate` says of it.
+
+        `offloaded`: the host holds weights that no card has room for; None: as the size of its file says.
+        """
         weights, good = self._weights, candidate.file.quality.score
         if candidate.model.role is not Role.GENERATION:
             speed = 1.0 if rate is None else speed_value(rate, *self._indexing_target)
             return weights.retrieval * good + weights.indexing_speed * speed
-        reading = 1.0 if rate is None else speed_value(rate, *self._reading_target)
-        speed = answering(reading, self._prompt(candidate))
+        if offloaded is None:
+            least = candidate.file.least
+            offloaded = not self._machine.unified and least is not None and least.layers > self._card_bytes
+        low, prompt_low = self._lows(candidate, offloaded=offloaded)
+        reading = 1.0 if rate is None else speed_value(rate * low, *self._reading_target)
+        prompt = self._prompt(candidate)
+        speed = answering(reading, 1.0 if prompt is None else speed_value(prompt * prompt_low, *self._prompt_target))
         context = candidate.context
         if context not in self._contexts:
             self._contexts[context] = weights.context * context_term(context, self._needed)
@@ -112,16 +129,35 @@ class Bounds:
         gflops = self._host_gflops if candidate.on_cpu else self._fastest_gflops
         return self._gain * gflops * 1e9 / operations
 
-    def _prompt(self, candidate: Candidate) -> float:
-        """The most that the wait for the first word can count: a prompt's token is multiplied with all active weights."""
+    def _prompt(self, candidate: Candidate) -> float | None:
+        """Prompt tokens per second that a generator cannot exceed: each is multiplied with all active weights."""
         key = (id(candidate.file), candidate.on_cpu)
         if key not in self._prompts:
-            gflops = self._host_gflops if candidate.on_cpu else self._fastest_gflops
+            flops = self._host_prompt_flops if candidate.on_cpu else self._prompt_flops
             operations = 2.0 * sum(layer_parameters(candidate.file.architecture))
-            known = operations > 0 and (self._peaks_known or candidate.on_cpu)
-            rate = self._gain * gflops * 1e9 / operations if known else None
-            self._prompts[key] = 1.0 if rate is None else speed_value(rate, *self._prompt_target)
+            self._prompts[key] = None if flops is None or operations <= 0 else self._gain * flops / operations
         return self._prompts[key]
+
+    def _lows(self, candidate: Candidate, *, offloaded: bool) -> tuple[float, float]:
+        """The most that the low ends of generation and prompt can be of the middle."""
+        moe, on_host = candidate.file.architecture.is_moe, candidate.on_cpu or not self._devices
+        key = (moe, on_host, offloaded)
+        if key not in self._low_ends:
+            self._low_ends[key] = self._low_end(moe, on_host, offloaded), self._low_end(moe, on_host, offloaded, "pp")
+        return self._low_ends[key]
+
+    def _low_end(self, moe: bool, on_host: bool, offloaded: bool, quantity: str = "tg") -> float:
+        calibration, spreads = self._calibration, self._calibration.spreads
+        if isinstance(calibration, LocalCalibration):
+            return 1.0  # what was measured here has an interval of its own
+        if on_host:
+            return spreads.host.low
+        if quantity == "tg":
+            tiers, known = (spreads.generation_moe if moe else spreads.generation), calibration.known_generation
+        else:
+            tiers, known = (spreads.prompt_moe if moe else spreads.prompt), calibration.known_prompt
+        found = [device_spread(device, tiers, known)[0] for device in self._devices]
+        return max((each.wider(spreads.offload) if offloaded else each).low for each in found) * _ROUNDING
 
     def may_fit(self, candidate: Candidate) -> bool:
         """Whether the machine could hold the file's tensors."""
@@ -145,7 +181,7 @@ class Bounds:
         need, active, cheapest = self._needs[candidate]
         host = min(active, max(0, need - room) * cheapest)
         seconds = host / (self._host_gbps * 1e9) + (active - host) / (self._fastest_gbps * 1e9)
-        return self.part(candidate, self._gain / seconds if seconds > 0 else None)
+        return self.part(candidate, self._gain / seconds if seconds > 0 else None, offloaded=host > 0)
 
     def least_usage(self, candidate: Candidate) -> dict[str, int] | None:
         """Bytes that it takes at least of every device, None where that is not sure without looking closer."""
@@ -180,6 +216,21 @@ def _fastest(speeds: list[float | None], shared: float | None, host_gbps: float)
     """
     known = [speed or shared for speed in speeds]
     return None if None in known else max([host_gbps, *(speed for speed in known if speed)]) * _ROUNDING
+
+
+def _best_share(constants: Prompt | HostSpeed) -> float:
+    """What the quant type with the fastest kernels has of the speed on 32-weight blocks."""
+    return max(1.0, constants.float_share, constants.k_share)
+
+
+def _prompt_flops(devices: Sequence[Device], calibration: Calibration, host: float) -> float | None:
+    """FLOP/s that no prompt exceeds on all devices together; None where one's peak is not known."""
+    constants = calibration.prompt
+    found = [block_flops(device, constants) for device in devices]
+    if None in found:
+        return None
+    split = max(1.0, math.pow(max(1, len(devices)), constants.split_gain))
+    return max([host, *(each * _best_share(constants) * split for each in found if each)])
 
 
 def _local_gain(calibration: Calibration) -> float:

@@ -13,10 +13,13 @@ from planner.core.bounds import Bounds
 from planner.core.candidates import Candidate, Pin, candidates_for
 from planner.core.estimate import Verdict
 from planner.core.estimator import Outlook, outlook
+from planner.core.finder import CandidateFinder
 from planner.core.hardware import Hardware
 from planner.core.model import Model, Role
+from planner.core.nearest import nothing_fits
+from planner.core.picks import picks
 from planner.core.placement import Machine, machine_of
-from planner.core.plans import Rated, nothing_fits, recommendations, score_of
+from planner.core.plans import Rated, recommendations
 from planner.core.recommendation import Recommendation
 from planner.core.score import Terms, context_term, generation_speed_term, indexing_speed_term, weighted
 from planner.core.speed.calibration import GENERIC, Calibration
@@ -24,6 +27,8 @@ from planner.core.throughput import check_speeds
 from planner.core.workload import Workload
 from planner.errors import NoResultError
 
+DOWNLOAD = "download"
+"""Where a limited download stands among the devices of which a plan takes bytes."""
 COMFORT_MARGIN = 0.05
 """Share of every device kept free in a recommendation: drivers, a browser, fragmentation."""
 _TIE = 0.5e-4
@@ -39,7 +44,7 @@ def recommend(
     live: bool = False,
     calibration: Calibration = GENERIC,
 ) -> tuple[Recommendation, ...]:
-    """The best plans, best first, one per generator (or per embedder when only that is wanted).
+    """The best plan and real choices beside it, best first, one per generator (or per model of the only role).
 
     `pins` replace the free choice for their roles. `live` plans with what is free now instead of the capacity;
     `calibration` holds the constants of speed. Raises NoResultError when nothing fits or nothing matches the wishes.
@@ -55,15 +60,15 @@ def recommend(
                 reference="nothing-matches",
             )
     check_speeds(hardware)
-    search = _Search(machine, hardware, workload, calibration)
-    if len(wanted) == 2:
-        plans = search.pairs(candidates[Role.EMBEDDING], candidates[Role.GENERATION])
-    else:
-        plans = search.singles(candidates[wanted[0]])
-    if not plans:
-        raise nothing_fits(candidates, machine, hardware, workload)
-    best = sorted(plans, key=lambda plan: (-score_of(plan, workload), [r.candidate.model.id for r in plan]))
-    return recommendations(best[: workload.limit], machine, hardware, workload, calibration)
+
+    def searches(where: Machine, wish: Workload) -> _Search:
+        return _Search(where, hardware, wish, calibration)
+
+    finder = CandidateFinder(searches, candidates, machine, workload)
+    chosen = picks(finder, workload, machine)
+    if not chosen:
+        raise nothing_fits(candidates, finder, machine, hardware, workload)
+    return recommendations(chosen, machine, hardware, workload, calibration)
 
 
 class _Bounded(NamedTuple):
@@ -104,6 +109,7 @@ class _Search:
         self._workload = workload
         self._calibration = calibration
         self._bounds = Bounds(machine, hardware, workload, calibration)
+        self._download = workload.max_download_bytes
 
     def singles(self, candidates: Iterable[Candidate]) -> list[tuple[Rated, ...]]:
         """The best way to run each model, of those that come first."""
@@ -119,19 +125,18 @@ class _Search:
                 best.add(key, rated.part)
         return [(rated,) for rated in found.values()]
 
-    def pairs(self, embedders: Iterable[Candidate], generators: Iterable[Candidate]) -> list[tuple[Rated, ...]]:
-        """The best pair of each generator model, of those that come first."""
-        rated = self._undominated(embedders)
-        if not rated:
+    def pairs(self, embedders: Sequence[Rated], generators: Iterable[Candidate]) -> list[tuple[Rated, ...]]:
+        """The best pair of each generator model, of those that come first; `embedders` are worth it, best first."""
+        if not embedders:
             return []
-        beside = [(embedder, self._machine.less(embedder.memory)) for embedder in rated]
+        beside = [(embedder, self._machine.less(embedder.memory)) for embedder in embedders]
         best = _Best(self._workload.limit)
         found: dict[str, tuple[Rated, ...]] = {}
         for bounded in self._bounded(generators):
-            if bounded.most + rated[0].part < best.least():
+            if bounded.most + embedders[0].part < best.least():
                 break
             key = bounded.candidate.model.id
-            if bounded.most + rated[0].part > best.known(key):
+            if bounded.most + embedders[0].part > best.known(key):
                 for pair in self._better_pairs(bounded, beside, best):
                     found[key] = pair
         return list(found.values())
@@ -153,6 +158,8 @@ class _Search:
             wanted = max(best.known(key), best.least())
             if embedder.part + most <= wanted:
                 return
+            if not self._may_fetch(candidate, embedder.candidate):
+                continue
             if process.least_bytes > rest.total_bytes or embedder.part + bounds.part_on(candidate, rest) <= wanted:
                 continue
             generator = self._rate(candidate, rest)
@@ -173,6 +180,8 @@ class _Search:
         least = self._workload.min_speed or 0.0
         found = []
         for candidate in candidates:
+            if not self._may_fetch(candidate):
+                continue
             rate = self._bounds.rate(candidate)
             if candidate.model.role is Role.GENERATION and rate is not None and rate < least:
                 continue
@@ -181,11 +190,13 @@ class _Search:
         found.sort(key=lambda bounded: -bounded.most)
         return found
 
-    def _undominated(self, candidates: Iterable[Candidate]) -> list[Rated]:
+    def worth_pairing(self, candidates: Iterable[Candidate]) -> list[Rated]:
         """The embedders that are worth pairing, best first: no better one takes no more of any device."""
         rated: list[Rated] = []
         for bounded in self._bounded(candidates):
             least = self._bounds.least_usage(bounded.candidate)
+            if least is not None and self._download is not None:
+                least[DOWNLOAD] = bounded.candidate.variant.file_bytes or 0
             if least is not None and any(
                 other.part >= bounded.most and _takes_no_more(other.usage, least) for other in rated
             ):
@@ -195,6 +206,13 @@ class _Search:
                 rated.append(found)
         rated.sort(key=lambda r: (-r.part, r.memory.total_bytes, r.candidate.model.id))
         return list(_kept(rated))
+
+    def _may_fetch(self, *candidates: Candidate) -> bool:
+        """Whether the files together are within the wished download; a file of unknown size is not known to be."""
+        if self._download is None:
+            return True
+        sizes = [candidate.variant.file_bytes for candidate in candidates]
+        return None not in sizes and sum(size or 0 for size in sizes) <= self._download
 
     def _rate(self, candidate: Candidate, machine: Machine) -> Rated | None:
         """Estimate a candidate on what a machine has left; None if it does not run, or not fast enough."""
@@ -220,7 +238,10 @@ class _Search:
         if least and (found.rate is None or found.rate.mid < least):
             return None
         terms = self._terms(candidate, found)
-        return Rated(candidate, machine, found, weighted(terms, workload.prefer), terms)
+        rated = Rated(candidate, machine, found, weighted(terms, workload.prefer), terms)
+        if self._download is not None:  # a plan has room for so many bytes of files, as a device has for memory
+            rated.usage[DOWNLOAD] = candidate.variant.file_bytes or 0
+        return rated
 
     def _terms(self, candidate: Candidate, found: Outlook) -> Terms:
         workload = self._workload

@@ -1,6 +1,8 @@
 """From rated candidates to recommendations: labels, memory, reasons, and the command that starts them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import copy
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -8,15 +10,13 @@ from planner.core.candidates import Candidate
 from planner.core.estimate import HOST, Placement
 from planner.core.estimator import Outlook, estimate
 from planner.core.hardware import Hardware
-from planner.core.model import Role
+from planner.core.model import Model, Role
 from planner.core.placement import Machine
 from planner.core.reasons import reasons_of, warnings_of
 from planner.core.recommendation import BudgetUse, Choice, MemoryPlan, Recommendation
-from planner.core.score import Terms, combine
+from planner.core.score import Terms, combine, weighted
 from planner.core.speed.calibration import Calibration
-from planner.core.workload import Workload
-from planner.errors import NoResultError
-from planner.units import format_gib
+from planner.core.workload import Prefer, Workload
 
 
 class Rated:
@@ -31,6 +31,12 @@ class Rated:
         self.terms = terms
         self.usage = {row.device: row.total_bytes for row in found.memory.devices}
         """Bytes by device."""
+
+    def weighed(self, prefer: Prefer) -> "Rated":
+        """The same with its part of the score for another preference."""
+        other = copy.copy(self)
+        other.part = weighted(self.terms, prefer)
+        return other
 
     def choice(self, hardware: Hardware, calibration: Calibration) -> Choice:
         """The public form, with the whole estimate."""
@@ -60,82 +66,79 @@ def _deliberate(placement: Placement, machine: Machine) -> Placement:
     return msgspec.structs.replace(placement, reason=f"on the CPU, {why}")
 
 
+Plan = tuple[Rated, ...]
+"""The models that run together, the generator after the embedder."""
+
+
+class Pick(NamedTuple):
+    """A plan to be shown, what it is the best of, and the models that it stands for."""
+
+    plan: Plan
+    labels: tuple[str, ...] = ()
+    relatives: tuple[Model, ...] = ()
+
+
+def terms_of(plan: Plan) -> Terms:
+    """The terms of a plan: every one is of one role."""
+    return Terms(*(sum(getattr(r.terms, name) for r in plan) for name in Terms.__struct_fields__))
+
+
+def score_of(plan: Plan, workload: Workload) -> float:
+    """The score of a plan, 0 to 100."""
+    return combine(terms_of(plan), workload.prefer)
+
+
+def total_bytes(plan: Plan) -> int:
+    """Memory of all processes together."""
+    return sum(r.memory.total_bytes for r in plan)
+
+
 def recommendations(
-    plans: Sequence[tuple[Rated, ...]],
+    picks: Sequence[Pick],
     machine: Machine,
     hardware: Hardware,
     workload: Workload,
     calibration: Calibration,
 ) -> tuple[Recommendation, ...]:
     """The plans as they are told, in their order."""
-    told = []
-    for rank, (plan, labels) in enumerate(_labelled(plans, workload), start=1):
-        choices = tuple(rated.choice(hardware, calibration) for rated in plan)
-        told.append(_recommendation(rank, score_of(plan, workload), choices, machine, workload, labels=labels))
+    told: list[Recommendation] = []
+    for rank, pick in enumerate(picks, start=1):
+        choices = tuple(rated.choice(hardware, calibration) for rated in pick.plan)
+        score = score_of(pick.plan, workload)
+        equal = next((other.rank for other in told if other.score == score), None)
+        told.append(_recommendation(rank, pick, choices, machine, workload, equal=equal))
     return tuple(told)
 
 
-def score_of(plan: tuple[Rated, ...], workload: Workload) -> float:
-    """The score of a plan, 0 to 100."""
-    terms = Terms(*(sum(getattr(r.terms, name) for r in plan) for name in Terms.__struct_fields__))
-    return combine(terms, workload.prefer)
-
-
-def _labelled(
-    plans: Sequence[tuple[Rated, ...]], workload: Workload
-) -> list[tuple[tuple[Rated, ...], tuple[str, ...]]]:
-    """Name what each plan is the best of among those shown."""
-    first = {"balanced": "balanced", "quality": "best quality", "speed": "best for speed"}[workload.prefer]
-    if len(plans) < 2:
-        return [(plan, (first,)) for plan in plans]
-
-    def main(plan: tuple[Rated, ...]) -> Rated:
-        return plan[-1]
-
-    def speed(plan: tuple[Rated, ...]) -> float:
-        rate = main(plan).rate
-        return rate.mid if rate else 0.0
-
-    def size(plan: tuple[Rated, ...]) -> int:
-        return sum(r.memory.total_bytes for r in plan)
-
-    def good(plan: tuple[Rated, ...]) -> float:
-        return main(plan).terms.answers + sum(r.terms.retrieval for r in plan)
-
-    names: dict[int, list[str]] = {0: [first]}
-    for label, index in (
-        ("best quality", max(range(len(plans)), key=lambda i: good(plans[i]))),
-        ("fastest", max(range(len(plans)), key=lambda i: speed(plans[i]))),
-        ("smallest", min(range(len(plans)), key=lambda i: size(plans[i]))),
-    ):
-        if label not in names.setdefault(index, []):
-            names[index].append(label)
-    return [(plan, tuple(names.get(i, ()))) for i, plan in enumerate(plans)]
-
-
 def _recommendation(
-    rank: int,
-    score: float,
-    choices: tuple[Choice, ...],
-    machine: Machine,
-    workload: Workload,
-    *,
-    labels: tuple[str, ...],
+    rank: int, pick: Pick, choices: tuple[Choice, ...], machine: Machine, workload: Workload, *, equal: int | None
 ) -> Recommendation:
     by_role = {choice.model.role: choice for choice in choices}
     memory = memory_plan(choices, machine)
     return Recommendation(
         rank=rank,
-        label=", ".join(labels) or "alternative",
+        label=", ".join(pick.labels) or "alternative",
         embedding=by_role.get(Role.EMBEDDING),
         generation=by_role.get(Role.GENERATION),
         reranker=by_role.get(Role.RERANKER),
         memory=memory,
-        score=score,
-        reasons=reasons_of(choices, memory, workload.needed_context, workload),
+        score=score_of(pick.plan, workload),
+        terms=terms_of(pick.plan),
+        relatives=tuple(model.id for model in pick.relatives),
+        reasons=(*_standing(pick, equal), *reasons_of(choices, memory, workload)),
         warnings=warnings_of(choices),
         command=_command(choices, workload),
     )
+
+
+def _standing(pick: Pick, equal: int | None) -> tuple[str, ...]:
+    """What is to be said of a plan beside the others."""
+    found = []
+    if equal is not None:
+        found.append(f"as good as plan {equal} by its score; of equals the one that takes less memory comes first")
+    if pick.relatives:
+        found.append(f"stands for its relatives of the same size too: {', '.join(m.name for m in pick.relatives)}")
+    return tuple(found)
 
 
 def memory_plan(choices: tuple[Choice, ...], machine: Machine) -> MemoryPlan:
@@ -160,49 +163,24 @@ def memory_plan(choices: tuple[Choice, ...], machine: Machine) -> MemoryPlan:
     return MemoryPlan(total_bytes=total, budget_bytes=budget, headroom_bytes=budget - total, devices=devices)
 
 
+_COMMAND_OPTIONS = (
+    ("--prefer", "prefer"),
+    ("--kv-type", "kv_type"),
+    ("--parallel", "parallel"),
+    ("--docs", "docs"),
+    ("--doc-tokens", "doc_tokens"),
+    ("--chunk-tokens", "chunk_tokens"),
+)
+"""What else decides how the named files are run."""
+
+
 def _command(choices: tuple[Choice, ...], workload: Workload) -> tuple[str, ...]:
     argv = ["planner", "up", *(f"{c.model.id}:{c.variant.quant}" for c in choices)]
     generation = next((c for c in choices if c.model.role is Role.GENERATION), None)
     if generation is not None:
         argv += ["--context", str(generation.settings.context // generation.settings.parallel)]
-    if workload.kv_type != "f16":
-        argv += ["--kv-type", workload.kv_type]
-    if workload.parallel != 1:
-        argv += ["--parallel", str(workload.parallel)]
+    plain = Workload()
+    for option, name in _COMMAND_OPTIONS:
+        if getattr(workload, name) != getattr(plain, name):
+            argv += [option, str(getattr(workload, name))]
     return tuple(argv)
-
-
-def nothing_fits(
-    candidates: Mapping[Role, Iterable[Candidate]], machine: Machine, hardware: Hardware, workload: Workload
-) -> NoResultError:
-    """The error that says what the smallest plan would need."""
-    least = 0
-    names = []
-    for found in candidates.values():
-        size, name = _smallest(found, machine, hardware)
-        least += size
-        names.append(name)
-    wish = f" at {workload.min_speed:g} tok/s or more" if workload.min_speed else ""
-    return NoResultError(
-        f"Nothing fits{wish}: the smallest plan ({' + '.join(names)}) takes {format_gib(least)}, "
-        f"and {format_gib(machine.total_bytes)} may be used here.",
-        hint="A smaller --context, a lower --min-speed, or more memory (try --vram or --ram) would change that.",
-        reference="nothing-fits",
-    )
-
-
-def _smallest(candidates: Iterable[Candidate], machine: Machine, hardware: Hardware) -> tuple[int, str]:
-    """Bytes and name of the candidate that takes least; files are looked at by size, until none can be smaller."""
-    unlimited = Machine(gpus=(), host=msgspec.structs.replace(machine.host, budget_bytes=None), unified=False)
-    best: tuple[int, str, str] | None = None
-    for candidate in sorted(candidates, key=lambda c: (c.variant.file_bytes or 0, c.model.id, c.settings.context)):
-        if best is not None and (candidate.variant.file_bytes or 0) // 2 > best[0]:
-            break
-        if candidate.process is None:
-            continue
-        memory = estimate(
-            candidate.model, candidate.variant, candidate.settings, hardware, unlimited, process=candidate.process
-        ).memory
-        known = (memory.total_bytes, candidate.model.id, f"{candidate.model.name} {candidate.variant.quant}")
-        best = known if best is None else min(best, known)
-    return (0, "none of known size") if best is None else (best[0], best[2])

@@ -9,9 +9,7 @@ from planner.core.workload import Workload
 from planner.units import format_gib, format_rate
 
 
-def reasons_of(
-    choices: tuple[Choice, ...], memory: MemoryPlan, needed_context: int, workload: Workload
-) -> tuple[str, ...]:
+def reasons_of(choices: tuple[Choice, ...], memory: MemoryPlan, workload: Workload) -> tuple[str, ...]:
     """Reasons in the order people ask: how good, where it runs, how fast, how much text, how much room."""
     found: list[str] = []
     for choice in choices:
@@ -20,7 +18,7 @@ def reasons_of(
         found.append(f"{choice.model.name} {choice.variant.quant}: {evidence}; {placement.reason}")
         if choice.model.role is Role.GENERATION:
             found.append(_speed_reason(choice))
-            found.append(_context_reason(choice, needed_context, workload))
+            found.append(_context_reason(choice, workload.needed_context, workload))
     free = ", ".join(
         f"{row.device} {format_gib((row.budget_bytes or 0) - row.total_bytes)}" for row in memory.devices
     )

@@ -4,6 +4,7 @@ import msgspec
 
 from planner.core.estimate import Estimate
 from planner.core.model import Model, Variant
+from planner.core.score import Terms
 from planner.core.workload import Settings
 
 
@@ -38,7 +39,11 @@ class MemoryPlan(msgspec.Struct, frozen=True):
 
 
 class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
-    """One plan. `score` in 0..100 is comparable across budgets: it does not look at unused memory."""
+    """One plan. `score` in 0..100 is comparable across budgets: it does not look at unused memory.
+
+    `terms` are what it is the weighted sum of. `relatives` are the models that were folded into this one: variants of
+    its family of the same size. `changes` say what would make another plan possible.
+    """
 
     rank: int
     label: str
@@ -47,7 +52,10 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     reranker: Choice | None = None
     memory: MemoryPlan
     score: float
+    terms: Terms | None = None
+    relatives: tuple[str, ...] = ()
     reasons: tuple[str, ...]
+    changes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
 

@@ -141,7 +141,7 @@ def _spread(run: Run, tiers: Tiers, known: Known) -> tuple[Interval, bool]:
     """
     spreads, interval, calibrated = run.calibration.spreads, NONE, True
     for part in run.parts:
-        found, rows = _device_spread(part.device, tiers, known)
+        found, rows = device_spread(part.device, tiers, known)
         calibrated = calibrated and rows
         if found.high / found.low > interval.high / interval.low:
             interval = found
@@ -151,7 +151,7 @@ def _spread(run: Run, tiers: Tiers, known: Known) -> tuple[Interval, bool]:
     return interval, calibrated
 
 
-def _device_spread(device: Device, tiers: Tiers, known: Known) -> tuple[Interval, bool]:
+def device_spread(device: Device, tiers: Tiers, known: Known) -> tuple[Interval, bool]:
     """By how near the rows come to a device; wider by what is not known of one that has only a memory size."""
     if device_key(device) in known.devices:
         interval, calibrated = tiers.device, True

@@ -41,7 +41,7 @@ class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     `context` None = chosen by the planner. `chunks` retrieved pieces of `chunk_tokens` must fit into the
     answer's context. `min_speed` in generated tokens per second. `docs` documents of `doc_tokens` (three pages) are
-    to be indexed. `max_download_bytes` bounds the files of a plan together. `reranker`: one beside the pair, if it fits.
+    to be indexed. `max_download_bytes` bounds the files of a plan together. `reranker`: one beside the pair.
     """
 
     role: Role | Literal["rag"] = "rag"

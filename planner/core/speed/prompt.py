@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from planner.core.hardware import Device
 from planner.core.quants import canonical
-from planner.core.speed.calibration import has_tensor_cores, prompt_class
+from planner.core.speed.calibration import Prompt, has_tensor_cores, prompt_class
 from planner.core.speed.cpu import cpu_gflops
 from planner.core.speed.generation import layer_seconds
 from planner.core.speed.work import Run, attention_flops
@@ -94,9 +94,8 @@ def host_quant_share(run: Run) -> float:
     return constants.k_share if "_K" in base else 1.0
 
 
-def _device_flops(run: Run, device: Device) -> float | None:
-    """FLOP/s that a device reaches on large matrices of the run's quant type."""
-    constants = run.calibration.prompt
+def block_flops(device: Device, constants: Prompt) -> float | None:
+    """FLOP/s that a device reaches on large matrices of 32-weight blocks; None without a peak."""
     name, peak = prompt_class(device)
     if not peak:
         return None
@@ -104,10 +103,17 @@ def _device_flops(run: Run, device: Device) -> float | None:
     watts = device.power_limit_w or device.tdp_w
     if watts and has_tensor_cores(device):
         share *= (watts / peak / constants.power_reference) ** constants.power_exponent
-    share *= quant_share(run)
-    if not run.arch.causal:
-        share *= constants.encoder_share
     return share * peak * 1e12
+
+
+def _device_flops(run: Run, device: Device) -> float | None:
+    """The same for the run's quant type and kind of model."""
+    constants = run.calibration.prompt
+    flops = block_flops(device, constants)
+    if flops is None:
+        return None
+    flops *= quant_share(run)
+    return flops if run.arch.causal else flops * constants.encoder_share
 
 
 def _once(run: Run, device: Device, first: int, end: int) -> float:

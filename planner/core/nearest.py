@@ -1,0 +1,100 @@
+"""What to say when nothing fits: the plan that comes nearest, and what it lacks."""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from planner.core.candidates import Candidate
+from planner.core.estimator import estimate
+from planner.core.hardware import Hardware
+from planner.core.model import Role
+from planner.core.picks import Finder
+from planner.core.placement import Machine
+from planner.core.plans import Plan
+from planner.core.reasons import rate_text
+from planner.core.workload import Workload
+from planner.errors import NoResultError
+from planner.units import format_gb, format_gib
+
+Candidates = Mapping[Role, Iterable[Candidate]]
+
+
+def nothing_fits(
+    candidates: Candidates, finder: Finder, machine: Machine, hardware: Hardware, workload: Workload
+) -> NoResultError:
+    """The error for a search that found nothing: too slow, too large to fetch, or too large to run."""
+    loose = msgspec.structs.replace(workload, min_speed=None, max_download_bytes=None, limit=1)
+    limit = workload.max_download_bytes
+    if limit is not None and (least := _least_download(candidates)) > limit:
+        return NoResultError(
+            f"Nothing is so small: the smallest files for these wishes take {format_gb(least)} together, "
+            f"and --max-download allows {format_gb(limit)}.",
+            hint=f"Allow {format_gb(least)} or more.",
+            reference="nothing-fits",
+        )
+    if workload.min_speed and (found := _fastest(finder, loose, machine)) is not None:
+        rate = found[-1].rate
+        speed = "at a speed that is not known" if rate is None else f"at {rate_text(rate)}"
+        return NoResultError(
+            f"Nothing is expected to write {workload.min_speed:g} tok/s here: the fastest plan ({_name(found)}) "
+            f"answers {speed}.",
+            hint=f"A lower --min-speed{'' if limit is None else ', a larger --max-download'} or a device with more "
+            "bandwidth (--gpu) would change that.",
+            reference="nothing-fits",
+        )
+    if limit is not None and (found := _fastest(finder, loose, machine)) is not None:
+        size = sum(rated.candidate.variant.file_bytes or 0 for rated in found)
+        return NoResultError(
+            f"Nothing that --max-download allows ({format_gb(limit)}) runs here; {_name(found)} would, with "
+            f"{format_gb(size)} of files.",
+            hint=f"Allow {format_gb(size)}.",
+            reference="nothing-fits",
+        )
+    least, name = _least_memory(candidates, machine, hardware)
+    missing = least - machine.total_bytes
+    lacks = f"{format_gib(missing)} are missing" if missing > 0 else "no layout of it fits"
+    return NoResultError(
+        f"Nothing fits: the smallest plan ({name}) takes {format_gib(least)}, and {format_gib(machine.total_bytes)} "
+        f"may be used here: {lacks}.",
+        hint="A smaller --context or more memory (try --vram or --ram) would change that.",
+        reference="nothing-fits",
+    )
+
+
+def _fastest(finder: Finder, wish: Workload, machine: Machine) -> Plan | None:
+    found = finder.best(msgspec.structs.replace(wish, prefer="speed", limit=3), machine)
+    return max(found, key=lambda plan: plan[-1].rate.mid if plan[-1].rate else 0.0, default=None)
+
+
+def _name(plan: Plan) -> str:
+    return " + ".join(f"{r.candidate.model.name} {r.candidate.variant.quant}" for r in plan)
+
+
+def _least_download(candidates: Candidates) -> int:
+    """The smallest files that fill the roles; those of unknown size do not count."""
+    return sum(
+        min((c.variant.file_bytes for c in found if c.variant.file_bytes), default=0) for found in candidates.values()
+    )
+
+
+def _least_memory(candidates: Candidates, machine: Machine, hardware: Hardware) -> tuple[int, str]:
+    """Bytes and names of the plan that takes least memory."""
+    smallest = [_smallest(found, machine, hardware) for found in candidates.values()]
+    return sum(size for size, _ in smallest), " + ".join(name for _, name in smallest)
+
+
+def _smallest(candidates: Iterable[Candidate], machine: Machine, hardware: Hardware) -> tuple[int, str]:
+    """Bytes and name of the candidate that takes least; files are looked at by size, until none can be smaller."""
+    unlimited = Machine(gpus=(), host=msgspec.structs.replace(machine.host, budget_bytes=None), unified=False)
+    best: tuple[int, str, str] | None = None
+    for candidate in sorted(candidates, key=lambda c: (c.variant.file_bytes or 0, c.model.id, c.settings.context)):
+        if best is not None and (candidate.variant.file_bytes or 0) // 2 > best[0]:
+            break
+        if candidate.process is None:
+            continue
+        memory = estimate(
+            candidate.model, candidate.variant, candidate.settings, hardware, unlimited, process=candidate.process
+        ).memory
+        known = (memory.total_bytes, candidate.model.id, f"{candidate.model.name} {candidate.variant.quant}")
+        best = known if best is None else min(best, known)
+    return (0, "none of known size") if best is None else (best[0], best[2])

@@ -1,0 +1,168 @@
+"""Which plans are shown: the best one, and beside it real choices instead of its relatives.
+
+The best plan is exact. Others come from the same search and from one search each for what somebody may want
+instead: better answers, more speed, half of the memory. Variants of one family are one choice; a plan that another
+one beats in quality, speed and memory is none.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from planner.core.memory import Pool
+from planner.core.placement import Machine
+from planner.core.plans import Pick, Plan, Rated, score_of, total_bytes
+from planner.core.score import READING_TOKENS_PER_S, weighted
+from planner.core.workload import Workload
+
+_SPARE = 2
+"""Plans beyond those asked for that the first search looks for: relatives are folded, dominated ones left out."""
+_NEARLY = 0.1
+"""Models of one family whose parameters differ by less than this share are variants of each other."""
+_FIRST = {"balanced": "balanced", "quality": "best quality", "speed": "best for speed"}
+
+
+class Finder(Protocol):
+    """The searches behind a list of plans, over one set of candidates."""
+
+    def best(self, wish: Workload, machine: Machine) -> list[Plan]:
+        """Plans of different models on a machine; the first `wish.limit` by score are the best there are."""
+
+    def around(self, plan: Plan) -> Plan | None:
+        """The best plan with the main model of another, in its file and at its context, for what was asked."""
+
+    def lighter(self, plan: Plan) -> Plan:
+        """The same models in the smallest files that have the same score."""
+
+
+def picks(finder: Finder, workload: Workload, machine: Machine) -> list[Pick]:
+    """The plans to be shown, by score: the best one first. Empty when nothing fits."""
+    if workload.limit == 1:
+        found = _ranked(finder.best(workload, machine), workload)[:1]
+        return _labelled([Pick(finder.lighter(plan)) for plan in found], workload)
+    groups = _groups(finder, workload, machine)
+    if not groups:
+        return []
+    chosen = [groups[0]]
+    others = [plan for plan in _extremes(finder, workload, machine) if plan is not None]
+    for plan in _ranked(others, workload):
+        if not any(_related(plan, pick.plan) for pick in chosen):
+            chosen.append(next((group for group in groups if _related(plan, group.plan)), Pick(plan)))
+    rest = [group for group in groups if not any(_related(group.plan, pick.plan) for pick in chosen)]
+    front = [g for g in rest if not any(_beats(other.plan, g.plan, workload) for other in (*chosen, *rest))]
+    dominated = [group for group in rest if group not in front]
+    chosen = [*chosen, *front, *dominated][: workload.limit]
+    chosen = [pick._replace(plan=finder.lighter(pick.plan)) for pick in chosen]
+    order = {id(plan): place for place, plan in enumerate(_ranked([pick.plan for pick in chosen], workload))}
+    return _labelled(sorted(chosen, key=lambda pick: order[id(pick.plan)]), workload)
+
+
+def _groups(finder: Finder, workload: Workload, machine: Machine) -> list[Pick]:
+    """The best plans with their relatives folded, at least as many as are wanted where there are so many."""
+    asked = workload.limit + _SPARE
+    while True:
+        found = _ranked(finder.best(msgspec.structs.replace(workload, limit=asked), machine), workload)
+        groups: list[Pick] = []
+        for plan in found[:asked]:
+            place = next((i for i, group in enumerate(groups) if _related(plan, group.plan)), None)
+            if place is None:
+                groups.append(Pick(plan))
+            else:
+                groups[place] = groups[place]._replace(
+                    relatives=(*groups[place].relatives, _main(plan).candidate.model)
+                )
+        if len(groups) >= workload.limit or len(found) < asked:
+            return groups
+        asked *= 2
+
+
+def _extremes(finder: Finder, workload: Workload, machine: Machine) -> Iterable[Plan | None]:
+    """The best for answers that can be read as they come, for speed, and in half of the memory."""
+    wishes: list[tuple[Workload, Machine]] = []
+    if workload.prefer != "quality":
+        least = max(workload.min_speed or 0.0, READING_TOKENS_PER_S)
+        wishes.append((msgspec.structs.replace(workload, prefer="quality", min_speed=least, limit=1), machine))
+    if workload.prefer != "speed":
+        wishes.append((msgspec.structs.replace(workload, prefer="speed", limit=1), machine))
+    wishes.append((msgspec.structs.replace(workload, limit=1), _half(machine)))
+    for wish, where in wishes:
+        found = finder.best(wish, where)
+        if found:
+            best = max(found, key=lambda plan: (sum(r.part for r in plan), -total_bytes(plan)))
+            yield finder.around(best)
+
+
+def _ranked(plans: Iterable[Plan], workload: Workload) -> list[Plan]:
+    """By score; of equals the one that takes less memory first. Names only make the order certain."""
+    return sorted(
+        plans, key=lambda plan: (-score_of(plan, workload), total_bytes(plan), [r.candidate.model.id for r in plan])
+    )
+
+
+def _labelled(chosen: Sequence[Pick], workload: Workload) -> list[Pick]:
+    """Name what each plan is the best of among those shown."""
+    names: list[list[str]] = [[] for _ in chosen]
+    if chosen:
+        names[0].append(_FIRST[workload.prefer])
+    if len(chosen) > 1:
+        places = range(len(chosen))
+        for label, place in (
+            ("best quality", max(places, key=lambda i: _quality(chosen[i].plan))),
+            ("fastest", max(places, key=lambda i: _speed(chosen[i].plan))),
+            ("smallest", min(places, key=lambda i: total_bytes(chosen[i].plan))),
+        ):
+            if label not in names[place]:
+                names[place].append(label)
+    return [pick._replace(labels=tuple(found)) for pick, found in zip(chosen, names, strict=True)]
+
+
+def _main(plan: Plan) -> Rated:
+    """The generator, or the model of the one role that was asked for."""
+    return plan[-1]
+
+
+def _related(one: Plan, other: Plan) -> bool:
+    """Whether the main models of two plans are variants of each other: Instruct, Thinking, Coder."""
+    a, b = _main(one).candidate.model, _main(other).candidate.model
+    return a.id == b.id or (
+        a.family == b.family
+        and _near(a.parameters, b.parameters)
+        and _near(a.active_parameters or a.parameters, b.active_parameters or b.parameters)
+    )
+
+
+def _near(one: int | None, other: int | None) -> bool:
+    return bool(one and other) and abs((one or 0) - (other or 0)) <= _NEARLY * max(one or 0, other or 0)
+
+
+def _beats(one: Plan, other: Plan, workload: Workload) -> bool:
+    """At least as good, as fast and as small, and better in one of them; never a plan of a higher score."""
+    if one is other or score_of(one, workload) < score_of(other, workload):
+        return False
+    a, b = (_quality(one), _speed(one), -total_bytes(one)), (_quality(other), _speed(other), -total_bytes(other))
+    return a != b and all(x >= y for x, y in zip(a, b, strict=True))
+
+
+def _quality(plan: Plan) -> float:
+    """Retrieval and answers, weighed as by somebody who wants nothing else."""
+    return sum(
+        weighted(msgspec.structs.replace(r.terms, generation_speed=0.0, indexing_speed=0.0, context=0.0), "quality")
+        for r in plan
+    )
+
+
+def _speed(plan: Plan) -> float:
+    """Tokens per second of the main model."""
+    rate = _main(plan).rate
+    return rate.mid if rate else 0.0
+
+
+def _half(machine: Machine) -> Machine:
+    """A machine with half of every budget."""
+
+    def halved(pool: Pool) -> Pool:
+        budget = pool.budget_bytes
+        return msgspec.structs.replace(pool, budget_bytes=None if budget is None else budget // 2)
+
+    return Machine(gpus=tuple(map(halved, machine.gpus)), host=halved(machine.host), unified=machine.unified)
