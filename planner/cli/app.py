@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "models": "planner.cli.commands.models:models",
     "show": "planner.cli.commands.show:show",
     "compare": "planner.cli.commands.compare:compare",
+    "prices": "planner.cli.commands.prices:prices",
     "rank": "planner.cli.commands.rank:rank",
     "inspect": "planner.cli.commands.inspect:inspect",
     "fetch": "planner.cli.commands.fetch:fetch",

@@ -31,6 +31,7 @@ _WORDS = re.compile(
 """What price lists write around a name: regions of list items, "(48 GB mod)", "80GB Plus"."""
 _BOARD = re.compile(r"\bHGX(?= [AH]\d00\b)", re.IGNORECASE)
 """NVIDIA's board of SXM modules; Blackwell has no other form."""
+_LAPTOP = re.compile(r"mobile|^(?!rtx-pro).*max-q")
 _FORMS = frozenset({"pcie", "sxm", "sxm2", "sxm3", "sxm4", "sxm5", "sxm6", "nvl"})
 _FORM_IN_SLUG = re.compile(r"-(?:pcie|sxm\d?|nvl)(?=-|$)")
 _SIZE_IN_SLUG = re.compile(r"-\d+gb$")
@@ -74,6 +75,16 @@ def snapped_gib(gib: float | None, label_gib: float | None) -> float | None:
     return float(near) if same_memory(gib, near, SNAP) else gib
 
 
+def rental_index(specs: Sequence[DeviceSpec]) -> NameIndex:
+    """The index of the devices that can be rented: cards of computers, not of laptops; half of the table."""
+    return _rental_index(tuple(specs))
+
+
+@lru_cache(maxsize=4)
+def _rental_index(specs: tuple[DeviceSpec, ...]) -> NameIndex:
+    return index_of(tuple(spec for spec in specs if spec.memory_gib is not None and not _LAPTOP.search(spec.slug)))
+
+
 @lru_cache(maxsize=2048)
 def _read(text: str) -> Reading:
     return read_name(_BOARD.sub("SXM", _WORDS.sub(" ", text)))
@@ -81,11 +92,12 @@ def _read(text: str) -> Reading:
 
 def gpu_name(raw: str, vram_gib: float | None, specs: Sequence[DeviceSpec]) -> GpuName:
     """The GPU that a provider's name and memory mean. The row's memory decides between sizes, before the name's."""
-    return _gpu_name(raw[:200], None if vram_gib is None else round(vram_gib, 1), index_of(tuple(specs)))
+    return recognised(raw[:200], None if vram_gib is None else round(vram_gib, 1), rental_index(specs))
 
 
 @lru_cache(maxsize=4096)
-def _gpu_name(raw: str, vram_gib: float | None, index: NameIndex) -> GpuName:
+def recognised(raw: str, vram_gib: float | None, index: NameIndex) -> GpuName:
+    """`gpu_name` for many names of one index."""
     reading = _read(raw)
     found: tuple[DeviceSpec, ...] = ()
     for attempt in (reading, *trailing_number_readings(reading)):
@@ -144,7 +156,7 @@ def wanted_gpus(
     """
     reading = _read(text)
     sizes = [attempt for attempt in (reading, *trailing_number_readings(reading)) if attempt.base]
-    index = index_of(tuple(specs))
+    index = rental_index(specs)
     slugs: set[str] = set()
     for attempt in sizes:
         rows = index.siblings(replace(attempt, memory_gib=None)) or ()

@@ -9,8 +9,9 @@ from typing import Literal
 
 import msgspec
 
+from planner.core.device_names import NameIndex
 from planner.core.hardware import DeviceSpec
-from planner.core.offer_names import GpuName, gpu_name, snapped_gib, wanted_gpus
+from planner.core.offer_names import recognised, rental_index, snapped_gib, wanted_gpus
 
 Tier = Literal["on-demand", "spot", "community", "marketplace"]
 Staleness = Literal["fresh", "stale", "snapshot"]
@@ -118,7 +119,8 @@ def make_offers(quotes: Iterable[tuple[Quote, Staleness]], specs: Sequence[Devic
     `outlier`, less than a quarter of that GPU's median; `vram_differs`, another memory than the data sheet's;
     `form_factor_open`, the name does not say which of several forms it is.
     """
-    offers = [_offer(quote, staleness, specs) for quote, staleness in quotes if is_usable(quote)]
+    index = rental_index(specs)
+    offers = [_offer(quote, staleness, index) for quote, staleness in quotes if is_usable(quote)]
     firm = _cheapest_firm(offers)
     medians = _medians(offers)
     made = []
@@ -135,8 +137,8 @@ def make_offers(quotes: Iterable[tuple[Quote, Staleness]], specs: Sequence[Devic
     return tuple(made)
 
 
-def _offer(quote: Quote, staleness: Staleness, specs: Sequence[DeviceSpec]) -> Offer:
-    named: GpuName = gpu_name(quote.gpu_raw, quote.vram_each_gib, specs)
+def _offer(quote: Quote, staleness: Staleness, index: NameIndex) -> Offer:
+    named = recognised(quote.gpu_raw, quote.vram_each_gib, index)
     vram = snapped_gib(quote.vram_each_gib, named.memory_gib)
     flags = list(quote.flags)
     if named.form_open:

@@ -6,13 +6,13 @@ been taken out.
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
 from urllib.parse import urlsplit
 
 import msgspec
 
 from planner.errors import PlannerError, RemoteError
 from planner.net.http import CONNECT_TIMEOUT_S, NetworkSettings, backoff_s, make_session, open_url, retry_after_s
+from planner.prices.provider import Answer, BusyError
 
 READ_TIMEOUT_S = 10.0
 LARGEST_ANSWER_BYTES = 32 * 2**20
@@ -20,36 +20,6 @@ LARGEST_ANSWER_BYTES = 32 * 2**20
 TRIES = 3
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CHUNK_BYTES = 2**16
-
-
-class BusyError(RemoteError):
-    """The provider asks to be left alone for `wait_s` seconds (rate limit)."""
-
-    reference = "rate-limited"
-
-    def __init__(self, message: str, *, wait_s: float) -> None:
-        super().__init__(message, hint="What was collected before is shown; try again later.")
-        self.wait_s = wait_s
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """An answer read to its end; header names are lower case."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-class Asking(Protocol):
-    """What a provider's module gets to ask with."""
-
-    def get(self, url: str, *, headers: Mapping[str, str] | None = None, secret: str | None = None) -> Answer:
-        """Ask; `secret` is the value of an Authorization header."""
-        ...
-
-    def post(self, url: str, body: object) -> Answer:
-        """Ask with a JSON document."""
-        ...
 
 
 class Client:

@@ -8,33 +8,36 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from planner.core.offers import FRESH_S, STALE_S, Quote
 from planner.errors import PlannerError, RemoteError
-from planner.net.http import NetworkSettings
 from planner.prices.cache import Cached, read_cache, write_cache
-from planner.prices.client import BusyError, Client
-from planner.prices.provider import Part, Provider, Wanted
+from planner.prices.provider import BusyError, Part, Provider, Wanted
+
+if TYPE_CHECKING:
+    from planner.net.http import NetworkSettings
+    from planner.prices.client import Client
 
 DEADLINE_S = 6.0
 Status = Literal["fresh", "partial", "stale", "none"]
-ClientMaker = Callable[[str, NetworkSettings, float], Client]
+ClientMaker = Callable[[str, "NetworkSettings", float], "Client"]
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """How a provider did. `age_s` is that of the oldest part used; `note` says what went wrong, if anything.
 
     `fresh`: everything asked for is less than an hour old; `partial`: some of it could not be had; `stale`: nothing
-    new, older prices are used; `none`: nothing at all.
+    new, older prices are used; `none`: nothing at all. `missing` parts are known from nowhere.
     """
 
     name: str
     status: Status
     age_s: int | None
     note: str
+    missing: int = 0
 
 
 class Collected(msgspec.Struct, frozen=True):
@@ -102,20 +105,21 @@ class _Job:
             status = "fresh"
         else:
             status = "partial" if any(fresh) else "stale"
-        if missing := len(self.parts) - len(ages):
+        missing = len(self.parts) - len(ages)
+        if missing:
             self.notes.append(f"{missing} of {len(self.parts)} parts are missing" if ages else "")
         if any(not part.complete for part in self.known.values()):
             self.notes.append("has more offers than it lists; those shown are marked incomplete")
         notes = dict.fromkeys(note for note in self.notes if note)
         age = round(max(ages)) if ages else None
-        return Source(name=self.provider.name, status=status, age_s=age, note="; ".join(notes))
+        return Source(name=self.provider.name, status=status, age_s=age, note="; ".join(notes), missing=missing)
 
 
 def collect(
     providers: Sequence[Provider],
     wanted: Wanted,
     *,
-    settings: NetworkSettings,
+    settings: "NetworkSettings",
     cache_dir: Path,
     keys: Mapping[str, str],
     refresh: bool = False,
@@ -150,7 +154,9 @@ def collect(
     return Collected(_merged(jobs), sources)
 
 
-def _client(name: str, settings: NetworkSettings, until: float) -> Client:
+def _client(name: str, settings: "NetworkSettings", until: float) -> "Client":
+    from planner.prices.client import Client  # noqa: PLC0415  # 20 ms that answers from the cache need not pay
+
     return Client(name, settings, until=until)
 
 
@@ -160,7 +166,7 @@ class _Run:
     def __init__(
         self,
         *,
-        settings: NetworkSettings,
+        settings: "NetworkSettings",
         keys: Mapping[str, str],
         now: float,
         deadline_s: float,

@@ -6,9 +6,8 @@ Prices are USD per hour and GPU, memory GB per GPU. A node may be for rent only 
 from collections.abc import Iterator
 
 from planner.core.offers import Quote
-from planner.prices.client import Asking
 from planner.prices.parsing import Row, epoch, iso, parse_json, part, price, real, rows, text, unreadable, whole
-from planner.prices.provider import Part, Wanted
+from planner.prices.provider import Asking, Part, Wanted
 
 URL = "https://lium.io/api/public/v1/nodes"
 

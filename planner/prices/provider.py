@@ -1,11 +1,42 @@
 """The interface of a provider: what can be asked apart from each other, and the asking."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
 
 from planner.core.offers import Quote
-from planner.prices.client import Asking
+from planner.errors import RemoteError
+
+
+class BusyError(RemoteError):
+    """The provider asks to be left alone for `wait_s` seconds (rate limit)."""
+
+    reference = "rate-limited"
+
+    def __init__(self, message: str, *, wait_s: float) -> None:
+        super().__init__(message, hint="What was collected before is shown; try again later.")
+        self.wait_s = wait_s
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """An answer read to its end; header names are lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Asking(Protocol):
+    """What a provider's module gets to ask with."""
+
+    def get(self, url: str, *, headers: Mapping[str, str] | None = None, secret: str | None = None) -> Answer:
+        """Ask; `secret` is the value of an Authorization header."""
+        ...
+
+    def post(self, url: str, body: object) -> Answer:
+        """Ask with a JSON document."""
+        ...
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from planner.core.offers import Quote, Tier
-from planner.prices.client import Asking
 from planner.prices.parsing import Row, iso, parse_json, part, price, real, rows, text, unreadable, whole
-from planner.prices.provider import Part, Wanted
+from planner.prices.provider import Asking, Part, Wanted
 
 URL = "https://api.runpod.io/graphql"
 _LOWEST = "{ minimumBidPrice uninterruptablePrice stockStatus availableGpuCounts }"

@@ -8,9 +8,8 @@ from decimal import Decimal
 from urllib.parse import urlencode
 
 from planner.core.offers import Quote
-from planner.prices.client import Asking
 from planner.prices.parsing import Row, iso, parse_json, part, price, real, rows, text, unreadable
-from planner.prices.provider import Part, Wanted
+from planner.prices.provider import Asking, Part, Wanted
 from planner.prices.runpod_graphql import MONTH_HOURS, STORAGE_USD_GB_MONTH
 
 URL = "https://api.runpod.io/v2/catalog/gpus"

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 import msgspec
 
 from planner.core.offers import Quote, Tier
-from planner.prices.client import Asking
 from planner.prices.parsing import iso, number, parse_json, part, price, real, rows, share, text, unreadable, whole
-from planner.prices.provider import Part, Wanted
+from planner.prices.provider import Asking, Part, Wanted
 
 URL = "https://console.vast.ai/api/v0/bundles/"
 ROW_CAP = 64

@@ -1,0 +1,357 @@
+"""Rentals for people and as a document: what `planner prices` prints."""
+
+import re
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+
+import msgspec
+
+from planner.cli.columns import Cell, Column, lay_out, wrapped
+from planner.cli.pricing import Priced, Pricer
+from planner.core.cost import Spread
+from planner.core.market import Market, Origin
+from planner.core.model import Role
+from planner.core.offer_view import TIERS, TIERS_SHORT, number, offer_view, provider_name, spread_view, usd, usd_range
+from planner.core.offers import Offer
+from planner.core.own_device import Own
+from planner.core.views import rate_view
+
+_FLAGS = {
+    "no_discount": (
+        "D",
+        "no discount",
+        "interruptible and not cheaper than the same GPU without; no reason for it",
+    ),
+    "outlier": ("O", "outlier", "less than a quarter of this GPU's median price; probably cannot be had"),
+    "incomplete": ("I", "incomplete", "the provider has more offers than it lists"),
+    "gpu_only": ("G", "GPU only", "processor and memory of the machine are billed on top"),
+    "vram_differs": ("M", "memory", "another size than the card was sold with; modified, or a mistake of the list"),
+    "form_factor_open": ("F", "form", "PCIe, SXM or NVL is not said; speeds are those of the slowest"),
+    "stock_unknown": ("S", "stock", "nothing is said about whether it can be had"),
+    "interruptible_assumed": ("A", "assumed", "that it can be taken away; the provider's page does not say"),
+}
+"""By flag: its letter, its word, what it means."""
+
+
+_SIZE = re.compile(r" \d+ GB$")
+
+
+def note_lines(text: str, width: int | None) -> list[str]:
+    """A paragraph, two cells in, further lines four."""
+    return wrapped(text, width, first="  ", indent="    ")
+
+
+def seen_words(offer: Offer, age_s: float | None) -> str:
+    """When a price was seen: minutes or hours ago, or the day."""
+    if offer.staleness == "snapshot" or age_s is None:
+        return offer.quote.observed_at[:10]
+    return age_words(age_s)
+
+
+def age_words(age_s: float) -> str:
+    """`now`, `12 min`, `3 h`, `125 days`."""
+    if age_s < 90:
+        return "now"
+    if age_s < 5400:
+        return f"{age_s / 60:.0f} min"
+    return f"{age_s / 3600:.0f} h" if age_s < 48 * 3600 else f"{age_s / 86400:.0f} days"
+
+
+def gpu_words(offer: Offer, names: dict[str, str]) -> str:
+    """`2x RTX 3090`: the table's name of the GPU, the provider's own where it is not known."""
+    count = f"{offer.quote.gpu_count}x " if offer.quote.gpu_count > 1 else ""
+    if offer.device is None or offer.device not in names:
+        return count + offer.quote.gpu_raw
+    name = _SIZE.sub("", names[offer.device]).removeprefix("GeForce ").removeprefix("Radeon Instinct ")
+    if "form_factor_open" in offer.flags and offer.gpu is not None:
+        name = _SIZE.sub("", offer.gpu.replace("-", " ").replace("gb", " GB")).upper()
+    return count + name
+
+
+def flag_words(offer: Offer) -> Cell:
+    """The flags that matter for choosing: as words, as letters where room is short."""
+    found = [known for flag, known in _FLAGS.items() if flag in offer.flags]
+    return ", ".join(word for _, word, _ in found), "".join(letter for letter, _, _ in found)
+
+
+def vram_words(offer: Offer) -> str:
+    """GiB per GPU."""
+    return "?" if offer.vram_each_gib is None else f"{offer.vram_each_gib:.4g}"
+
+
+def one_of_each(rows: Sequence[Priced]) -> list[tuple[Priced, int]]:
+    """The best row of every GPU, provider and tier, with the number of further ones."""
+    found: dict[object, tuple[Priced, int]] = {}
+    for row in rows:
+        quote = row.offer.quote
+        key = (quote.provider, quote.tier, quote.plan, *row.offer.same_gpu)
+        first, more = found.get(key, (row, -1))
+        found[key] = (first, more + 1)
+    return list(found.values())
+
+
+def page(
+    market: Market,
+    rows: Sequence[tuple[Priced, int]],
+    pricer: Pricer,
+    *,
+    title: str,
+    names: dict[str, str],
+    ages_s: dict[str, float],
+    left_out: int,
+    hidden: int,
+    width: int | None,
+) -> Iterator[str]:
+    """The answer in lines of at most `width` cells. `ages_s`: seconds since an observation, by its time."""
+    yield from wrapped(title, width)
+    yield from _table(rows, pricer, names, ages_s, width)
+    if hidden:
+        yield from note_lines(f"{hidden} more; --limit and --all show them.", width)
+    if left_out:
+        yield from note_lines(
+            f"{left_out} offers are left out: the model does not fit there whole, or their GPU is not known.", width
+        )
+    yield from _legend(rows, width)
+    if pricer.load is not None or pricer.wants_job:
+        yield ""
+        yield from _inputs(pricer, width)
+    if pricer.own is not None:
+        yield ""
+        yield from _own_lines(pricer, pricer.own, [row for row, _ in rows], names, width)
+    yield ""
+    yield from _origin_lines(market, width)
+
+
+def _table(
+    rows: Sequence[tuple[Priced, int]],
+    pricer: Pricer,
+    names: dict[str, str],
+    ages_s: dict[str, float],
+    width: int | None,
+) -> Iterator[str]:
+    model, job, buying = pricer.load is not None, pricer.wants_job, pricer.own is not None and pricer.own.price_usd
+    cut = job and pricer.job.interruptions > 0
+    several = any(row.offer.quote.gpu_count > 1 for row, _ in rows)
+    both = any(row.generated is not None and row.embedded is not None for row, _ in rows)
+    tokens = "$/M EMBEDDED" if pricer.role is Role.EMBEDDING else "$/M GENERATED"
+    columns = [
+        Column("GPU", minimum=10),
+        Column("GiB", right=True),
+        Column("PROVIDER", minimum=8),
+        Column("TIER"),
+        Column("$/GPU/H", right=True, leaves=4 if model else 0),
+        *((Column("$/H", right=True, leaves=3 if job else 0 if model else 4),) * several),
+        *((Column(tokens, right=True, short_title="$/M TOK", leaves=2 if job else 0),) * model),
+        *((Column("$/M EMBEDDED", right=True, short_title="$/M EMB", leaves=3),) * both),
+        *((Column("JOB", right=True),) * job),
+        *((Column("INTERRUPTED", right=True, short_title="INTERR."),) * cut),
+        *((Column("PAID OFF", right=True),) * bool(buying)),
+        Column("SEEN"),
+        Column("REGION", minimum=6, leaves=6),
+        Column("MORE", right=True, leaves=7),
+        Column("NOTES"),
+    ]
+    cells: list[Sequence[Cell]] = []
+    for row, more in rows:
+        offer, quote = row.offer, row.offer.quote
+        cells.append(
+            [
+                gpu_words(offer, names),
+                vram_words(offer),
+                provider_name(quote.provider),
+                (TIERS[quote.tier], TIERS_SHORT[quote.tier]),
+                usd(offer.price_gpu_hour_usd),
+                *([usd(quote.price_hour_usd)] * several),
+                *([_spread_cell(row.per_million)] * model),
+                *([_spread_cell(row.embedded)] * both),
+                *([_spread_cell(None if row.job is None else row.job.total)] * job),
+                *([_interrupted(row)] * cut),
+                *([_paid(row.break_even_hours)] * bool(buying)),
+                seen_words(offer, ages_s.get(quote.observed_at)),
+                quote.region or "-",
+                str(more) if more else "",
+                flag_words(offer),
+            ]
+        )
+    for line in lay_out(columns, cells, None if width is None else width - 2):
+        yield f"  {line}"
+
+
+def _spread_cell(spread: Spread | None) -> Cell:
+    return "-" if spread is None else (usd_range(spread), usd(spread.mid))
+
+
+def _interrupted(row: Priced) -> str:
+    return usd(row.job.interrupted.mid) if row.job is not None and row.offer.quote.interruptible else "-"
+
+
+def _paid(hours: Decimal | None) -> str:
+    return "never" if hours is None else f"{hours:,.0f} h"
+
+
+def _legend(rows: Sequence[tuple[Priced, int]], width: int | None) -> Iterator[str]:
+    used = {flag for row, _ in rows for flag in row.offer.flags}
+    for flag, (letter, word, meaning) in _FLAGS.items():
+        if flag in used:
+            yield from note_lines(f"{letter} {word}: {meaning}", width)
+    unknown = sorted({item for row, _ in rows if row.job is not None for item in row.job.unknown})
+    if unknown:
+        yield from note_lines(
+            f"Not said by some and so not in the job's sum (network speed: assumed): {', '.join(unknown)}.", width
+        )
+
+
+def _inputs(pricer: Pricer, width: int | None) -> Iterator[str]:
+    """Everything that was reckoned with, said or assumed."""
+    job, given = pricer.job, pricer.costing.given
+    yield "Reckoned with"
+    if pricer.load is not None:
+        for model, variant in pricer.load.models:
+            yield from note_lines(f"{model.id} {variant.quant}", width)
+        context = "at most 8192 tokens" if pricer.load.context is None else f"{pricer.load.context:,} tokens"
+        yield from note_lines(
+            f"{pricer.load.parallel} answer{'s' * (pricer.load.parallel > 1)} at a time (--parallel), a context of "
+            f"{context} (--context); ranges hold with 80 %",
+            width,
+        )
+    yield from note_lines(f"tokens flow in {job.utilisation * 100:.4g} % of the time paid (--utilisation)", width)
+    if not pricer.wants_job:
+        return
+    kept = "no longer than the work takes" if job.hours is None else f"{job.hours} h at least"
+    facts = [
+        ("tokens_in", f"{job.tokens_in:,} tokens of prompts", "--tokens-in"),
+        ("tokens_out", f"{job.tokens_out:,} tokens generated", "--tokens-out"),
+        ("documents", f"{job.documents:,} documents of {job.document_tokens:,} tokens", "--documents"),
+        ("download_gb", f"a download of {job.download_gb} GB", "--download-gb"),
+        ("storage_gb", f"{job.storage_gb} GB of disk", "--storage-gb"),
+        ("egress_gb", f"{job.egress_gb} GB sent out", "--egress-gb"),
+        ("hours", f"kept {kept}", "--hours"),
+        ("interruptions", f"{job.interruptions} interruptions of {job.restart_hours} h", "--interruptions"),
+        ("network_mbps", f"{job.network_mbps} Mbit/s where the offer does not say", "--network-mbps"),
+        ("", f"files load at {job.load_gb_per_s} GB/s (assumed)", ""),
+    ]
+    words = [text + ("" if name in given or not option else f" ({option})") for name, text, option in facts]
+    yield from note_lines(f"the job: {', '.join(words)}. What has its option beside it was not given.", width)
+
+
+def _own_lines(
+    pricer: Pricer, own: Own, rows: Sequence[Priced], names: dict[str, str], width: int | None
+) -> Iterator[str]:
+    """One's own device beside the rentals."""
+    yield from wrapped(f"Your own: {own.name}", width)
+    if own.hour_usd is None:
+        yield from note_lines(f"electricity: not known, its power is {own.watts_source}", width)
+    else:
+        assumed = " (assumed: --kwh-price)" if own.kwh_assumed else ""
+        power = f"{float(own.watts or 0):g} W ({own.watts_source})"
+        yield from note_lines(
+            f"electricity: {usd(own.hour_usd)} an hour, {power} at {usd(own.kwh_usd)} a kWh{assumed}", width
+        )
+    if own.running is not None:
+        verdict = own.running.estimates[-1].placement
+        yield from note_lines(f"{own.running.verdict.value}: {verdict.reason}", width)
+        for role, word in ((Role.GENERATION, "generated"), (Role.EMBEDDING, "embedded")):
+            spread = own.per_million(role)
+            if spread is not None:
+                yield from note_lines(f"{usd_range(spread)} of electricity per million tokens {word}", width)
+    elif pricer.load is not None:
+        yield from note_lines("what the model takes there is not known", width)
+    if pricer.wants_job and (job := own.job_usd(pricer.job)) is not None:
+        yield from note_lines(f"the job: {usd_range(job)} of electricity", width)
+    if own.price_usd is not None and rows:
+        sound = [row for row in rows if "outlier" not in row.offer.flags] or rows
+        firm = [row for row in sound if not row.offer.quote.interruptible]
+        for row in dict.fromkeys([sound[0], *firm[:1]]):
+            words = f"{gpu_words(row.offer, names)} at {provider_name(row.offer.quote.provider)}"
+            when = (
+                "never pays off"
+                if row.break_even_hours is None
+                else f"has paid off after {row.break_even_hours:,.0f} hours of use"
+            )
+            yield from note_lines(f"bought for {usd(own.price_usd)} it {when}, against {words}", width)
+
+
+def _origin_lines(market: Market, width: int | None) -> Iterator[str]:
+    """How old what is, by source."""
+    asked = [origin for origin in market.origins if origin.status not in {"snapshot", "none"}]
+    for origin in asked:
+        age = "" if origin.age_s is None else f", {age_words(origin.age_s)}"
+        yield from wrapped(
+            f"{provider_name(origin.name)}: {origin.status}{age.replace(', now', ', just now')}", width
+        )
+    dated = [offer.quote.observed_at[:10] for offer in market.offers if offer.staleness == "snapshot"]
+    if dated:
+        count = len({offer.quote.provider for offer in market.offers if offer.staleness == "snapshot"})
+        yield from wrapped(
+            f"Snapshot of {count} providers, seen {min(dated)} to {max(dated)}. {market.snapshot_note}", width
+        )
+
+
+def document(
+    market: Market, rows: Sequence[Priced], pricer: Pricer, *, left_out: int, total: int
+) -> dict[str, object]:
+    """The answer for scripts (docs/json.md)."""
+    load = pricer.load
+    return {
+        "schema": 1,
+        "as_of": market.as_of,
+        "offers": [_row_view(row, pricer) for row in rows],
+        "matching": total,
+        "left_out": left_out,
+        "providers": [_origin_view(origin) for origin in market.origins],
+        "models": [] if load is None else [{"model": m.id, "variant": v.quant} for m, v in load.models],
+        "inputs": _inputs_view(pricer),
+        "own": None if pricer.own is None else _own_view(pricer, pricer.own),
+    }
+
+
+def _row_view(row: Priced, pricer: Pricer) -> dict[str, object]:
+    view = offer_view(row.offer, row.per_million, row.job)
+    if pricer.load is not None:
+        speeds = None if row.running is None else row.running.speeds
+        view |= {
+            "usd_per_million_generated": spread_view(row.generated),
+            "usd_per_million_embedded": spread_view(row.embedded),
+            "tg": None if speeds is None else rate_view(speeds.write),
+            "pp": None if speeds is None else rate_view(speeds.read),
+            "embed": None if speeds is None else rate_view(speeds.embed),
+        }
+    if pricer.own is not None:
+        view["break_even_hours"] = number(row.break_even_hours)
+    return view
+
+
+def _origin_view(origin: Origin) -> dict[str, object]:
+    return {"name": origin.name, "status": origin.status, "age_s": origin.age_s, "note": origin.note}
+
+
+def _inputs_view(pricer: Pricer) -> dict[str, object] | None:
+    if pricer.load is None and not pricer.wants_job:
+        return None
+    job = msgspec.structs.asdict(pricer.job)
+    return {
+        "context": None if pricer.load is None else pricer.load.context,
+        "parallel": None if pricer.load is None else pricer.load.parallel,
+        **{name: number(value) if isinstance(value, Decimal) else value for name, value in job.items()},
+        "given": sorted(pricer.costing.given),
+    }
+
+
+def _own_view(pricer: Pricer, own: Own) -> dict[str, object]:
+    running = own.running
+    return {
+        "name": own.name,
+        "watts": number(own.watts),
+        "watts_source": own.watts_source,
+        "kwh_usd": number(own.kwh_usd),
+        "kwh_assumed": own.kwh_assumed,
+        "electricity_usd_hour": number(own.hour_usd),
+        "device_usd": number(own.price_usd),
+        "verdict": None if running is None else running.verdict.value,
+        "tg": rate_view(own.speeds.write),
+        "pp": rate_view(own.speeds.read),
+        "embed": rate_view(own.speeds.embed),
+        "usd_per_million_generated": spread_view(own.per_million(Role.GENERATION)),
+        "usd_per_million_embedded": spread_view(own.per_million(Role.EMBEDDING)),
+        "job_usd": spread_view(own.job_usd(pricer.job)) if pricer.wants_job else None,
+    }

@@ -1,0 +1,85 @@
+"""A model, or an embedder and a generator together, on some machine: does it fit there whole, and how fast is it?"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from planner.core.cost import Speeds
+from planner.core.estimate import Verdict
+from planner.core.estimator import estimate, settings_for
+from planner.core.fitting import file_bytes_of, shown_context
+from planner.core.hardware import DeviceSpec, Hardware
+from planner.core.model import Role
+from planner.core.offers import Offer
+from planner.core.overrides import Overrides, virtual_hardware
+from planner.core.placement import machine_of
+from planner.core.running import Load, Running
+from planner.core.speed.calibration import GENERIC, Calibration
+from planner.core.workload import Workload
+from planner.errors import NoResultError
+from planner.units import GIB
+
+RENTED_RAM_BYTES = 64 * GIB
+"""Host memory assumed of a rental; it holds next to nothing when a model is whole on its GPUs."""
+_MOST_GPUS = 16
+
+
+def load_bytes(load: Load) -> int | None:
+    """Size of all files of a load; None where one is not known."""
+    sizes = [file_bytes_of(model, variant) for model, variant in load.models]
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else None
+
+
+def running_on(load: Load, hardware: Hardware, *, calibration: Calibration = GENERIC) -> Running | None:
+    """The load on a machine at its capacity, the embedder placed first. None where a size or architecture is unknown.
+
+    Speeds are those of a process that has the machine to itself.
+    """
+    machine = machine_of(hardware, live=False)
+    verdicts = list(Verdict)
+    estimates, worst = [], Verdict.FITS
+    rates = Speeds()
+    for model, variant in sorted(load.models, key=lambda item: item[0].role is Role.GENERATION):
+        settings = settings_for(model, Workload(parallel=load.parallel), shown_context(model, load.context))
+        try:
+            found = estimate(model, variant, settings, hardware, machine, calibration=calibration)
+        except NoResultError:
+            return None
+        estimates.append(found)
+        worst = max(worst, found.placement.verdict, key=verdicts.index)
+        machine = machine.less(found.memory)
+        throughput = found.throughput
+        if model.role is Role.GENERATION:
+            rates = msgspec.structs.replace(rates, write=throughput.tg_slots or throughput.tg, read=throughput.pp)
+        else:
+            rates = msgspec.structs.replace(rates, embed=throughput.embed)
+    return Running(tuple(estimates), worst, rates)
+
+
+class Rented:
+    """The load on offers; each kind of machine is estimated once."""
+
+    def __init__(self, load: Load, specs: Sequence[DeviceSpec], *, calibration: Calibration = GENERIC) -> None:
+        self.load = load
+        self._specs = {spec.slug: spec for spec in specs}
+        self._calibration = calibration
+        self._known: dict[tuple[str, float, int], Running | None] = {}
+
+    def on(self, offer: Offer) -> Running | None:
+        """The load on an offer; None where it does not fit whole, or its GPU or memory is not known."""
+        count = offer.quote.gpu_count
+        if offer.device is None or offer.vram_each_gib is None or count > _MOST_GPUS:
+            return None
+        key = (offer.device, offer.vram_each_gib, count)
+        if key not in self._known:
+            self._known[key] = self._estimate(*key)
+        return self._known[key]
+
+    def _estimate(self, slug: str, vram_gib: float, count: int) -> Running | None:
+        spec = self._specs[slug]
+        hardware = virtual_hardware(
+            Overrides(gpu=f"{count}x {slug}", vram=(round(vram_gib * GIB),), ram_bytes=RENTED_RAM_BYTES), (spec,)
+        )
+        found = running_on(self.load, hardware, calibration=self._calibration)
+        return found if found is not None and found.verdict is Verdict.FITS else None
