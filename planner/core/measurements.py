@@ -18,7 +18,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     """A rate in tokens per second: of which model and quant, on what, with which settings, on which day (ISO 8601).
 
     `device` is what `planner.core.speed.calibration.device_key` calls the one that holds all layers; `settings` have
-    the tokens of the prompt and in the cache at which it was measured.
+    the tokens of the prompt and in the cache at which it was measured. `spread` is the fastest run over the slowest.
     """
 
     device: str
@@ -27,6 +27,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     quant: str
     settings: Settings
     tokens_per_s: float
+    spread: float = 1.0
     engine: str
     measured_on: str
 
@@ -68,6 +69,7 @@ def local_points(
                     settings=measured.settings,
                     measured_tokens_per_s=measured.tokens_per_s,
                     predicted_tokens_per_s=rate.mid,
+                    spread=measured.spread,
                 )
             )
     return tuple(points)

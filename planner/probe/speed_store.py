@@ -83,6 +83,7 @@ def _possible(speed: Measurement) -> bool:
     return (
         math.isfinite(speed.tokens_per_s)
         and 0 < speed.tokens_per_s < 1e9
+        and 1 <= speed.spread < 100
         and all(0 < length < 2**31 for length in lengths)
         and 0 <= settings.depth < 2**31
         and 0 < settings.n_prompt < 2**31

@@ -1,7 +1,8 @@
 """How fast a running deployment is: generation, prompts and embedding, measured through its gateway.
 
-Each figure is the median of a few runs after one that warms up. Generation and prompts are timed by the engine;
-embedding from request to answer, as that is what indexing waits for.
+What else runs on a machine only ever makes a run slower. So after one run that warms up they are repeated until the
+fastest few agree, and the figure is the median of these. Generation and prompts are timed by the engine; embedding
+from request to answer, as that is what indexing waits for.
 """
 
 import secrets
@@ -28,6 +29,10 @@ Metric = Literal["tg", "pp", "embed"]
 _PROMPT_TOKENS = 512
 _ANSWER_TOKENS = 64
 _LEAST_ANSWER_TOKENS = 8
+_AGREE = 1.1
+"""Runs agree when the fastest is no more than this times as fast as the slowest of them."""
+_ATTEMPTS = 4
+"""Times the wanted number of runs, after which runs that do not agree are taken as they are."""
 _TEXTS = 8
 _TEXT_TOKENS = 256
 _TOKENS_PER_WORD = 1.4  # only sizes the samples; the engine counts
@@ -39,7 +44,10 @@ _WORDS = (
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens/s, run by run: of `n_prompt` tokens processed, or of tokens made, after `depth` in the cache."""
+    """Tokens/s, run by run: of `n_prompt` tokens processed, or of tokens made, after `depth` in the cache.
+
+    `runs` are the fastest that were wanted, fastest first.
+    """
 
     role: Role
     metric: Metric
@@ -51,6 +59,40 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     def tokens_per_s(self) -> float:
         """The median run."""
         return statistics.median(self.runs)
+
+    @property
+    def spread(self) -> float:
+        """The fastest run over the slowest."""
+        return self.runs[0] / self.runs[-1]
+
+    @property
+    def steady(self) -> bool:
+        """Whether the runs agree; they do not on a machine that is busy."""
+        return self.spread <= _AGREE
+
+
+class _Runs:
+    """Runs of one kind, of which the `wanted` fastest count."""
+
+    def __init__(self, wanted: int) -> None:
+        self._wanted = wanted
+        self._all: list[float] = []
+
+    def add(self, tokens_per_s: float | None) -> None:
+        """One run; None if it was too short to time."""
+        if tokens_per_s is not None:
+            self._all.append(tokens_per_s)
+
+    @property
+    def best(self) -> tuple[float, ...]:
+        """The fastest ones, fastest first."""
+        return tuple(sorted(self._all, reverse=True)[: self._wanted])
+
+    @property
+    def agree(self) -> bool:
+        """Whether there are enough, and they agree."""
+        best = self.best
+        return len(best) == self._wanted and best[0] <= _AGREE * best[-1]
 
 
 def measure(
@@ -65,7 +107,8 @@ def measure(
 ) -> tuple[Measured, ...]:
     """Speeds of the generation and the embedding model behind `gateway_url`; a reranker is not measured.
 
-    Takes at most about `deadline_s`. Raises EngineError `bench-failed` when a model does not answer.
+    `repeats` runs have to agree. Takes about `deadline_s` at most. Raises EngineError `bench-failed` when a model
+    does not answer.
     """
     with GatewayClient(gateway_url, api_key, deadline_s=deadline_s, clock=clock) as gateway:
         try:
@@ -87,9 +130,9 @@ def measure(
 def _embedding(gateway: GatewayClient, repeats: int, clock: Callable[[], float]) -> Measured:
     limit = gateway.context(Role.EMBEDDING) or _TEXT_TOKENS
     words = _words(min(_TEXT_TOKENS, limit * 3 // 4))
-    runs: list[float] = []
+    runs = _Runs(repeats)
     tokens = 0
-    for _ in range(repeats + 1):
+    for attempt in range(1 + _ATTEMPTS * repeats):
         texts = [next(words) for _ in range(_TEXTS)]
         started = clock()
         counted = as_object(gateway.embed(texts).get("usage")).get("prompt_tokens")
@@ -97,31 +140,32 @@ def _embedding(gateway: GatewayClient, repeats: int, clock: Callable[[], float])
         if not isinstance(counted, int) or counted <= 0:
             raise RefusedError("the answer does not say how many tokens it took")
         tokens = counted
-        runs.append(counted / seconds)
-    return Measured(role=Role.EMBEDDING, metric="embed", runs=tuple(runs[1:]), n_prompt=tokens // _TEXTS, depth=0)
+        if attempt:
+            runs.add(counted / seconds)
+        if runs.agree:
+            break
+    return Measured(role=Role.EMBEDDING, metric="embed", runs=runs.best, n_prompt=tokens // _TEXTS, depth=0)
 
 
 def _generation(gateway: GatewayClient, repeats: int) -> list[Measured]:
     context = gateway.context(Role.GENERATION) or 2 * _PROMPT_TOKENS
     words = _words(min(_PROMPT_TOKENS, context // 2))
-    tg: list[float] = []
-    pp: list[float] = []
+    tg, pp = _Runs(repeats), _Runs(repeats)
     prompt = 0
-    for index in range(repeats + 1):
+    for attempt in range(1 + _ATTEMPTS * repeats):
         timings = _timings(gateway, f"{next(words)} Write a long story with these words.")
-        generated = rate_in(timings, "predicted_per_second", "predicted_n", least=_LEAST_ANSWER_TOKENS)
-        processed = rate_in(timings, "prompt_per_second", "prompt_n", least=32)
-        if index and generated is not None:
-            tg.append(generated)
-        if index and processed is not None:
-            pp.append(processed)
         prompt = int(timings.get("prompt_n", 0))
-    if not tg or not pp:
+        if attempt:
+            tg.add(rate_in(timings, "predicted_per_second", "predicted_n", least=_LEAST_ANSWER_TOKENS))
+            pp.add(rate_in(timings, "prompt_per_second", "prompt_n", least=32))
+        if tg.agree and pp.agree:
+            break
+    if not tg.best or not pp.best:
         raise RefusedError("the engine timed no run that is long enough to count")
     depth = prompt + _ANSWER_TOKENS // 2
     return [
-        Measured(role=Role.GENERATION, metric="pp", runs=tuple(pp), n_prompt=prompt, depth=0),
-        Measured(role=Role.GENERATION, metric="tg", runs=tuple(tg), n_prompt=prompt, depth=depth),
+        Measured(role=Role.GENERATION, metric="pp", runs=pp.best, n_prompt=prompt, depth=0),
+        Measured(role=Role.GENERATION, metric="tg", runs=tg.best, n_prompt=prompt, depth=depth),
     ]
 
 

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from planner.serve.bench import Measured
     from planner.serve.state import DeploymentRecord, DeploymentSpec
 
+_KEPT_SPREAD = 1.25
+"""Runs that differ by more say more of what else runs than of the machine."""
 _NAMES = {"tg": "generation", "pp": "prompts", "embed": "embedding"}
 
 
 @click.command(short_help="Measure what runs, and calibrate the estimates for this machine.")
 @click.argument("name", required=False)
-@click.option(
-    "--repeats", type=click.IntRange(1, 50), default=3, show_default=True, help="Runs after one that warms up."
-)
+@click.option("--repeats", type=click.IntRange(1, 20), default=3, show_default=True, help="Runs that have to agree.")
 @click.option("--no-store", is_flag=True, help="Measure only; leave the estimates as they are.")
 @click.option("--forget", is_flag=True, help="Measure nothing; remove what was measured on this machine before.")
 @common_options
@@ -37,7 +37,8 @@ def bench(session: Session, *, name: str | None, repeats: int, no_store: bool, f
     r"""Measure generation, prompt and embedding speed of a running deployment, beside the estimates.
 
     The results are kept: later estimates for this machine use them (basis “measured” for the same model and quant,
-    nearer to the truth for others). Leave the machine alone meanwhile.
+    nearer to the truth for others). Leave the machine alone meanwhile: runs that differ by more than a quarter are
+    shown, and not kept.
 
     \b
     Examples:
@@ -116,6 +117,12 @@ def _stored(session: Session, spec: "DeploymentSpec", found: "tuple[Measured, ..
         if device is None:
             session.note(f"{plan.model.name} is spread over several devices: its speed is shown, not kept.")
             continue
+        if measured.spread > _KEPT_SPREAD:
+            session.note(
+                f"The {_NAMES[measured.metric]} runs of {plan.model.name} differ {measured.spread:.1f} times: "
+                "something else uses this machine. They are shown, not kept; measure again when it is quiet."
+            )
+            continue
         settings = msgspec.structs.replace(
             plan.settings, n_gpu_layers=plan.n_gpu_layers, depth=measured.depth, n_prompt=max(1, measured.n_prompt)
         )
@@ -127,6 +134,7 @@ def _stored(session: Session, spec: "DeploymentSpec", found: "tuple[Measured, ..
                 quant=plan.variant.quant,
                 settings=settings,
                 tokens_per_s=measured.tokens_per_s,
+                spread=measured.spread,
                 engine=engine,
                 measured_on=today,
             )
@@ -199,7 +207,7 @@ def _row(measured: "Measured", plan: ProcessPlan, rate: "Rate | None") -> tuple[
         name,
         f"{plan.model.name} {plan.variant.quant}",
         format_rate(measured.tokens_per_s),
-        f"{format_rate(min(measured.runs))} to {format_rate(max(measured.runs))}",
+        f"{format_rate(measured.runs[-1])} to {format_rate(measured.runs[0])}",
         estimated,
         verdict,
     )

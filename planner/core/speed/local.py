@@ -29,7 +29,7 @@ class LocalPoint(msgspec.Struct, frozen=True, kw_only=True):
     """A rate measured on this machine and what was predicted for it, in tokens per second.
 
     `device` is what `device_key` calls the device that holds all layers. `predicted_tokens_per_s` is the middle of
-    an estimate made without any local point.
+    an estimate made without any local point. `spread` is the fastest run over the slowest.
     """
 
     device: str
@@ -39,6 +39,7 @@ class LocalPoint(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     measured_tokens_per_s: float
     predicted_tokens_per_s: float
+    spread: float = 1.0
 
     @property
     def log_error(self) -> float:
@@ -126,6 +127,7 @@ def local_rate(
         nearest = min(same, key=lambda point: abs(math.log(mid / point.predicted_tokens_per_s)))
         carried = abs(math.log(mid / nearest.predicted_tokens_per_s))
         spread = MEASURED.wider(Interval(math.exp(-carried / 4), math.exp(carried / 4)))
+        spread = spread.wider(Interval(1 / nearest.spread, nearest.spread))
         return mid * math.exp(nearest.log_error), spread, "measured"
     found = calibration.factors.get((device, quantity))
     if found is None:

@@ -52,6 +52,7 @@ class FakeEngine:
     ubatch: int = 64
     words: tuple[str, ...] = ("Hello", " there", ".")
     timings: dict[str, float] = field(default_factory=lambda: dict(TIMINGS))
+    speeds: Iterator[float] | None = None
     seen: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     vector: Callable[[str], Any] = word_vector
     raw_embeddings: bytes | None = None
@@ -115,6 +116,8 @@ class FakeEngine:
         return Response(json.dumps({**answer, "data": data[::-1]}), media_type="application/json")
 
     async def _chat(self, request: Request, body: dict[str, Any]) -> Response:
+        if self.speeds is not None:
+            self.timings["predicted_per_second"] = next(self.speeds)
         head = {"id": "chatcmpl-1", "created": 1, "model": self.role, "system_fingerprint": "b0-unknown"}
         if body.get("stream"):
             events = [

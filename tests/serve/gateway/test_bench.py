@@ -38,6 +38,20 @@ async def test_each_speed_is_the_median_of_runs_after_one_that_warms_up(wire: St
     assert len(wire.generator.bodies("/v1/chat/completions")) == 4
 
 
+async def test_runs_are_repeated_until_the_fastest_agree_and_slow_ones_do_not_count(wire: Stack) -> None:
+    wire.generator.speeds = iter([99.0, 9.0, 25.0, 14.0, 26.0, 3.0, *[25.5] * 50])
+    found = await measured(wire, Role.GENERATION, repeats=3)
+    assert found["tg"].runs == (26.0, 25.5, 25.0)
+    assert found["tg"].steady
+
+
+async def test_runs_that_never_agree_are_told_by_their_spread(wire: Stack) -> None:
+    wire.generator.speeds = iter([float(2**n) for n in range(60)])
+    found = await measured(wire, Role.GENERATION)
+    assert not found["tg"].steady
+    assert found["tg"].spread == 2.0
+
+
 async def test_the_conditions_are_those_the_engine_counted(wire: Stack) -> None:
     found = await measured(wire)
     assert (found["pp"].n_prompt, found["pp"].depth) == (40, 0)
