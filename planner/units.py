@@ -96,6 +96,20 @@ def format_count(count: int) -> str:
     return str(count)
 
 
+def duration_range(low_s: float, high_s: float) -> str:
+    """A range of times for people, in the unit of its longer end: `6 to 18 min`, `1.2 to 3.0 s`, under `1 s`."""
+    if high_s < 1:
+        return "under 1 s"
+    seconds, unit = next(
+        (size, name)
+        for size, name in ((86_400.0, "days"), (3_600.0, "h"), (60.0, "min"), (0.5, "s"))
+        if high_s >= 2 * size
+    )
+    seconds = max(seconds, 1.0)
+    low, high = (f"{t / seconds:.0f}" if t >= 10 * seconds else f"{t / seconds:.1f}" for t in (low_s, high_s))
+    return f"{high} {unit}" if low == high else f"{low} to {high} {unit}"
+
+
 def format_rate(tokens_per_s: float) -> str:
     """Tokens per second with no more digits than an estimate has."""
     return f"{tokens_per_s:.0f}" if tokens_per_s >= 10 else f"{tokens_per_s:.1f}"

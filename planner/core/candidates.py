@@ -144,7 +144,7 @@ def candidates_for(
                 found.append(Candidate(file, settings))
                 # An embedder on the CPU leaves a card to the generator; a generator on the CPU may use more of a
                 # memory that both share.
-                if machine.gpus and role is (Role.GENERATION if machine.unified else Role.EMBEDDING):
+                if machine.gpus and (role is Role.GENERATION) is machine.unified:
                     found.append(Candidate(file, settings, on_cpu=True))
     return found
 

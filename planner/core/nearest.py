@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from planner.core.candidates import Candidate
+from planner.core.candidates import Candidate, matches
 from planner.core.estimator import estimate
 from planner.core.hardware import Hardware
-from planner.core.model import Role
+from planner.core.model import Model, Role
 from planner.core.picks import Finder
 from planner.core.placement import Machine
 from planner.core.plans import Plan
@@ -17,6 +17,31 @@ from planner.errors import NoResultError
 from planner.units import format_gb, format_gib
 
 Candidates = Mapping[Role, Iterable[Candidate]]
+
+
+def nothing_matches(role: Role, models: Iterable[Model], workload: Workload) -> NoResultError:
+    """The error for wishes that no model of a role meets, whatever the machine."""
+    having = [model for model in models if model.role is role and matches(model, workload)]
+    wanted = workload.context
+    if having and wanted is not None and role is Role.GENERATION:
+        longest = max(having, key=lambda model: (model.context_length, model.id))
+        if wanted > longest.context_length:
+            return NoResultError(
+                f"No generation model matches a context of {wanted} tokens: the longest of any is "
+                f"{longest.context_length} ({longest.name}).",
+                hint=f"Give --context {longest.context_length} or less.",
+                reference="nothing-matches",
+            )
+    wishes = [
+        *(["a licence for commercial use"] if workload.licence == "commercial" else []),
+        *([f"the language {workload.language}"] if workload.language else []),
+        *([f"a context of {wanted} tokens"] if wanted and role is Role.GENERATION else []),
+    ]
+    return NoResultError(
+        f"No {role} model in the catalog matches {' and '.join(wishes) or 'these wishes'}.",
+        hint=f"Loosen --licence, --language or --context; `planner models --role {role}` lists what there is.",
+        reference="nothing-matches",
+    )
 
 
 def nothing_fits(
@@ -57,6 +82,15 @@ def nothing_fits(
         f"Nothing fits: the smallest plan ({name}) takes {format_gib(least)}, and {format_gib(machine.total_bytes)} "
         f"may be used here: {lacks}.",
         hint="A smaller --context or more memory (try --vram or --ram) would change that.",
+        reference="nothing-fits",
+    )
+
+
+def no_room_beside(candidate: Candidate, plan: Plan) -> NoResultError:
+    """The error for a model that was named and does not run beside the others."""
+    return NoResultError(
+        f"{candidate.model.name} does not fit beside {_name(plan)}.",
+        hint="Name smaller models or quants for the others, a shorter --context, or leave it out.",
         reference="nothing-fits",
     )
 

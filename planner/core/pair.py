@@ -6,8 +6,10 @@ come among the plans asked for is skipped. The best plan of each generator count
 """
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
+
+import msgspec
 
 from planner.core.bounds import Bounds
 from planner.core.candidates import Candidate, Pin, candidates_for
@@ -16,16 +18,16 @@ from planner.core.estimator import Outlook, outlook
 from planner.core.finder import CandidateFinder
 from planner.core.hardware import Hardware
 from planner.core.model import Model, Role
-from planner.core.nearest import nothing_fits
+from planner.core.nearest import no_room_beside, nothing_fits, nothing_matches
 from planner.core.picks import picks
 from planner.core.placement import Machine, machine_of
-from planner.core.plans import Rated, recommendations
+from planner.core.plans import Pick, Rated, recommendations
 from planner.core.recommendation import Recommendation
+from planner.core.reranking import reranker_beside
 from planner.core.score import Terms, context_term, generation_speed_term, indexing_speed_term, weighted
 from planner.core.speed.calibration import GENERIC, Calibration
 from planner.core.throughput import check_speeds
 from planner.core.workload import Workload
-from planner.errors import NoResultError
 
 DOWNLOAD = "download"
 """Where a limited download stands among the devices of which a plan takes bytes."""
@@ -50,15 +52,14 @@ def recommend(
     `calibration` holds the constants of speed. Raises NoResultError when nothing fits or nothing matches the wishes.
     """
     machine = machine_of(hardware, live=live, margin=COMFORT_MARGIN)
-    wanted = (Role.EMBEDDING, Role.GENERATION) if workload.role == "rag" else (workload.role,)
+    pinned = any(pin.model.role is Role.RERANKER for pin in pins)
+    beside = (Role.RERANKER,) if workload.role == "rag" and (workload.reranker or pinned) else ()
+    wanted = (Role.EMBEDDING, Role.GENERATION, *beside) if workload.role == "rag" else (workload.role,)
     candidates = {role: candidates_for(role, models, workload, machine, pins) for role in wanted}
     for role, found in candidates.items():
         if not found:
-            raise NoResultError(
-                f"No {role} model in the catalog matches these wishes.",
-                hint="Loosen --licence, --language or --context; `planner models` lists what there is.",
-                reference="nothing-matches",
-            )
+            raise nothing_matches(role, models, workload)
+    rerankers = candidates.pop(Role.RERANKER) if beside else []
     check_speeds(hardware)
 
     def searches(where: Machine, wish: Workload) -> _Search:
@@ -68,7 +69,28 @@ def recommend(
     chosen = picks(finder, workload, machine)
     if not chosen:
         raise nothing_fits(candidates, finder, machine, hardware, workload)
+    if rerankers:
+        rate = searches(machine, msgspec.structs.replace(workload, max_download_bytes=None)).rate
+        chosen = [_reranked(pick, rerankers, machine, workload, rate=rate, pinned=pinned) for pick in chosen]
     return recommendations(chosen, machine, hardware, workload, calibration)
+
+
+def _reranked(
+    pick: Pick,
+    rerankers: Sequence[Candidate],
+    machine: Machine,
+    workload: Workload,
+    *,
+    rate: Callable[[Candidate, Machine], Rated | None],
+    pinned: bool,
+) -> Pick:
+    """The plan with a reranker beside it; as it is where none fits, unless one was named."""
+    extra = reranker_beside(pick.plan, rerankers, machine, workload, rate)
+    if extra is not None:
+        return pick._replace(plan=(*pick.plan, extra))
+    if pinned:
+        raise no_room_beside(rerankers[0], pick.plan)
+    return pick
 
 
 class _Bounded(NamedTuple):
@@ -119,7 +141,7 @@ class _Search:
             key = bounded.candidate.model.id
             if bounded.most < max(best.known(key) - _TIE, best.least()):
                 continue
-            rated = self._rate(bounded.candidate, self._machine)
+            rated = self.rate(bounded.candidate, self._machine)
             if rated is not None and (key not in found or _prefer(rated, found[key])):
                 found[key] = rated
                 best.add(key, rated.part)
@@ -162,7 +184,7 @@ class _Search:
                 continue
             if process.least_bytes > rest.total_bytes or embedder.part + bounds.part_on(candidate, rest) <= wanted:
                 continue
-            generator = self._rate(candidate, rest)
+            generator = self.rate(candidate, rest)
             if generator is not None and embedder.part + generator.part > best.known(key):
                 best.add(key, embedder.part + generator.part)
                 yield embedder, generator
@@ -170,7 +192,7 @@ class _Search:
                 return  # no later embedder is better, and this generator can do no better
             if not alone:
                 # What it does on the whole machine is the nearest bound there is.
-                whole = self._rate(candidate, self._machine)
+                whole = self.rate(candidate, self._machine)
                 if whole is None:
                     return
                 most, alone = whole.part, True
@@ -201,7 +223,7 @@ class _Search:
                 other.part >= bounded.most and _takes_no_more(other.usage, least) for other in rated
             ):
                 continue
-            found = self._rate(bounded.candidate, self._machine)
+            found = self.rate(bounded.candidate, self._machine)
             if found is not None:
                 rated.append(found)
         rated.sort(key=lambda r: (-r.part, r.memory.total_bytes, r.candidate.model.id))
@@ -214,7 +236,7 @@ class _Search:
         sizes = [candidate.variant.file_bytes for candidate in candidates]
         return None not in sizes and sum(size or 0 for size in sizes) <= self._download
 
-    def _rate(self, candidate: Candidate, machine: Machine) -> Rated | None:
+    def rate(self, candidate: Candidate, machine: Machine) -> Rated | None:
         """Estimate a candidate on what a machine has left; None if it does not run, or not fast enough."""
         size = candidate.variant.file_bytes
         if size is not None and size // 2 > machine.total_bytes:
@@ -246,6 +268,8 @@ class _Search:
     def _terms(self, candidate: Candidate, found: Outlook) -> Terms:
         workload = self._workload
         good = candidate.file.quality.score
+        if candidate.model.role is Role.RERANKER and workload.role == "rag":
+            return Terms()  # beside a pair it changes nothing of the score
         if candidate.model.role is not Role.GENERATION:
             return Terms(
                 retrieval=good,

@@ -125,19 +125,21 @@ def _recommendation(
         score=score_of(pick.plan, workload),
         terms=terms_of(pick.plan),
         relatives=tuple(model.id for model in pick.relatives),
-        reasons=(*_standing(pick, equal), *reasons_of(choices, memory, workload)),
+        reasons=(*_standing(pick, equal, workload), *reasons_of(choices, memory, workload)),
         warnings=warnings_of(choices),
         command=_command(choices, workload),
     )
 
 
-def _standing(pick: Pick, equal: int | None) -> tuple[str, ...]:
+def _standing(pick: Pick, equal: int | None, workload: Workload) -> tuple[str, ...]:
     """What is to be said of a plan beside the others."""
     found = []
     if equal is not None:
         found.append(f"as good as plan {equal} by its score; of equals the one that takes less memory comes first")
     if pick.relatives:
         found.append(f"stands for its relatives of the same size too: {', '.join(m.name for m in pick.relatives)}")
+    if workload.reranker and len(pick.plan) < len(Role):
+        found.append("no reranker fits beside it")
     return tuple(found)
 
 

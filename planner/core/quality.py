@@ -17,6 +17,8 @@ POOLS = ("results_2026-08-20", "board_2024-07-06")
 """Pools of MTEB scores in order of trust: maintained re-runs first, then the self-reported board."""
 
 _UNRANKED = 0.40
+_UNSEEN = 1e-3
+"""A rise of perplexity that counts as none: it is less than a step of 0.1 of any score, Q8_0's among them."""
 
 
 class Quality(msgspec.Struct, frozen=True):
@@ -36,7 +38,7 @@ def quality(model: Model, quant: str) -> Quality:
     base = _answers(model) if generating else _retrieval(model)
     loss = perplexity_increase(quant, model.parameters)
     basis = loss_basis(quant) if generating else LossBasis.ASSUMED
-    score = base.score / (1.0 + loss)
+    score = base.score if loss < _UNSEEN else base.score / (1.0 + loss)
     return Quality(
         score=score,
         evidence=base.evidence,

@@ -4,9 +4,9 @@ from planner.core.estimate import Rate
 from planner.core.model import Commercial, Role
 from planner.core.quality import quality
 from planner.core.recommendation import Choice, MemoryPlan
-from planner.core.score import COMFORT_TOKENS_PER_S, READING_TOKENS_PER_S
+from planner.core.score import COMFORT_TOKENS_PER_S, READING_TOKENS_PER_S, RERANKED
 from planner.core.workload import Workload
-from planner.units import format_gib, format_rate
+from planner.units import duration_range, format_gib, format_rate
 
 
 def reasons_of(choices: tuple[Choice, ...], memory: MemoryPlan, workload: Workload) -> tuple[str, ...]:
@@ -16,9 +16,14 @@ def reasons_of(choices: tuple[Choice, ...], memory: MemoryPlan, workload: Worklo
         placement = choice.estimate.placement
         evidence = quality(choice.model, choice.variant.quant).evidence
         found.append(f"{choice.model.name} {choice.variant.quant}: {evidence}; {placement.reason}")
-        if choice.model.role is Role.GENERATION:
-            found.append(_speed_reason(choice))
-            found.append(_context_reason(choice, workload.needed_context, workload))
+        match choice.model.role:
+            case Role.GENERATION:
+                found += _speed_reasons(choice, workload)
+                found.append(_context_reason(choice, workload.needed_context, workload))
+            case Role.EMBEDDING:
+                found += _indexing_reason(choice, workload)
+            case Role.RERANKER:
+                found += _reranking_reason(choice, workload)
     free = ", ".join(
         f"{row.device} {format_gib((row.budget_bytes or 0) - row.total_bytes)}" for row in memory.devices
     )
@@ -44,17 +49,48 @@ def warnings_of(choices: tuple[Choice, ...]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _speed_reason(choice: Choice) -> str:
-    rate = choice.estimate.throughput.tg
+def _speed_reasons(choice: Choice, workload: Workload) -> list[str]:
+    rate, prompt = choice.estimate.throughput.tg, choice.estimate.throughput.pp
     if rate is None:
-        return "speed unknown: the device's memory bandwidth is not known (--bandwidth or --gpu would tell)"
-    if rate.mid >= COMFORT_TOKENS_PER_S:
+        return ["speed unknown: the device's memory bandwidth is not known (--bandwidth or --gpu would tell)"]
+    if rate.low >= COMFORT_TOKENS_PER_S:
         feeling = "faster than anyone reads"
-    elif rate.mid >= READING_TOKENS_PER_S:
+    elif rate.low >= READING_TOKENS_PER_S:
         feeling = "as fast as reading"
+    elif rate.high >= READING_TOKENS_PER_S:
+        feeling = "it may be slower than reading"
     else:
         feeling = "slower than reading: answers are waited for"
-    return f"answers at {rate_text(rate)}, {feeling}"
+    wait = (
+        ""
+        if prompt is None
+        else f"; the first word comes {time_text(workload.prompt_tokens, prompt)} after a question"
+    )
+    return [f"answers at {rate_text(rate)}, {feeling}{wait}"]
+
+
+def _indexing_reason(choice: Choice, workload: Workload) -> list[str]:
+    rate = choice.estimate.throughput.embed
+    if rate is None:
+        return []
+    corpus = f"{workload.docs} {'document' if workload.docs == 1 else 'documents'} of {workload.doc_tokens} tokens"
+    return [f"indexes {corpus} in {time_text(workload.corpus_tokens, rate)}, at {rate_text(rate)}"]
+
+
+def _reranking_reason(choice: Choice, workload: Workload) -> list[str]:
+    rate = choice.estimate.throughput.embed
+    if rate is None:
+        return []
+    tokens = RERANKED * workload.chunks * workload.chunk_tokens
+    time = time_text(tokens, rate)
+    return [
+        f"reranks {RERANKED * workload.chunks} found chunks in {time}; larger counts as better, there are no scores"
+    ]
+
+
+def time_text(tokens: int, rate: Rate) -> str:
+    """How long some tokens take, for people: `6 to 18 min`."""
+    return duration_range(tokens / rate.high, tokens / rate.low)
 
 
 def _context_reason(choice: Choice, needed: int, workload: Workload) -> str:

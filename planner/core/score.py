@@ -16,11 +16,11 @@ from planner.core.workload import Prefer, Workload
 class Terms(msgspec.Struct, frozen=True):
     """Retrieval and answer quality, speed of answers and of indexing, room for context."""
 
-    retrieval: float
-    answers: float
-    generation_speed: float
-    indexing_speed: float
-    context: float
+    retrieval: float = 0.0
+    answers: float = 0.0
+    generation_speed: float = 0.0
+    indexing_speed: float = 0.0
+    context: float = 0.0
 
 
 WEIGHTS: dict[Prefer, Terms] = {
@@ -35,6 +35,8 @@ COMFORT_TOKENS_PER_S = 20.0
 """900 words a minute: faster than anyone reads."""
 SOON_S, LATE_S = 5.0, 120.0
 """Waiting for the first word of an answer: a moment, and longer than people stay."""
+RERANKED = 4
+"""Chunks that are found and reranked for every one that is kept."""
 INDEXED_SOON_S, INDEXED_LATE_S = 600.0, 28_800.0
 """Indexing all documents: ten minutes, and a night (eight hours)."""
 
