@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from string import ascii_letters
 from typing import NamedTuple
 
+from planner.cli.columns import Cell, Column, lay_out, wrapped
 from planner.cli.output import table
 from planner.core.evals import Category, Pool
 from planner.core.model import Commercial, Model
@@ -18,6 +19,7 @@ _HEADINGS = {
     Category.RETRIEVAL: "RETRIEVE",
     Category.STS: "STS",
 }
+_SHORT = {Category.CLUSTERING: "CLUST", Category.RERANKING: "RERNK", Category.RETRIEVAL: "RETR", Category.STS: "STS"}
 _COMMERCIAL = {
     Commercial.YES: "",
     Commercial.NO: ", not commercial",
@@ -48,11 +50,31 @@ def page(
     comparison: Comparison | None,
     *,
     limit: int | None,
+    width: int | None,
 ) -> Iterator[str]:
-    """The pool, the table, and what has no rank; with `comparison` also what the differences mean."""
+    """The pool, the table, and what has no rank, in lines of at most `width` cells.
+
+    With `comparison` also what the differences mean.
+    """
+    for line in _prose(ranking, entries, unranked, comparison, limit=limit):
+        if line is None:
+            yield from _table(ranking, entries[:limit], comparison, width)
+        else:
+            yield from wrapped(line, width) or [""]
+
+
+def _prose(
+    ranking: Ranking,
+    entries: Sequence[Entry],
+    unranked: Sequence[tuple[str, int]],
+    comparison: Comparison | None,
+    *,
+    limit: int | None,
+) -> Iterator[str | None]:
+    """All sentences of the page; None where the table stands."""
     yield from _head(ranking)
     yield ""
-    yield from _table(ranking, entries[:limit], comparison)
+    yield None
     if limit is not None and limit < len(entries):
         yield f"… and {len(entries) - limit} more"
     if any(entry.model is not None and not entry.model.deployable for entry in entries[:limit]):
@@ -77,30 +99,46 @@ def _head(ranking: Ranking) -> Iterator[str]:
     )
 
 
-def _table(ranking: Ranking, shown: Sequence[Entry], comparison: Comparison | None) -> list[str]:
+def _table(ranking: Ranking, shown: Sequence[Entry], comparison: Comparison | None, width: int | None) -> list[str]:
     categories = [category for category in Category if any(task.category is category for task in ranking.tasks)]
     letters = _letters(comparison)
-    headings = ["RANK", "MODEL", "MTR %", "AVERAGE", *(_HEADINGS[category] for category in categories)]
-    headings += ["MEAN RANK"] * (comparison is not None) + ["GROUPS"] * bool(letters)
-    headings += ["PARAMS", "RUN", "LICENCE"]
-    rows: list[tuple[str, ...]] = []
+    columns = [
+        Column("RANK", right=True),
+        Column("MODEL", minimum=28),
+        Column("MTR %", right=True),
+        Column("AVERAGE", right=True, leaves=2),
+        *(Column(_HEADINGS[category], right=True, leaves=3, short_title=_SHORT[category]) for category in categories),
+        *[Column("MEAN RANK", right=True, short_title="MEAN")] * (comparison is not None),
+        *[Column("GROUPS", minimum=6)] * bool(letters),
+        Column("PARAMS", right=True, leaves=5),
+        Column("RUN", leaves=4),
+        Column("LICENCE", minimum=12, leaves=6),
+    ]
+    rows: list[tuple[Cell, ...]] = []
     for index, (row, model) in enumerate(shown):
-        cells = [str(row.rank), shown[index].name, f"{row.mtr_percent:.2f}", f"{row.average:.2f}"]
+        name = shown[index].name
+        cells: list[Cell] = [
+            str(row.rank), (name, name.rpartition("/")[2]), f"{row.mtr_percent:.2f}", f"{row.average:.2f}"
+        ]  # fmt: skip
         cells += [f"{row.categories[category]:.2f}" for category in categories]
         if comparison is not None:
             cells += [f"{comparison.mean_ranks[index]:.1f}", *letters[index : index + 1]]
         rows.append((*cells, *_catalog_cells(model)))
-    left = {headings.index(name) for name in ("MODEL", "GROUPS", "RUN", "LICENCE") if name in headings}
-    return table(tuple(headings), rows, right=frozenset(range(len(headings))) - left)
+    return lay_out(columns, rows, width)
 
 
 def _missing(unranked: Sequence[tuple[str, int]], tasks: int) -> Iterator[str]:
     some = [f"{name} ({scored} of {tasks})" for name, scored in unranked if scored]
     none = [name for name, scored in unranked if not scored]
     if some:
-        yield f"no rank here, because scores are missing: {', '.join(some)}"
+        yield f"no rank here, because scores are missing: {_some(some)}"
     if none:
-        yield f"not scored here: {', '.join(none)}"
+        yield f"not scored here: {_some(none)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more (--json names all)" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _catalog_cells(model: Model | None) -> list[str]:

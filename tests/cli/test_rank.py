@@ -223,10 +223,19 @@ class TestPage:
     def test_the_head_names_pool_date_and_size(self, planner: Planner) -> None:
         outcome = planner("rank")
         assert (outcome.code, outcome.err) == (0, "")
-        first, second = outcome.out.splitlines()[:2]
-        assert "results_2026-08-20, 2026-08-20: 320 models, 40 tasks" in first
-        assert "153 models" in second
-        assert "lower is better" in second
+        head = " ".join(outcome.out.partition("RANK")[0].split())
+        assert "results_2026-08-20, 2026-08-20: 320 models, 40 tasks" in head
+        assert "153 models" in head
+        assert "lower is better" in head
+
+    @pytest.mark.parametrize("width", [60, 80, 120])
+    def test_no_line_is_longer_than_the_terminal(
+        self, planner: Planner, monkeypatch: pytest.MonkeyPatch, width: int
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", str(width))
+        out = planner("rank", "--significance", "--limit", "12").out
+        assert max(map(len, out.splitlines())) <= width
+        assert "Qwen3-Embedding-8B" in out
 
     def test_what_cannot_be_run_is_marked(self, planner: Planner) -> None:
         out = planner("rank", "--pool", "board_2024-07-06").out

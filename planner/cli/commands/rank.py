@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from planner.cli import output, rank_page
+from planner.cli.columns import terminal_width
 from planner.cli.rank_page import Entry
 from planner.cli.session import Session, common_options
 from planner.core.quality import POOLS
@@ -97,7 +98,9 @@ def rank(
     if session.as_json:
         output.write_json(rank_page.document(ranking, entries, unranked, comparison, limit=limit))
     else:
-        output.write_lines(rank_page.page(ranking, entries, unranked, comparison, limit=limit))
+        output.write_lines(
+            rank_page.page(ranking, entries, unranked, comparison, limit=limit, width=terminal_width())
+        )
 
 
 def _rank(session: Session, name: str, wanted: tuple[str, ...]) -> "Ranking":
