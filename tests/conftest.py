@@ -14,6 +14,7 @@ _PRIVATE = (
     "HF_TOKEN",
     "HF_ENDPOINT",
     "HF_HOME",
+    "HF_HUB_CACHE",
     "HF_HUB_OFFLINE",
     "PLANNER_ENGINE",
     "PLANNER_ENGINE_PATH",

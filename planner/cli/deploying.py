@@ -202,12 +202,15 @@ def _sources(session: Session, progress: "Progress") -> Sources:
 
 
 def _files(session: Session, chosen: LaunchPlan) -> tuple[Path, ...]:
+    from planner.cli.consent import require_consent
     from planner.cli.progress import ProgressLine
     from planner.fetch.fetch import fetch_variant
     from planner.fetch.store import Store
 
     store = Store(session.config.models_dir)
     paths: list[Path] = []
+    for process in chosen.processes:
+        require_consent(session, process.model, process.variant)
     for process in chosen.processes:
         with ProgressLine(f"{process.model.name}:{process.variant.quant}", quiet=session.quiet) as progress:
             try:

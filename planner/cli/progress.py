@@ -1,4 +1,4 @@
-"""A fetch as people see it: one line that moves on a terminal, a line every ten percent elsewhere. On stderr."""
+"""A fetch as people see it: one line that moves on a terminal, a line a percent elsewhere. On stderr."""
 
 import time
 from collections.abc import Callable
@@ -18,6 +18,8 @@ _WORDS = {
 }
 _REDRAW_S = 0.1
 _BAR = 24
+_LINE_S = 5.0
+"""Into a file or a log goes a line for each whole percent, but not more often than this."""
 # What takes a moment only is not worth a line.
 _SHOWN_FROM_BYTES = {Phase.DOWNLOADING: 10 * 10**6, Phase.CHECKING: 2 * 10**9}
 
@@ -41,7 +43,8 @@ class ProgressLine:
         self._began_s = 0.0
         self._began_bytes = 0
         self._drawn_s = float("-inf")
-        self._tenth = 0
+        self._percent = 0
+        self._lined_s = float("-inf")
         self._said: set[Phase] = set()
         self._open = False
 
@@ -70,7 +73,8 @@ class ProgressLine:
             return
         now_s = self._clock()
         if phase is not self._phase:
-            self._phase, self._began_s, self._began_bytes, self._tenth = phase, now_s, done_bytes, 0
+            self._phase, self._began_s, self._began_bytes, self._percent = phase, now_s, done_bytes, 0
+            self._lined_s = float("-inf")
         if self._interactive:
             if now_s - self._drawn_s >= _REDRAW_S or (total_bytes is not None and done_bytes >= total_bytes):
                 diagnostics.redraw(self._text(done_bytes, total_bytes, now_s))
@@ -81,10 +85,11 @@ class ProgressLine:
             diagnostics.note(f"{self._label}: {_WORDS[phase]}")
         if not total_bytes or total_bytes < _SHOWN_FROM_BYTES.get(phase, total_bytes + 1):
             return
-        tenth = min(10, done_bytes * 10 // total_bytes)
-        if tenth > self._tenth:
-            self._tenth = tenth
-            diagnostics.note(f"{self._label}: {_WORDS[phase]} {tenth * 10} % of {format_gb(total_bytes)}")
+        percent = min(100, done_bytes * 100 // total_bytes)
+        if percent > self._percent and (percent == 100 or now_s - self._lined_s >= _LINE_S):
+            self._percent, self._lined_s = percent, now_s
+            left = self._rate(done_bytes, total_bytes, now_s)
+            diagnostics.note(f"{self._label}: {_WORDS[phase]} {percent} % of {format_gb(total_bytes)}{left}")
 
     def _text(self, done_bytes: int, total_bytes: int | None, now_s: float) -> str:
         assert self._phase is not None
@@ -95,11 +100,15 @@ class ProgressLine:
         filled = round(share * _BAR)
         bar = "#" * filled + "-" * (_BAR - filled)
         text = f"{head}  [{bar}] {share * 100:3.0f} %  {format_gb(done_bytes)} of {format_gb(total_bytes)}"
+        return text + self._rate(done_bytes, total_bytes, now_s)
+
+    def _rate(self, done_bytes: int, total_bytes: int, now_s: float) -> str:
+        """How fast it has gone in this phase, and how long it takes at that rate; empty until that can be told."""
         elapsed_s, moved = now_s - self._began_s, done_bytes - self._began_bytes
-        if elapsed_s > 1 and moved > 0 and self._phase is Phase.DOWNLOADING:
-            rate = moved / elapsed_s
-            text += f"  {rate / 10**6:.1f} MB/s  {_duration((total_bytes - done_bytes) / rate)} left"
-        return text
+        if elapsed_s <= 1 or moved <= 0 or self._phase is not Phase.DOWNLOADING or done_bytes >= total_bytes:
+            return ""
+        rate = moved / elapsed_s
+        return f"  {rate / 10**6:.1f} MB/s  {_duration((total_bytes - done_bytes) / rate)} left"
 
 
 def _duration(seconds: float) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 from planner.config import Config
 from planner.core.file_pins import FilePin, Pins, pinned_variant
 from planner.core.model import Artifact, Model, Variant
-from planner.core.values import RepoPath
 from planner.core.variants import is_fetchable
 from planner.errors import (
     AccessError,
@@ -24,17 +23,11 @@ from planner.fetch.from_hub import fetch_from_hub
 from planner.fetch.job import Job, shard_names
 from planner.fetch.lock import locked
 from planner.fetch.pins import read_pins
+from planner.fetch.places import store_file
 from planner.fetch.progress import Phase, Progress, Silent
 from planner.fetch.remote import Pace, Patience
 from planner.fetch.resolve import found_in_repos
 from planner.fetch.store import FetchedFile, FetchedModel, Place, Store, make_entry, package_coordinates
-
-
-def store_file(model: Model, variant: Variant, artifact: Artifact) -> RepoPath | None:
-    """The name under which the store keeps an artifact that is converted; None when it keeps its own."""
-    if artifact.convert is None:
-        return None
-    return RepoPath(f"{model.name}-{variant.quant}.gguf")
 
 
 def find_variant(store: Store, model: Model, variant: Variant) -> FetchedModel | None:

@@ -58,6 +58,23 @@ def locked(
         lock.release()
 
 
+def is_locked(place: Place) -> bool:
+    """Whether a process works on this file right now."""
+    from filelock import FileLock, Timeout  # noqa: PLC0415  # only the store's upkeep needs it
+
+    if not place.lock.exists():
+        return False
+    lock = FileLock(place.lock)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:
+        return False
+    lock.release()
+    return False
+
+
 def _size(path: Path) -> int:
     """Bytes of a file, or of all files below a folder; 0 when it is not there."""
     try:

@@ -27,7 +27,8 @@ from planner.fetch.disk import Disk, disk_errors, hash_file, used_bytes, write_a
 from planner.fetch.progress import Progress, Silent
 
 Source = Literal["hub", "package", "file"]
-_BOOKS = ".planner"
+BOOKS = ".planner"
+"""The folder of the store's own notes."""
 _PACKAGE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 _PART = re.compile(r"-\d{5}-of-(?!00001)\d{5}\.gguf$")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!_]{0,63}")
@@ -98,6 +99,7 @@ class Place:
     partial_map: Path
     lock: Path
     scratch: Path
+    damaged: Path
 
 
 def package_coordinates(artifact: Artifact) -> tuple[str, str]:
@@ -133,7 +135,7 @@ class Store:
 
     def place_at(self, folder: str, file: RepoPath) -> Place:
         """The places for `folder`/`file`. Raises BadDataError when a link leads out of the store."""
-        books = self.root / _BOOKS / folder / file
+        books = self.root / BOOKS / folder / file
         place = Place(
             final=self.root / folder / file,
             entry=books.with_name(f"{books.name}.json"),
@@ -142,19 +144,20 @@ class Store:
             partial_map=books.with_name(f"{books.name}.partial.map"),
             lock=books.with_name(f"{books.name}.lock"),
             scratch=books.with_name(f"{books.name}.tmp"),
+            damaged=books.with_name(f"{books.name}.damaged"),
         )
-        for path in vars(place).values():
-            self._require_inside(path)
+        self._require_inside(*vars(place).values())
         return place
 
-    def _require_inside(self, path: Path) -> None:
+    def _require_inside(self, *paths: Path) -> None:
         try:
-            inside = path.resolve().is_relative_to(self.root.resolve())
+            root = self.root.resolve()
+            outside = next((path for path in paths if not path.resolve().is_relative_to(root)), None)
         except (OSError, RuntimeError, ValueError) as error:
-            raise BadDataError(f"{path} is not a usable path: {error}.", reference="path-invalid") from error
-        if not inside:
+            raise BadDataError(f"{paths[0]} is not a usable path: {error}.", reference="path-invalid") from error
+        if outside is not None:
             raise BadDataError(
-                f"{path} leads out of the store {self.root}. Nothing was read or written there.",
+                f"{outside} leads out of the store {self.root}. Nothing was read or written there.",
                 hint="Remove the link; to keep models elsewhere set data_dir in config.toml.",
                 reference="path-outside-store",
             )
@@ -260,7 +263,7 @@ class Store:
     def _outside(self, path: Path) -> Path:
         # Not .json: what is noted here does not lie in the store.
         name = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()
-        return self.root / _BOOKS / "outside" / f"{name}.note"
+        return self.root / BOOKS / "outside" / f"{name}.note"
 
     def files(self) -> tuple[FetchedFile, ...]:
         """Every finished file, by path."""
@@ -269,7 +272,7 @@ class Store:
 
     def noted(self) -> tuple[tuple[Place, Entry], ...]:
         """Every file that was finished once, by path, and what was noted about it; nothing is hashed or written."""
-        books = self.root / _BOOKS
+        books = self.root / BOOKS
         found = []
         for note in sorted(books.rglob("*.json")):
             entry = None if note.name.endswith(".partial.json") else read_entry(note)
@@ -281,7 +284,7 @@ class Store:
 
     def unfinished_bytes(self) -> int:
         """What interrupted downloads take on the disk; they go on where they stopped."""
-        return sum(used_bytes(path) for path in (self.root / _BOOKS).rglob("*.partial"))
+        return sum(used_bytes(path) for path in (self.root / BOOKS).rglob("*.partial"))
 
     def _write_entry(self, place: Place, entry: Entry) -> None:
         body = msgspec.json.format(msgspec.json.encode(entry, enc_hook=encode_value), indent=2)

@@ -99,7 +99,10 @@ def test_the_json_says_where_the_file_is_and_that_it_was_checked(
     again = planner("fetch", "acme/tiny:q4_k_m", "--catalog", path, "--json", "--offline")
     assert again.json["artifacts"] == [{**file, "bytes_transferred": 0}]
     listed = planner("fetch", "--list", "--json")
-    assert listed.json["artifacts"] == [{**file, "bytes_transferred": 0}]
+    (noted,) = listed.json["artifacts"]
+    about = {name: noted.pop(name) for name in ("model", "quant", "origin", "revision", "fetched_at")}
+    assert noted == {**file, "bytes_transferred": 0}
+    assert about["origin"].startswith("acme/tiny-GGUF@")
 
 
 def test_people_get_the_path_on_stdout_and_the_rest_on_stderr(
@@ -299,13 +302,22 @@ class Ticks:
         return self.now
 
 
-def test_without_a_terminal_there_is_a_line_every_ten_percent(capsys: pytest.CaptureFixture[str]) -> None:
-    with ProgressLine("tiny:Q8_0", interactive=False) as line:
+def test_without_a_terminal_there_is_a_line_a_percent_but_no_flood(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Ticks()
+    with ProgressLine("tiny:Q8_0", interactive=False, clock=clock) as line:
         for done in range(101):
+            clock.now = 6.0 * done
             line.update(Phase.DOWNLOADING, done * MB, 100 * MB)
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 10
-    assert lines[3] == "tiny:Q8_0: downloading 40 % of 100 MB"
+    assert len(lines) == 100
+    assert lines[39] == "tiny:Q8_0: downloading 40 % of 100 MB  0.2 MB/s  6:00 min left"
+    with ProgressLine("fast", interactive=False, clock=clock) as line:
+        for done in range(101):
+            clock.now += 0.1
+            line.update(Phase.DOWNLOADING, done * MB, 100 * MB)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert lines[-1] == "fast: downloading 100 % of 100 MB"
 
 
 def test_on_a_terminal_one_line_shows_share_rate_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""`planner fetch`: download a model, checked and resumable."""
+"""`planner fetch`: download a model, checked and resumable; and the upkeep of what was fetched."""
 
 from typing import TYPE_CHECKING
 
@@ -6,29 +6,73 @@ import click
 
 from planner.cli import output
 from planner.cli.session import Session, common_options
-from planner.core.model import Artifact, Model, Variant
+from planner.cli.store_view import file_view, sources
+from planner.core.model import Model, Variant
 from planner.errors import IntegrityError, NoSpaceError, RemoteError, UsageError
-from planner.units import format_gb
+from planner.units import format_gb, parse_disk
 
 if TYPE_CHECKING:
+    from planner.fetch.remote import Pace
     from planner.fetch.store import FetchedFile
+
+_ONE_JOB = "--list, --remove, --verify and --gc are different jobs."
 
 
 @click.command()
 @click.argument("model", metavar="[MODEL[:QUANT]]", required=False)
 @click.option("--list", "list_only", is_flag=True, help="Only show what there is, and what is here already.")
+@click.option("--remove", is_flag=True, help="Remove the model's files from this machine.")
+@click.option("--verify", is_flag=True, help="Hash fetched files again, of MODEL or all; a wrong one is set aside.")
+@click.option("--gc", is_flag=True, help="Clear away what belongs to no model of the catalog, after asking.")
+@click.option("--yes", is_flag=True, help="Do not ask before --gc removes anything.")
+@click.option("--accept-licence", is_flag=True, help="Accept a licence without commercial use; remembered.")
+@click.option(
+    "--connections",
+    type=click.IntRange(1, 16),
+    default=4,
+    show_default=True,
+    metavar="N",
+    help="At most so many at once, for large files.",
+)
+@click.option("--limit-rate", metavar="RATE", help="Bytes per second at most: 2MB, 500kB.")
 @common_options
-def fetch(session: Session, model: str | None, list_only: bool) -> None:
+def fetch(
+    session: Session,
+    *,
+    model: str | None,
+    list_only: bool,
+    remove: bool,
+    verify: bool,
+    gc: bool,
+    yes: bool,
+    accept_licence: bool,
+    connections: int,
+    limit_rate: str | None,
+) -> int | None:
     r"""Download a model's files and check them; an interrupted download goes on where it stopped.
 
-    Without QUANT the catalog's Q4_K_M is taken, else Q8_0, else the first one.
+    Without QUANT the catalog's Q4_K_M is taken, else Q8_0, else the first one. What the cache of the Hub's own tools
+    holds is taken over instead of downloaded.
 
     \b
     Examples:
       planner fetch SmolLM2-135M-Instruct
-      planner fetch Qwen/Qwen3-8B:Q4_K_M
+      planner fetch Qwen/Qwen3-8B:Q4_K_M --limit-rate 5MB
       planner fetch Qwen/Qwen3-8B --list
+      planner fetch --verify
+      planner fetch --remove Qwen/Qwen3-8B:Q4_K_M
     """
+    from planner.cli import store_upkeep
+
+    if list_only + remove + verify + gc > 1:
+        raise UsageError(_ONE_JOB, hint="Give one of them.", reference="conflicting-options")
+    if gc:
+        if model is not None:
+            raise UsageError("--gc looks at the whole store.", hint=f"For one model: planner fetch --remove {model}")
+        store_upkeep.collect(session, yes=yes)
+        return None
+    if verify:
+        return store_upkeep.verify(session, model)
     if model is None:
         if not list_only:
             raise UsageError(
@@ -36,16 +80,34 @@ def fetch(session: Session, model: str | None, list_only: bool) -> None:
                 hint="`planner models` lists them; `planner fetch --list` what is on this machine.",
                 reference="missing-model",
             )
-        _list_store(session)
-        return
+        store_upkeep.list_store(session)
+        return None
+    if remove:
+        store_upkeep.remove(session, model)
+        return None
     chosen, variant = session.catalog.parse_model_ref(model)
     if list_only:
         _list_variants(session, chosen, (variant,) if variant else chosen.variants)
-        return
-    _fetch(session, chosen, variant)
+        return None
+    _fetch(session, chosen, variant, _pace(connections, limit_rate), accepted=accept_licence)
+    return None
 
 
-def _fetch(session: Session, model: Model, variant: Variant | None) -> None:
+def _pace(connections: int, limit_rate: str | None) -> "Pace":
+    from planner.fetch.remote import Pace
+
+    if limit_rate is None:
+        return Pace(connections=connections)
+    limit = parse_disk(limit_rate.strip().lower().removesuffix("/s").removesuffix("ps"))
+    if limit < 1000:
+        raise UsageError(
+            f"A rate of “{limit_rate}” would never end.", hint="Write bytes per second: 2MB, 500kB.", reference="rate"
+        )
+    return Pace(connections=connections, limit_bytes_per_s=limit)
+
+
+def _fetch(session: Session, model: Model, variant: Variant | None, pace: "Pace", *, accepted: bool) -> None:
+    from planner.cli.consent import require_consent
     from planner.cli.progress import ProgressLine
     from planner.core.variants import default_variant
     from planner.fetch.fetch import fetch_variant
@@ -58,11 +120,17 @@ def _fetch(session: Session, model: Model, variant: Variant | None) -> None:
             reference="not-deployable",
         )
     named, variant = variant is not None, variant or default_variant(model)
+    require_consent(session, model, variant, accepted=accepted)
     label = f"{model.name}:{variant.quant}"
     with ProgressLine(label, quiet=session.quiet) as progress:
         try:
             fetched = fetch_variant(
-                model, variant, store=Store(session.config.models_dir), config=session.config, progress=progress
+                model,
+                variant,
+                store=Store(session.config.models_dir),
+                config=session.config,
+                progress=progress,
+                pace=pace,
             )
         except KeyboardInterrupt:
             progress.note(f"Stopped. Go on with: planner fetch {model.id}:{variant.quant}")
@@ -75,7 +143,7 @@ def _fetch(session: Session, model: Model, variant: Variant | None) -> None:
                 error.hint = f"From the Python package index instead: planner fetch {model.name}:{other.quant}"
             raise
     if session.as_json:
-        output.write_json({"artifacts": [_file_view(file) for file in fetched.files]})
+        output.write_json({"artifacts": [file_view(file) for file in fetched.files]})
         return
     transferred = sum(file.bytes_transferred for file in fetched.files)
     size = sum(file.bytes for file in fetched.files)
@@ -103,8 +171,8 @@ def _list_variants(session: Session, model: Model, variants: tuple[Variant, ...]
                     {
                         "quant": variant.quant,
                         "bytes": variant.file_bytes,
-                        "sources": _sources(model, variant),
-                        "artifacts": [_file_view(file) for file in found.files] if found else [],
+                        "sources": sources(model, variant),
+                        "artifacts": [file_view(file) for file in found.files] if found else [],
                     }
                     for variant, found in rows
                 ],
@@ -119,7 +187,7 @@ def _list_variants(session: Session, model: Model, variants: tuple[Variant, ...]
                     variant.quant,
                     "?" if variant.file_bytes is None else format_gb(variant.file_bytes),
                     "yes" if found else "",
-                    ", ".join(_sources(model, variant)) or "none known",
+                    ", ".join(sources(model, variant)) or "none known",
                 )
                 for variant, found in rows
             ],
@@ -128,53 +196,5 @@ def _list_variants(session: Session, model: Model, variants: tuple[Variant, ...]
     )
 
 
-def _list_store(session: Session) -> None:
-    from planner.fetch.store import Store
-
-    files = Store(session.config.models_dir).files()
-    if session.as_json:
-        output.write_json({"artifacts": [_file_view(file) for file in files]})
-        return
-    if not files:
-        session.note(f"Nothing has been fetched yet; models will go to {session.config.models_dir}.")
-        return
-    output.write_lines(
-        output.table(
-            ("SIZE", "CHECKED", "PATH"),
-            [(format_gb(file.bytes), "yes" if file.verified else "no", str(file.path)) for file in files],
-            right=frozenset({0}),
-        )
-    )
-
-
-def _sources(model: Model, variant: Variant) -> list[str]:
-    """Where a variant comes from; without a file that is known by name, where it is looked for."""
-    if not variant.artifacts:
-        return [f"found by listing: {repo}" for repo in model.gguf_repos]
-    return [_source(artifact) for artifact in variant.artifacts]
-
-
-def _source(artifact: Artifact) -> str:
-    match artifact.source:
-        case "hub":
-            return f"hub: {artifact.repo}"
-        case "package":
-            return f"package: {artifact.package} {artifact.version}"
-        case _:
-            return f"file: {artifact.file}"
-
-
 def _verified(files: "tuple[FetchedFile, ...]") -> bool:
     return all(file.verified for file in files)
-
-
-def _file_view(file: "FetchedFile") -> dict[str, object]:
-    """One entry of `artifacts` in the JSON contract."""
-    return {
-        "path": str(file.path),
-        "bytes": file.bytes,
-        "sha256": file.sha256,
-        "source": file.source,
-        "verified": file.verified,
-        "bytes_transferred": file.bytes_transferred,
-    }
