@@ -9,6 +9,7 @@ import msgspec
 from planner.catalog.licences import UNKNOWN, licence_of
 from planner.catalog.quant_table import QuantTable
 from planner.catalog.rules import contradictions, doubts
+from planner.core.languages import MANY_LANGUAGES
 from planner.core.model import Commercial, Licence, Model, Pooling, Prompts, Role, Variant
 from planner.core.parameters import count_parameters
 from planner.core.values import RepoId
@@ -149,7 +150,7 @@ def _languages(read: Read, answers: Answers, header: str) -> tuple[tuple[str, ..
     if answers.languages:
         return answers.languages, GIVEN
     said = _texts(read.metadata.get("general.languages"))
-    if "multilingual" in said or len(said) > 20:
+    if "multilingual" in said or len(said) >= MANY_LANGUAGES:
         return ("multilingual",), header
     return tuple(dict.fromkeys(word for word in said if _LANGUAGE.fullmatch(word))), header
 

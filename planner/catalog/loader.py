@@ -23,6 +23,7 @@ from planner.core.hardware import DeviceSpec
 from planner.core.model import Model, Variant
 from planner.core.speed.calibration import GENERIC, Calibration
 from planner.errors import CatalogError, UsageError
+from planner.units import printable
 
 
 class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -202,7 +203,7 @@ def add_models(
         entry = Entry(model, path, f"models[{index}]")
         for problem in contradictions(model):
             raise FileError(
-                f"{entry.place} cannot be used: {model.id}: {problem}.",
+                f"{entry.place} cannot be used: {printable(model.id)}: {problem}.",
                 hint="Correct the entry.",
                 field=f"{entry.field}.{problem.partition(':')[0]}",
             )

@@ -26,6 +26,10 @@ def contradictions(model: Model) -> Iterator[str]:
     """What cannot be true of the entry, one sentence each."""
     if _NO_NAME.search(model.id):
         yield "id: white space and “:” are not allowed, they end a model's name on the command line"
+    elif not is_identity(model.id):
+        yield "id: it must be “name” or “owner/name” in letters that can be printed, and no part may be “.” or “..”"
+    if not all(alias.isprintable() for alias in model.aliases):
+        yield "aliases: there is one with a letter that cannot be printed"
     if model.parameters and model.active_parameters and model.active_parameters > model.parameters:
         yield "active_parameters: more than parameters"
     yield from _bad_dates(model)
@@ -37,6 +41,11 @@ def contradictions(model: Model) -> Iterator[str]:
     for variant in model.variants:
         for problem in _variant(variant):
             yield f"variants[{variant.quant}]: {problem}"
+
+
+def is_identity(text: str) -> bool:
+    """Whether the text is like `name` or `owner/name`: safe to print, and no path that leads elsewhere."""
+    return text.isprintable() and all(part.strip(".") for part in text.split("/"))
 
 
 def _twice(texts: Sequence[str]) -> set[str]:

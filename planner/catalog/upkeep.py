@@ -6,6 +6,7 @@
 from collections.abc import Iterable, Iterator
 
 from planner.catalog.rules import MUST_BE_SOURCED
+from planner.core.languages import MULTILINGUAL, language_names
 from planner.core.model import Model, Prompts
 
 SOURCED = (
@@ -26,6 +27,11 @@ def gaps(model: Model) -> Iterator[str]:
     shorter = [length for length in model.matryoshka if length >= (model.embedding_length or 0)]
     if shorter:
         yield f"matryoshka: {shorter[0]} is no shorter than embedding_length"
+    if MULTILINGUAL in model.languages:
+        if len(model.languages) > 1:
+            yield f"languages: “{MULTILINGUAL}” stands for all of them; leave the codes out"
+    elif unknown := [code for code in model.languages if code not in language_names()]:
+        yield f"languages: “{unknown[0]}” is no ISO 639-1 code"
 
 
 def _unsourced(model: Model) -> Iterator[str]:

@@ -14,6 +14,7 @@ from planner.catalog.rules import contradictions
 from planner.core.model import Model
 from planner.errors import CatalogError, UsageError
 from planner.files import replace_file
+from planner.units import printable
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -35,7 +36,7 @@ def write_model(folder: Path, model: Model, *, instead_of: Path | None = None) -
     nothing can be written. The file is there as a whole or as it was.
     """
     for problem in contradictions(model):
-        raise CatalogError(f"{model.id} is not written: {problem}.", hint="Correct the entry.")
+        raise CatalogError(f"{printable(model.id)} is not written: {problem}.", hint="Correct the entry.")
     path = own_file(folder, model.id)
     content = ModelFile(schema=1, family=model.family, models=(model,))
     if instead_of is not None and instead_of != path:

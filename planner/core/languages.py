@@ -29,6 +29,8 @@ zh Chinese|zu Zulu
 
 MULTILINGUAL = "multilingual"
 """What entries of models for a hundred languages say instead of listing them."""
+MANY_LANGUAGES = 90
+"""How many codes in a file's header are called that too: makers of a hundred name some that have no code."""
 
 
 def language_names() -> dict[str, str]:

@@ -12,7 +12,8 @@ from planner.catalog.loader import Catalog, load
 from planner.catalog.location import data_dir
 from planner.catalog.schema import schemas
 from planner.catalog.upkeep import SOURCED
-from planner.core.model import Commercial, Pooling, Prompts, Role
+from planner.core.languages import MANY_LANGUAGES
+from planner.core.model import Architecture, Commercial, Model, Pooling, Prompts, Role
 
 WANTED = [
     "SmolLM2-135M-Instruct", "all-MiniLM-L6-v2", "bge-m3", "bge-small-en-v1.5",
@@ -253,6 +254,59 @@ def test_a_lineage_leads_to_what_is_older(catalog: Catalog) -> None:
             if base is not None and base.release_date and model.release_date:
                 assert base.release_date <= model.release_date, (model.id, identity)
                 assert model.id not in base.builds_on
+
+
+_SIZE = re.compile(r"(?i)\b(e?\d+(?:\.\d+)?[bm]|a\d+b|\d{4}|0?\d{3}|large|base|small|mini|tiny|micro|xs|[lms])\b")
+
+
+def generation(name: str) -> str:
+    """A model's name without sizes and days."""
+    return re.sub(r"[-_.]+", "-", _SIZE.sub("", name)).strip("-").casefold()
+
+
+def test_models_of_one_generation_know_the_same_languages_or_a_note_says_why_not(catalog: Catalog) -> None:
+    assert generation("Qwen2.5-Coder-14B-Instruct") == generation("Qwen2.5-Coder-0.5B-Instruct")
+    assert generation("Devstral-Small-2505") == generation("Devstral-Small-2507")
+    groups: dict[tuple[str, str, str], list[Model]] = {}
+    for model in catalog.models:
+        groups.setdefault((model.family, model.role, generation(model.name)), []).append(model)
+    assert len(groups) < len(catalog.models) * 0.7
+    for group in groups.values():
+        usual, _ = Counter(frozenset(model.languages) for model in group).most_common(1)[0]
+        for model in group:
+            explained = any("language" in note or "English" in note for note in model.notes)
+            assert frozenset(model.languages) == usual or explained, model.id
+
+
+def test_multilingual_means_about_a_hundred_languages(catalog: Catalog) -> None:
+    swahili = {model.family for model in catalog.models if {"sw", "multilingual"} & set(model.languages)}
+    assert {"bge", "qwen3", "gemma-3", "gpt-oss"} <= swahili
+    assert not {"qwen2.5", "qwen2", "mistral", "granite"} & swahili
+    assert {"nl", "hi"} <= set(catalog.find("Qwen2.5-7B-Instruct").languages)
+    # Whoever names as many would have said so.
+    assert max(len(model.languages) for model in catalog.models) < MANY_LANGUAGES
+
+
+def test_the_repositories_of_a_models_files_are_among_those_to_look_in(catalog: Catalog) -> None:
+    for model in catalog.models:
+        used = {artifact.repo for variant in model.variants for artifact in variant.artifacts if artifact.repo}
+        assert used <= set(model.gguf_repos), model.id
+
+
+def test_two_models_of_one_shape_have_as_many_active_parameters(catalog: Catalog) -> None:
+    active: dict[Architecture, set[int | None]] = {}
+    for model in catalog.models:
+        if model.architecture is not None and model.architecture.is_moe:
+            active.setdefault(model.architecture, set()).add(model.active_parameters)
+    assert len(active) > 10
+    assert [counts for counts in active.values() if len(counts) > 1] == []
+
+
+def test_a_date_that_is_the_creation_of_a_repository_says_so(catalog: Catalog) -> None:
+    sources = [model.sources.get("release_date", "") for model in catalog.models]
+    assert [source for source in sources if "llmfit" in source and "Hub repository" not in source] == []
+    assert catalog.find("bge-reranker-v2-m3").release_date == "2024-03-18"
+    assert catalog.find("gemma-3-27b-it").release_date == "2025-03-12"
 
 
 def test_what_a_dated_pool_ranks_was_out_by_then(catalog: Catalog) -> None:

@@ -57,7 +57,8 @@ def test_an_encoder_is_an_embedder_that_needs_its_pooling(tmp_path: Path) -> Non
     [
         (("en", "DE "), ("en", "de")),
         (("multilingual", "en"), ("multilingual",)),
-        (tuple(f"{a}{b}" for a in "abcde" for b in "abcde"), ("multilingual",)),
+        (tuple(f"{a}{b}" for a in "abcdefghij" for b in "abcdefghij"), ("multilingual",)),
+        (tuple(f"{a}{b}" for a in "abcde" for b in "abcde"), tuple(f"{a}{b}" for a in "abcde" for b in "abcde")),
         (("english", "x\x1b", 7), ()),
         (7, ()),
     ],

@@ -11,6 +11,7 @@ from planner.catalog.check import check
 from planner.catalog.loader import load
 from planner.catalog.reading import MAX_FILE_BYTES
 from planner.errors import CatalogError
+from planner.units import printable
 
 Put = Callable[..., Path]
 Entry = Callable[..., dict[str, Any]]
@@ -117,6 +118,30 @@ def test_the_field_is_named(put: Put, entry: Entry, text: Text, change: dict[str
     refused(path)
     (finding,) = check([path], shipped=False).findings
     assert finding.field == field
+
+
+@pytest.mark.parametrize(
+    "identity", ["me/\x1b[31mred", "\x07", "../../x", "me/..", "./x", "me/", "/x", "a//b", "me/a\u202eb"]
+)
+def test_an_id_that_is_no_name_is_refused_and_never_printed_raw(
+    put: Put, entry: Entry, text: Text, identity: str
+) -> None:
+    path = put("bad.json", text(entry(identity)))
+    error = refused(path)
+    assert "id: it must be “name” or “owner/name”" in error.message
+    (finding,) = check([path], shipped=False).findings
+    assert "id: it must be" in finding.message
+    for said in (error.message, finding.message, finding.model):
+        assert printable(said) == said
+
+
+def test_an_alias_that_cannot_be_printed_is_refused(put: Put, entry: Entry, text: Text) -> None:
+    assert "aliases: there is one" in refused(put("bad.json", text(entry(aliases=["\x1b[2J"])))).message
+
+
+def test_ordinary_ids_are_names(put: Put, entry: Entry, text: Text) -> None:
+    names = ["tiny", "me/tiny-1.5_b", "ich/größer", "me/.hidden"]
+    assert {model.id for model in load([put("good.json", text(*map(entry, names)))]).models} >= set(names)
 
 
 def test_a_repeated_key_in_a_large_file_is_named_without_a_long_search(put: Put) -> None:

@@ -79,6 +79,13 @@ def test_vectors_are_cut_to_shorter_ones(model: Model) -> None:
     assert changed(model, matryoshka=(768, 256)) == ["matryoshka: 768 is no shorter than embedding_length"]
 
 
+def test_languages_are_codes_that_exist_or_the_word_for_all(model: Model) -> None:
+    assert changed(model, languages=("en", "ceb")) == ["languages: “ceb” is no ISO 639-1 code"]
+    assert changed(model, languages=("multilingual",)) == []
+    (gap,) = changed(model, languages=("multilingual", "en"))
+    assert gap == "languages: “multilingual” stands for all of them; leave the codes out"
+
+
 def test_a_name_of_two_models_is_a_finding(model: Model) -> None:
     other = msgspec.structs.replace(model, id="me/other", aliases=("NOMIC-EMBED-TEXT-V1.5", "mine"))
     assert list(shared_names([model, other])) == [

@@ -49,7 +49,7 @@ def test_what_is_as_by_default_is_left_out() -> None:
 
 @pytest.mark.parametrize(
     "identity",
-    ["me/tiny", "con", "../../etc/passwd", "a\\b", "x" * 200, ".hidden", "müller/modell", "a/b/c", "me/TINY?"],
+    ["me/tiny", "con", "a\\b", "x" * 200, ".hidden", "müller/modell", "a/b/c", "me/TINY?"],
 )
 def test_whatever_an_id_is_its_file_lies_in_the_folder(tmp_path: Path, identity: str) -> None:
     path = write_model(tmp_path / "own", tiny(identity))
@@ -58,6 +58,17 @@ def test_whatever_an_id_is_its_file_lies_in_the_folder(tmp_path: Path, identity:
     assert path.suffix == ".json"
     assert load(own=tmp_path / "own").find(identity).id == identity
     assert check([path], shipped=False).models == 1
+
+
+@pytest.mark.parametrize("identity", ["../../etc/passwd", "..", "me/\x1b[2J"])
+def test_an_id_that_leads_elsewhere_is_not_written_and_would_stay_in_the_folder(
+    tmp_path: Path, identity: str
+) -> None:
+    with pytest.raises(CatalogError, match="is not written: id") as caught:
+        write_model(tmp_path / "own", tiny(identity))
+    assert "\x1b" not in caught.value.message
+    assert not (tmp_path / "own").exists()
+    assert own_file(tmp_path, identity).resolve().parent == tmp_path.resolve()
 
 
 def test_ids_that_look_alike_have_files_of_their_own(tmp_path: Path) -> None:
