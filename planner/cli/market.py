@@ -22,18 +22,20 @@ def find_market(
     ask: bool,
     refresh: bool = False,
     only: Sequence[str] = (),
+    dated_only: bool = False,
     sources: Sequence[Provider] | None = None,
     now: float | None = None,
 ) -> Market:
     """What is for rent. Without `ask` nobody is asked: the cache and the snapshot answer at once.
 
-    `only` names providers: others are not asked. `sources` are the providers to ask, all that are known when None.
+    `only` names providers: others are not asked. `dated_only` leaves the cache alone too: the same at any time.
+    `sources` are the providers to ask, all that are known when None.
     """
     now = time.time() if now is None else now
     asked = [
         source
         for source in (providers() if sources is None else sources)
-        if not only or {source.name, *BRINGS.get(source.name, ())} & set(only)
+        if not dated_only and (not only or {source.name, *BRINGS.get(source.name, ())} & set(only))
     ]
     ask = ask and not session.config.offline
     found = collect(

@@ -162,9 +162,9 @@ def _table(
                 (TIERS[quote.tier], TIERS_SHORT[quote.tier]),
                 usd(offer.price_gpu_hour_usd),
                 *([usd(quote.price_hour_usd)] * several),
-                *([_spread_cell(row.per_million)] * model),
-                *([_spread_cell(row.embedded)] * both),
-                *([_spread_cell(None if row.job is None else row.job.total)] * job),
+                *([spread_cell(row.per_million)] * model),
+                *([spread_cell(row.embedded)] * both),
+                *([spread_cell(None if row.job is None else row.job.total)] * job),
                 *([_interrupted(row)] * cut),
                 *([_paid(row.break_even_hours)] * bool(buying)),
                 seen_words(offer, ages_s.get(quote.observed_at)),
@@ -177,7 +177,8 @@ def _table(
         yield f"  {line}"
 
 
-def _spread_cell(spread: Spread | None) -> Cell:
+def spread_cell(spread: Spread | None) -> Cell:
+    """A cost with its range, the middle alone where room is short."""
     return "-" if spread is None else (usd_range(spread), usd(spread.mid))
 
 

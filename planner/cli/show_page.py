@@ -1,6 +1,6 @@
 """A model's page for people: what `planner show` prints."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from planner.cli.columns import Cell, Column, wrapped
 from planner.cli.show_tables import device_lines, here_lines, note_lines, quant_lines, table_lines
@@ -40,8 +40,11 @@ _KINDS = {
 }
 
 
-def page(found: Page, *, described: bool, width: int | None) -> Iterator[str]:
-    """The page in lines of at most `width` cells. `described`: the machine was described, it is not this one."""
+def page(found: Page, *, described: bool, width: int | None, rentals: Iterable[str] = ()) -> Iterator[str]:
+    """The page in lines of at most `width` cells. `described`: the machine was described, it is not this one.
+
+    `rentals` are lines that come ready.
+    """
     model = found.model
     yield f"{model.id}"
     yield from wrapped(summary(model), width)
@@ -59,6 +62,10 @@ def page(found: Page, *, described: bool, width: int | None) -> Iterator[str]:
     if found.devices:
         yield ""
         yield from device_lines(found, width)
+    offered = list(rentals)
+    if offered:
+        yield ""
+        yield from offered
     scores = list(_scores(found, width))
     if scores:
         yield ""

@@ -28,7 +28,7 @@ class TestDocument:
         found = document(planner("need", "gpt-oss-120b", "--json"))
         assert set(found) == {
             "schema", "model", "context", "parallel", "kv_type", "min_speed", "assumed_host", "quants", "devices",
-            "contexts",
+            "contexts", "rentals",
         }  # fmt: skip
         assert (found["schema"], found["context"], found["min_speed"]) == (1, 8192, None)
         assert found["model"]["id"] == "openai/gpt-oss-120b"

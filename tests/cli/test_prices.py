@@ -288,6 +288,46 @@ def test_a_gpu_is_found_by_any_of_its_names(planner: Planner) -> None:
     assert {offer["gpu"] for offer in forms} == {"h100", "h100-pcie", "h100-sxm", "h100-nvl"}
 
 
+# The rentals on other pages
+
+
+@pytest.mark.parametrize("command", ["show", "need"])
+def test_a_models_page_has_the_cheapest_rentals_that_hold_it(planner: Planner, command: str) -> None:
+    rentals = planner(command, "Qwen3-8B:Q4_K_M", "--json").json["rentals"]
+    offers = rentals["offers"]
+    assert len(offers) == 5
+    assert SNAPSHOT is not None
+    assert rentals["as_of"] == SNAPSHOT.as_of
+    hours = [offer["price_hour_usd"] for offer in offers]
+    assert hours == sorted(hours)
+    assert all(offer["vram_each_gib"] * offer["gpu_count"] >= 6 for offer in offers)
+    assert all(offer["usd_per_million_tokens"] > 0 for offer in offers)
+    doubts = {"outlier", "no_discount", "gpu_only"}
+    assert not any(doubts & set(offer["flags"]) for offer in offers)
+    text = planner(command, "Qwen3-8B:Q4_K_M").out
+    assert "Cheapest rentals that hold Q4_K_M whole" in text
+    assert "2026-05-24" in text
+
+
+def test_a_page_for_people_has_what_was_collected_lately_and_a_document_what_is_always_the_same(
+    planner: Planner,
+) -> None:
+    before = planner("show", "bge-m3", "--json").out
+    keep(lium("0.03", age_s=60, gpu="RTX 3060", vram_each_gib=12.0))
+    assert planner("show", "bge-m3", "--json").out == before
+    assert "Lium" in planner("show", "bge-m3", "--no-here").out
+
+
+def test_a_speed_that_is_wanted_counts_for_rentals_too(planner: Planner) -> None:
+    offers = planner("need", "Qwen3-8B:Q4_K_M", "--min-speed", "100", "--json").json["rentals"]["offers"]
+    assert offers
+    assert all(offer["rate"]["mid"] >= 100 for offer in offers)
+
+
+def test_a_model_of_which_nothing_is_known_has_no_rentals(planner: Planner) -> None:
+    assert planner("show", "text-embedding-3-large", "--json").json["rentals"] is None
+
+
 # The market itself, with providers
 
 

@@ -16,7 +16,7 @@ from tests.cli.conftest import Outcome, Planner
 
 FIELDS = {
     "schema", "model", "variant", "context", "quants", "devices", "standings", "unranked", "other_scores",
-    "alternatives", "quick_start", "here",
+    "alternatives", "quick_start", "here", "rentals",
 }  # fmt: skip
 
 

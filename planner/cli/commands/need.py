@@ -70,10 +70,17 @@ def need(
         workload=Workload(parallel=parallel, kv_type=kv_type, min_speed=min_speed),
     )
     answer = find_need(question, session.catalog.devices, calibration=session.catalog.speed, everything=everything)
+    from planner.cli.rentals_block import find_rentals, rental_lines, rentals_view
+
+    rentals = find_rentals(session, found, variant, context=question.context, parallel=parallel, min_speed=min_speed)
     if session.as_json:
-        write_json(document(answer))
-    else:
-        write_lines(page(answer, terminal_width()))
+        write_json({**document(answer), "rentals": rentals_view(rentals)})
+        return
+    width = terminal_width()
+    write_lines(page(answer, width))
+    if rentals is not None:
+        names = {spec.slug: spec.name for spec in session.catalog.devices}
+        write_lines(["", *rental_lines(rentals, found, variant, names, width)])
 
 
 def _parted(model: str, quant: str | None) -> tuple[str, str | None]:

@@ -60,14 +60,24 @@ def show(session: Session, *, model: str, context: int | None, here: bool | None
         calibration=session.catalog.speed,
         calibration_here=session.calibration if wanted else None,
     )
+    from planner.cli.rentals_block import find_rentals, rental_lines, rentals_view
+
+    rentals = find_rentals(session, found, page.variant, context=context)
     if session.as_json:
         from planner.cli.show_document import document
 
-        write_json(document(page))
+        write_json({**document(page), "rentals": rentals_view(rentals)})
     else:
         from planner.cli.show_page import page as lines
 
-        write_lines(lines(page, described=session.simulated, width=terminal_width()))
+        width = terminal_width()
+        names = {spec.slug: spec.name for spec in session.catalog.devices}
+        block = (
+            ()
+            if rentals is None or page.variant is None
+            else rental_lines(rentals, found, page.variant, names, width)
+        )
+        write_lines(lines(page, described=session.simulated, width=width, rentals=block))
 
 
 def rankings_of(session: Session, models: list[Model]) -> dict[str, "Ranking"]:

@@ -1,0 +1,57 @@
+"""The rentals on a model's page: the cheapest that hold it whole, a few of different kinds."""
+
+import msgspec
+
+from planner.core.cost import Spread, usd_per_million
+from planner.core.estimate import Rate
+from planner.core.market import Market
+from planner.core.model import Role
+from planner.core.offers import Offer, ordered
+from planner.core.renting import Rented
+from planner.core.running import Running
+
+SHOWN = 5
+_DOUBTFUL = frozenset({"outlier", "no_discount", "vram_differs", "gpu_only"})
+
+
+class Rental(msgspec.Struct, frozen=True):
+    """An offer that holds the model whole, its speed there (tokens generated or read), and what its tokens cost."""
+
+    offer: Offer
+    rate: Rate | None
+    per_million: Spread | None
+
+
+class Rentals(msgspec.Struct, frozen=True):
+    """The cheapest of a market, per GPU and hour; `considered` offers were looked at."""
+
+    rows: tuple[Rental, ...]
+    considered: int
+    market: Market
+
+
+def cheapest(market: Market, rented: Rented, *, min_speed: float | None = None, shown: int = SHOWN) -> Rentals:
+    """The cheapest offers per hour that hold the load whole, one of each provider and GPU, none in doubt or in part.
+
+    With a `min_speed` (tokens per second) only those whose middle speed reaches it.
+    """
+    role = rented.load.models[0][0].role
+    rows: list[Rental] = []
+    seen: set[object] = set()
+    for offer in ordered(market.offers, "total"):
+        key = (offer.quote.provider, *offer.same_gpu)
+        if len(rows) == shown:
+            break
+        if key in seen or _DOUBTFUL & set(offer.flags):
+            continue
+        running = rented.on(offer)
+        rate = None if running is None else _rate(running, role)
+        if running is None or (min_speed is not None and (rate is None or rate.mid < min_speed)):
+            continue
+        seen.add(key)
+        rows.append(Rental(offer, rate, usd_per_million(offer.quote.price_hour_usd, rate)))
+    return Rentals(tuple(rows), len(market.offers), market)
+
+
+def _rate(running: Running, role: Role) -> Rate | None:
+    return running.speeds.write if role is Role.GENERATION else running.speeds.embed
