@@ -21,6 +21,7 @@ from planner.catalog.speed import SpeedFile
 from planner.core.hardware import Vendor
 from planner.core.quants import canonical
 from planner.core.speed.calibration import (
+    FAST_GBPS,
     GENERIC,
     Calibration,
     Deviation,
@@ -258,7 +259,13 @@ def tiers_of(scored: Sequence[Scored]) -> Tiers:
 
     device = of(scored, [one.inside for one in scored])
     family = device.hull(of(related, [one.without_device for one in related]))
-    return Tiers(device, family, family.hull(of(scored, [one.without_family for one in scored])))
+    other = family.hull(of(scored, [one.without_family for one in scored]))
+    quick = [one for one in scored if _is_fast(one.row)]
+    return Tiers(device, family, other, other.hull(of(quick, [one.without_family for one in quick])))
+
+
+def _is_fast(row: Row) -> bool:
+    return row.device is not None and (row.device.memory_bandwidth_gbps or 0.0) >= FAST_GBPS
 
 
 def deviation_of(scored: Sequence[Scored]) -> Deviation:

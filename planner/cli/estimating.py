@@ -1,7 +1,6 @@
 """From a request of `planner estimate` to its answer: which model, which machine, which settings."""
 
 from pathlib import Path
-from typing import cast
 
 import msgspec
 
@@ -10,12 +9,15 @@ from planner.core.estimate import Estimate
 from planner.core.estimator import estimate
 from planner.core.hardware import Backend, Hardware
 from planner.core.model import Model, Variant
-from planner.core.overrides import Overrides, hardware_from_json, virtual_hardware
+from planner.core.overrides import Overrides, described_hardware, device_from_json, virtual_hardware
 from planner.core.placement import Machine, machine_of
 from planner.core.request import EstimateRequest
 from planner.core.weights import WeightTable
 from planner.core.workload import Settings
 from planner.errors import UsageError
+
+_MACHINES = 1024
+"""Machines that are remembered; requests of a file seldom name more."""
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -73,22 +75,19 @@ class Estimator:
 
     def machine(self, request: EstimateRequest) -> tuple[Hardware, Machine]:
         """The machine a request is about: its own gpu or device, else the command's, else this host's CPU."""
-        if request.device is not None:
-            hardware = self._described(request, request.device)
-            return hardware, machine_of(hardware, live=False)
-        key = (request.gpu, request.ram_bytes, request.n_gpus, request.backend)
+        described = None if request.device is None else msgspec.json.encode(request.device)
+        key = (request.gpu, described, request.ram_bytes, request.n_gpus, request.backend)
         if key not in self._machines:
-            hardware = self._named(request)
+            if len(self._machines) >= _MACHINES:
+                self._machines.clear()
+            hardware = self._named(request) if described is None else self._described(request, described)
             self._machines[key] = hardware, machine_of(hardware, live=False)
         return self._machines[key]
 
-    def _described(self, request: EstimateRequest, device: dict[str, object]) -> Hardware:
-        ram_bytes = request.ram_bytes or self._session.overrides.ram_bytes or 16 * 2**30
-        host = cast(
-            "dict[str, object]", msgspec.to_builtins(virtual_hardware(Overrides(ram_bytes=ram_bytes), ()).host)
-        )
-        raw = {"schema": 1, "host": host, "devices": [device], "notes": []}
-        return _multiplied(hardware_from_json(msgspec.json.encode(raw)), request)
+    def _described(self, request: EstimateRequest, raw: bytes) -> Hardware:
+        device = device_from_json(raw, self._session.catalog.devices)
+        hardware = described_hardware(device, request.ram_bytes or self._session.overrides.ram_bytes)
+        return _multiplied(hardware, request)
 
     def _named(self, request: EstimateRequest) -> Hardware:
         session, devices = self._session, self._session.catalog.devices

@@ -66,7 +66,7 @@ class Session:
 
         base = None
         if self.hardware_file is not None:
-            base = hardware_from_json(_read(self.hardware_file))
+            base = hardware_from_json(_read(self.hardware_file), self.catalog.devices)
             if not self.overrides.any:
                 return base
         if self.overrides.any:

@@ -39,20 +39,9 @@ def resolve_device(text: str, specs: Sequence[DeviceSpec], *, memory_gib: float 
     """
     index = index_of(tuple(specs))
     reading = read_name(text)
-    found = _listed_together(text, specs, memory_gib)
+    found = rows_named(text, specs, memory_gib=memory_gib)
     if len(found) == 1:
         return found[0]
-    attempts = (reading, *trailing_number_readings(reading), *without_memory_kind(reading))
-    for attempt in () if found else attempts:
-        if not attempt.base:
-            continue
-        if memory_gib is not None and attempt.memory_gib is None:
-            found = index.candidates(replace(attempt, memory_gib=memory_gib), loose=True)
-        found = found or index.candidates(attempt, loose=True)
-        if len(found) == 1:
-            return found[0]
-        if found:
-            break
     if found:
         names = ", ".join(spec.name for spec in found)
         raise UsageError(
@@ -75,6 +64,21 @@ def resolve_device(text: str, specs: Sequence[DeviceSpec], *, memory_gib: float 
         hint="Check the name, or describe the card by its memory and bandwidth: --vram 8 --bandwidth 360.",
         reference="unknown-gpu",
     )
+
+
+def rows_named(text: str, specs: Sequence[DeviceSpec], *, memory_gib: float | None = None) -> tuple[DeviceSpec, ...]:
+    """The rows a name can mean, none for an unknown one; `memory_gib` decides between sizes it leaves open."""
+    index, reading = index_of(tuple(specs)), read_name(text)
+    if found := _listed_together(text, specs, memory_gib):
+        return found
+    for attempt in (reading, *trailing_number_readings(reading), *without_memory_kind(reading)):
+        if not attempt.base:
+            continue
+        if memory_gib is not None and attempt.memory_gib is None:
+            found = index.candidates(replace(attempt, memory_gib=memory_gib), loose=True)
+        if found := found or index.candidates(attempt, loose=True):
+            return found
+    return ()
 
 
 def _listed_together(text: str, specs: Sequence[DeviceSpec], memory_gib: float | None) -> tuple[DeviceSpec, ...]:

@@ -4,6 +4,9 @@ from enum import StrEnum
 
 import msgspec
 
+ESTIMATED = "estimated: "
+"""How the source of a figure begins that nobody said and no row of the catalog has."""
+
 
 class Vendor(StrEnum):
     """Who made the device."""
@@ -90,10 +93,12 @@ class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `memory_budget_bytes` is what a program may take of it now: free memory on a discrete card, the
     working-set limit on Apple silicon, a share of host memory on other unified parts.
     `memory_bandwidth_range_gbps` is set when the device is only known by its memory size: the spread of
-    the cards with that size. `usable` is False for a card that was seen but cannot be driven here; `note`
-    says why. `source` names, per field, how the value was found. `gfx_target` is the LLVM name of an AMD
-    architecture (gfx1100), `tdp_w` the data sheet's power in watts, `power_limit_w` the driver's, `holders` the
-    processes that take its memory, largest first.
+    the cards with that size; `fp16_range_tflops` when that peak was estimated from FP32. `listed` is False for
+    a device that is known by figures alone, without a row of the catalog. `memory_limit_bytes` is what the user
+    allows of it, None where nobody said; unlike a budget it holds whatever is free. `usable` is False for a card
+    that was seen but cannot be driven here; `note` says why. `source` names, per field, how the value was found.
+    `gfx_target` is the LLVM name of an AMD architecture (gfx1100), `tdp_w` the data sheet's power in watts,
+    `power_limit_w` the driver's, `holders` the processes that take its memory, largest first.
     """
 
     id: str
@@ -121,6 +126,14 @@ class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     power_limit_w: float | None = None
     pcie_link: PcieLink | None = None
     holders: tuple[MemoryHolder, ...] = ()
+    listed: bool = True
+    fp16_range_tflops: tuple[float, float] | None = None
+    memory_limit_bytes: int | None = None
+
+    @property
+    def told_tdp_w(self) -> float | None:
+        """The data sheet's power in watts, None where it is unknown or only estimated."""
+        return None if self.source.get("tdp_w", "").startswith(ESTIMATED) else self.tdp_w
 
 
 class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

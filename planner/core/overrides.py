@@ -12,12 +12,12 @@ import msgspec
 from planner.core.device_names import index_of, read_name
 from planner.core.devices import device_from_spec, resolve_device, unified_budget
 from planner.core.hardware import BandwidthBasis, Cpu, Device, DeviceKind, DeviceSpec, Hardware, Host, Vendor
-from planner.core.hardware_file import MAX_DEVICES, hardware_from_json
+from planner.core.hardware_file import MAX_DEVICES, device_from_json, hardware_from_json
 from planner.core.typical_device import anonymous_device
 from planner.errors import UsageError
 from planner.units import GIB, format_gib
 
-__all__ = ["Overrides", "hardware_from_json", "virtual_hardware"]
+__all__ = ["Overrides", "described_hardware", "device_from_json", "hardware_from_json", "virtual_hardware"]
 
 REFERENCE_RAM_BYTES = 16 * GIB
 REFERENCE_CORES = 8
@@ -85,6 +85,19 @@ def virtual_hardware(overrides: Overrides, specs: Sequence[DeviceSpec], *, base:
     if host.source.get("memory_total_bytes", "").startswith("assumed"):
         notes.append(f"Host memory of {format_gib(ram)} assumed; set it with --ram.")
     return Hardware(host=host, devices=tuple(devices), notes=tuple(notes))
+
+
+def described_hardware(device: Device, ram_bytes: int | None) -> Hardware:
+    """The reference host around a device that is described by figures.
+
+    `ram_bytes` is the host's memory; a device that shares it says what there is where nobody else does.
+    """
+    ram, source = ram_bytes, "--ram"
+    if ram is None and device.kind is DeviceKind.UNIFIED and device.memory_total_bytes:
+        ram, source = device.memory_total_bytes, f"shared with {device.name}"
+    if ram is None:
+        ram, source = REFERENCE_RAM_BYTES, f"assumed: reference host, {format_gib(REFERENCE_RAM_BYTES)}"
+    return Hardware(host=_host(Overrides(), [device], ram, source, None), devices=(device,))
 
 
 def _described_devices(

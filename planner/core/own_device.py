@@ -88,7 +88,7 @@ def paid_off(own: Own, hour_usd: Decimal, rented: Speeds | None, role: Role | No
 def watts_of(hardware: Hardware) -> tuple[Decimal | None, str]:
     """What its GPUs draw at most together, by the driver's limit or the data sheet; None where one does not say."""
     usable = [device for device in hardware.devices if device.usable]
-    watts = [device.power_limit_w or device.tdp_w for device in usable]
+    watts = [device.power_limit_w or device.told_tdp_w for device in usable]
     known = [exact(value) for value in watts if value is not None]
     if not known or len(known) < len(usable):
         return None, "not known: give it with --watts"

@@ -8,7 +8,7 @@ CPU read less. Never a setting of the user's. The answer carries its reason.
 import msgspec
 
 from planner.core.estimate import HOST, Memory, Placement, Verdict
-from planner.core.hardware import Backend, DeviceKind, Hardware
+from planner.core.hardware import Backend, Device, DeviceKind, Hardware
 from planner.core.layouts import LayoutSearch
 from planner.core.memory import Layout, Pool, ProcessMemory
 from planner.units import GIB, format_gib
@@ -54,7 +54,8 @@ def machine_of(hardware: Hardware, *, live: bool, margin: float = 0.0) -> Machin
 
     With a margin the host keeps at least 2 GiB (a fifth of a small one) of its capacity for the system.
 
-    `live`: what is free now; else the capacity, so that the same machine gives the same answer every time.
+    `live`: what is free now; else the capacity, so that the same machine gives the same answer every time. A
+    device's `memory_limit_bytes` holds in both.
     Devices that are unusable or of unknown memory take no layers. GPUs of one backend only are combined: the one
     with the most memory decides.
     """
@@ -72,7 +73,7 @@ def machine_of(hardware: Hardware, *, live: bool, margin: float = 0.0) -> Machin
             Pool(
                 id=d.id,
                 backend=d.backend,
-                budget_bytes=int(keep * ((d.memory_budget_bytes if live else d.memory_total_bytes) or 0)),
+                budget_bytes=int(keep * ((d.memory_budget_bytes if live else _capacity(d)) or 0)),
                 bandwidth_gbps=d.memory_bandwidth_gbps,
             )
             for d in discrete
@@ -92,6 +93,12 @@ def machine_of(hardware: Hardware, *, live: bool, margin: float = 0.0) -> Machin
             unified=True,
         )
     return Machine(gpus=(), host=host_pool)
+
+
+def _capacity(device: Device) -> int | None:
+    """What a device with memory of its own can give while nothing else runs, less what the user keeps for himself."""
+    total, limit = device.memory_total_bytes, device.memory_limit_bytes
+    return total if limit is None else min(limit, total or limit)
 
 
 def place(

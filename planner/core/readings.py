@@ -36,7 +36,7 @@ def at_capacity(hardware: Hardware) -> Hardware:
     def whole(device: Device) -> Device:
         budget = device.memory_budget_bytes
         if device.kind is DeviceKind.DISCRETE and budget is not None:
-            budget = device.memory_total_bytes
+            budget = device.memory_limit_bytes or device.memory_total_bytes
         return _anonymous(replace(device, memory_free_bytes=None, memory_budget_bytes=budget))
 
     return replace(
@@ -45,6 +45,19 @@ def at_capacity(hardware: Hardware) -> Hardware:
         devices=tuple(map(whole, hardware.devices)),
         notes=_lasting_notes(hardware),
     )
+
+
+def with_whole_budgets(hardware: Hardware) -> Hardware:
+    """The machine with its readings, and with the budgets that its devices have while nothing else runs."""
+
+    def whole(device: Device) -> Device:
+        if device.kind is not DeviceKind.DISCRETE or device.memory_budget_bytes is None:
+            return device
+        budget = device.memory_limit_bytes or device.memory_total_bytes
+        source = {**device.source, "memory_budget_bytes": "all of it, as if nothing else ran"}
+        return replace(device, memory_budget_bytes=budget, source=source)
+
+    return replace(hardware, devices=tuple(map(whole, hardware.devices)))
 
 
 def use_notes(hardware: Hardware) -> tuple[str, ...]:

@@ -1,14 +1,15 @@
 """A line of `planner estimate --jsonl`: one question with everything it may name, and its settings."""
 
-from typing import Any
+import json
+from typing import Any, get_args
 
 import msgspec
 
 from planner.core.estimator import default_context
 from planner.core.hardware import Backend
-from planner.core.model import Model, Role, Variant
+from planner.core.model import Commercial, Model, Pooling, Role, Variant
 from planner.core.quants import bits_per_weight
-from planner.core.values import decode_value
+from planner.core.values import decode_value, with_choices
 from planner.core.variants import default_variant
 from planner.core.workload import KvType, Settings
 from planner.errors import BadDataError, UsageError
@@ -18,6 +19,11 @@ _LIMITS = {
     "n_gpus": 64, "n_gpu_layers": 10_000, "n_cpu_moe": 10_000, "file_bytes": 2**50, "ram_bytes": 2**50,
 }  # fmt: skip
 """Far beyond every model and machine; the same bounds as the command's options."""
+_KV_TYPES = get_args(KvType)
+_CHOICES = {
+    "backend": tuple(Backend), "kv_type": _KV_TYPES, "kv_type_k": _KV_TYPES, "kv_type_v": _KV_TYPES,
+    "role": tuple(Role), "pooling": tuple(Pooling), "commercial": tuple(Commercial),
+}  # fmt: skip
 _HINT = "docs/json.md lists the fields of a request."
 
 
@@ -40,7 +46,7 @@ class EstimateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     backend: Backend | None = None
     context: int | None = None
     depth: int = 0
-    n_prompt: int = 512
+    n_prompt: int | None = None
     batch: int | None = None
     ubatch: int = 512
     parallel: int = 1
@@ -57,7 +63,11 @@ class EstimateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     def settings(self, model: Model) -> Settings:
         """The engine settings asked for; what is not said follows the model."""
         # Asked for the speed at a depth, the context is at least that deep.
-        context = max(default_context(model), self.depth + self.n_prompt) if self.context is None else self.context
+        wanted = self.depth + (512 if self.n_prompt is None else self.n_prompt)
+        context = max(default_context(model), wanted) if self.context is None else self.context
+        prompt = self.n_prompt
+        if prompt is None:
+            prompt = min(512, max(1, context - self.depth))
         embedding = model.role is not Role.GENERATION if self.embedding is None else self.embedding
         # In embedding mode the server makes batch and micro-batch one.
         batch = self.batch or (self.ubatch if embedding else 2048)
@@ -76,7 +86,7 @@ class EstimateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
             kv_offload=self.kv_offload,
             embedding=embedding,
             depth=self.depth,
-            n_prompt=self.n_prompt,
+            n_prompt=prompt,
         )
 
     def variant(self, model: Model, named: Variant | None) -> Variant:
@@ -111,14 +121,17 @@ class EstimateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 def parse_request(line: bytes | str) -> EstimateRequest:
     """A request from one line of JSON. Raises BadDataError naming the field."""
     try:
+        # msgspec takes the last of two equal keys.
+        json.loads(line, object_pairs_hook=_unique)
         request = msgspec.json.decode(line, type=EstimateRequest, dec_hook=decode_value)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        raise BadDataError(f"This request cannot be read: {error}.", hint=_HINT, reference="bad-request") from error
+        reason = with_choices(str(error), _CHOICES)
+        raise BadDataError(f"This request cannot be read: {reason}.", hint=_HINT, reference="bad-request") from error
     if sum(value is not None for value in (request.model, request.spec, request.gguf)) != 1:
         raise BadDataError("A request names exactly one of model, spec or gguf.", hint=_HINT, reference="bad-request")
     if request.gpu is not None and request.device is not None:
         raise BadDataError("A request names a gpu or a device, not both.", hint=_HINT, reference="bad-request")
-    for name in ("file_bytes", "ram_bytes", "n_gpus", "n_prompt"):
+    for name in ("file_bytes", "ram_bytes", "n_gpus", "n_prompt", "context", "batch", "ubatch", "parallel"):
         value = getattr(request, name)
         if value is not None and value < 1:
             raise BadDataError(f"“{name}” must be at least 1, got {value}.", hint=_HINT, reference="bad-request")
@@ -130,3 +143,12 @@ def parse_request(line: bytes | str) -> EstimateRequest:
         if value is not None and value > limit:
             raise BadDataError(f"“{name}” is at most {limit}, got {value}.", hint=_HINT, reference="bad-request")
     return request
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of a request. Raises ValueError for a key that is there twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"“{next(key for key in keys if keys.count(key) > 1)[:80]}” is there twice")
+    return found

@@ -9,7 +9,17 @@ from typing import Literal
 from planner.core.estimate import Memory, Placement, Rate, Seconds, Throughput, Verdict
 from planner.core.hardware import Device, Hardware
 from planner.core.model import Architecture
-from planner.core.speed.calibration import GENERIC, Calibration, Known, Tiers, device_key, family_key, prompt_class
+from planner.core.speed.calibration import (
+    FAST_GBPS,
+    GENERIC,
+    Calibration,
+    Known,
+    Tiers,
+    device_key,
+    family_key,
+    has_tensor_cores,
+    prompt_class,
+)
 from planner.core.speed.generation import generation_seconds, step_seconds
 from planner.core.speed.interval import NONE, Interval
 from planner.core.speed.local import Quantity, local_rate
@@ -21,6 +31,10 @@ from planner.errors import BadDataError
 
 _SLOWEST, _FASTEST = 1e-3, 1e6
 """GB/s and TFLOPS beyond which a value cannot be meant."""
+UNLISTED = Interval(0.85, 1.18)
+"""Of figures that nobody compared with a data sheet: base or boost clock, sold or real bandwidth (set by hand)."""
+_NO_WATTS = Interval(0.7, 1.43)
+"""Of tensor cores whose power is not known: from an H100's share to that of an RTX 3060 (set by hand)."""
 
 
 def estimate_throughput(
@@ -124,6 +138,9 @@ def _prompt_rate(run: Run, quantity: Quantity) -> Rate | None:
     interval, calibrated = _spread(run, tiers, run.calibration.known_prompt)
     if len(run.parts) > 1:
         interval = interval.wider(spreads.split)
+    for part in run.parts:
+        interval, known = _peak_spread(part.device, interval)
+        calibrated = calibrated and known
     if any(prompt_class(part.device)[0].startswith("amd-shared") for part in run.parts):
         interval = interval.hull(spreads.prompt_shared)
     if quantity == "embed" and run.arch.causal:
@@ -132,6 +149,16 @@ def _prompt_rate(run: Run, quantity: Quantity) -> Rate | None:
         small = run.device is not None and time.fixed > time.operations
         interval, calibrated = interval.wider(spreads.small_encoder if small else spreads.encoder), False
     return _rate(run, quantity, 1.0 / time.seconds, interval, calibrated=calibrated and not run.arch.is_moe)
+
+
+def _peak_spread(device: Device, interval: Interval) -> tuple[Interval, bool]:
+    """Wider by what is not known of the peak that prompts go by, and whether it is known."""
+    if not device.listed and has_tensor_cores(device) and not (device.told_tdp_w or device.power_limit_w):
+        interval = interval.wider(_NO_WATTS)
+    spread, middle = device.fp16_range_tflops, device.fp16_tflops
+    if spread is None or not middle:
+        return interval, True
+    return interval.wider(Interval(low=min(1.0, spread[0] / middle), high=max(1.0, spread[1] / middle))), False
 
 
 def _spread(run: Run, tiers: Tiers, known: Known) -> tuple[Interval, bool]:
@@ -152,13 +179,16 @@ def _spread(run: Run, tiers: Tiers, known: Known) -> tuple[Interval, bool]:
 
 
 def device_spread(device: Device, tiers: Tiers, known: Known) -> tuple[Interval, bool]:
-    """By how near the rows come to a device; wider by what is not known of one that has only a memory size."""
+    """By how near the rows come to a device; wider for one that no table lists, and by what only a size can tell."""
     if device_key(device) in known.devices:
         interval, calibrated = tiers.device, True
     elif family_key(device) in known.families:
         interval, calibrated = tiers.family, True
     else:
-        interval, calibrated = tiers.other, False
+        fast = (device.memory_bandwidth_gbps or 0.0) >= FAST_GBPS
+        interval, calibrated = tiers.fast if fast else tiers.other, False
+    if not device.listed:
+        interval = interval.wider(UNLISTED)
     spread, middle = device.memory_bandwidth_range_gbps, device.memory_bandwidth_gbps
     if spread is None or not middle:
         return interval, calibrated

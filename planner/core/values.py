@@ -5,13 +5,14 @@ of the writes; here a bad digest or path never becomes a value at all.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _REPO_PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
 _REPO = re.compile(rf"{_REPO_PART}/{_REPO_PART}")
 _WINDOWS_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
+_BAD_WORD = re.compile(r"Invalid enum value (?P<word>.*) - at `(?P<path>\$(?:.*\.)?(?P<field>\w+))`", re.DOTALL)
 _FORBIDDEN_IN_PATH = re.compile(r'[\x00-\x1f\x7f-\x9f\\:*?"<>|@]')
 
 
@@ -76,6 +77,15 @@ def decode_value(kind: type, raw: object) -> object:
         make: Callable[[str], Any] = kind
         return make(raw)
     raise NotImplementedError(kind)
+
+
+def with_choices(message: str, choices: Mapping[str, Iterable[str]]) -> str:
+    """A decoder's message about a word that is none of the allowed ones, with these; `choices` are by field."""
+    found = _BAD_WORD.fullmatch(message)
+    allowed = choices.get(found["field"]) if found is not None else None
+    if found is None or allowed is None:
+        return message
+    return f"{found['word']} is none of {', '.join(str(word) for word in allowed)} - at `{found['path']}`"
 
 
 def encode_value(value: object) -> str:

@@ -107,6 +107,7 @@ def build_device(
         power_limit_w=power_limit_w,
         pcie_link=pcie_link,
         holders=holders,
+        listed=spec is not None,
     )
 
 

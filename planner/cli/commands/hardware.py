@@ -110,9 +110,15 @@ def _is_hardware_file(file: Path) -> bool:
 
 
 def _save(session: Session, file: Path, machine: Hardware) -> None:
-    """Write the machine as `--json` prints it, in one step. Raises UsageError."""
+    """Write the machine as `--json` prints it, in one step. Raises UsageError.
+
+    What is free on this machine comes and goes, and in a file a budget is a limit: it gets those of an idle machine.
+    """
+    from planner.core.readings import with_whole_budgets
     from planner.files import replace_file
 
+    if not session.simulated:
+        machine = with_whole_budgets(machine)
     try:
         replace_file(file.resolve(), encode_json(hardware_view(machine)), mode=0o666)
     except OSError as error:

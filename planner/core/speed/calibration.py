@@ -82,12 +82,20 @@ class HostSpeed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """PCIe bandwidth for weights that a GPU reads from the host while it processes a prompt."""
 
 
+FAST_GBPS = 1200.0
+"""Beyond GDDR6X on 384 bits (1,008 GB/s): HBM2e, HBM3 and GDDR7, of which few devices have rows."""
+
+
 class Tiers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Measured over predicted, the middle 80 %: of a device with rows, of a relative of one, of any other."""
+    """Measured over predicted, the middle 80 %: of a device with rows, of a relative of one, of any other.
+
+    `fast` is that of any other with more than `FAST_GBPS`: small models leave so much bandwidth idle.
+    """
 
     device: Interval = Interval(0.6, 1.7)
     family: Interval = Interval(0.6, 1.7)
     other: Interval = Interval(0.5, 2.0)
+    fast: Interval = Interval(0.5, 2.0)
 
 
 class Spreads(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
