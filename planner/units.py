@@ -97,9 +97,9 @@ def format_count(count: int) -> str:
 
 
 def duration_range(low_s: float, high_s: float) -> str:
-    """A range of times for people, in the unit of its longer end: `6 to 18 min`, `1.2 to 3.0 s`, under `1 s`."""
+    """A range of times for people, in the unit of its longer end: `6 to 18 min`, `1.2 to 3.0 s`, `less than 1 s`."""
     if high_s < 1:
-        return "under 1 s"
+        return "less than 1 s"
     seconds, unit = next(
         (size, name)
         for size, name in ((86_400.0, "days"), (3_600.0, "h"), (60.0, "min"), (0.5, "s"))

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from planner.cli.commands.recommend import machine_lines, memory_cells
 from planner.cli.estimating import Subject
 from planner.cli.output import table
+from planner.cli.recommend_page import machine_lines, memory_cells
 from planner.core.context_table import Cell, Row
 from planner.core.estimate import Estimate, Verdict
 from planner.core.hardware import Hardware

@@ -14,12 +14,12 @@ def home() -> None:
         from planner.tui.app import run
 
         sys.exit(run())
-    from planner.cli.commands.recommend import machine_lines, recommendation_lines
     from planner.cli.output import write_lines
     from planner.cli.planning import plan, planned_hardware
+    from planner.cli.recommend_page import machine_lines, short_lines
     from planner.core.workload import Workload
 
     session = Session(config=load_config())
     best = plan(session, Workload(limit=1))[0]
-    write_lines([*machine_lines(planned_hardware(session, live=True)), "", *recommendation_lines(best)])
+    write_lines([*machine_lines(planned_hardware(session, live=True)), "", *short_lines(best)])
     note("More: planner recommend, planner models, planner --help. On a terminal, planner opens the app.")

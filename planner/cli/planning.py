@@ -11,7 +11,7 @@ from planner.cli.session import Session
 from planner.core.candidates import Pin
 from planner.core.hardware import Hardware
 from planner.core.launch_plan import LaunchPlan, launch_plan
-from planner.core.model import Role
+from planner.core.model import Commercial, Model, Role
 from planner.core.pair import recommend
 from planner.core.placement import machine_of
 from planner.core.readings import at_capacity, steady
@@ -19,7 +19,9 @@ from planner.core.recommendation import Recommendation
 from planner.core.variants import default_variant, is_fetchable
 from planner.core.workload import Workload
 from planner.errors import CatalogError, NoResultError, UsageError
+from planner.units import parse_disk
 
+_PLAIN = Workload()
 KV_TYPES = ("f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl", "f32")
 
 
@@ -32,13 +34,45 @@ def workload_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--context", type=click.IntRange(256, 2**24), metavar="TOKENS", help="Context of the generator.")
     @click.option("--min-speed", type=click.FloatRange(min=0), metavar="TOK/S", help="Generated tokens per second.")
     @click.option("--licence", type=click.Choice(["any", "commercial"]), default="any", show_default=True)
-    @click.option("--language", metavar="CODE", help="A language the embedder must know, e.g. en, de.")
+    @click.option("--language", metavar="CODE", help="A language the models must know: en, de, German.")
+    @click.option("--max-download", metavar="SIZE", help="All files of a plan together, in GB: 5, 800MB.")
+    @click.option(
+        "--docs",
+        type=click.IntRange(1, 10**9),
+        default=_PLAIN.docs,
+        metavar="N",
+        show_default=True,
+        help="Documents to index: how much the embedder's speed matters.",
+    )
+    @click.option(
+        "--doc-tokens",
+        type=click.IntRange(1, 10**7),
+        default=_PLAIN.doc_tokens,
+        metavar="N",
+        show_default=True,
+        help="Tokens of a document; three pages are 1500.",
+    )
+    @click.option(
+        "--chunk-tokens",
+        type=click.IntRange(32, 8192),
+        default=_PLAIN.chunk_tokens,
+        metavar="N",
+        show_default=True,
+        help=f"Tokens of a chunk; an answer is given {_PLAIN.chunks} of them.",
+    )
+    @click.option("--reranker", is_flag=True, help="A reranker too, where one fits beside the pair.")
     @click.option("--kv-type", type=click.Choice(KV_TYPES), default="f16", show_default=True, help="KV cache type.")
     @click.option("--parallel", type=click.IntRange(1, 64), default=1, show_default=True, help="Concurrent answers.")
     @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        names = ("prefer", "context", "min_speed", "licence", "language", "kv_type", "parallel")
-        workload = Workload(**{name: kwargs.pop(name) for name in names})
+    def wrapper(*args: Any, language: str | None, max_download: str | None, **kwargs: Any) -> Any:
+        from planner.core.languages import parse_language
+
+        names = ("prefer", "context", "min_speed", "licence", "docs", "doc_tokens", "chunk_tokens", "reranker")
+        workload = Workload(
+            language=None if language is None else parse_language(language),
+            max_download_bytes=None if max_download is None else parse_disk(max_download),
+            **{name: kwargs.pop(name) for name in (*names, "kv_type", "parallel")},
+        )
         return function(*args, workload=workload, **kwargs)
 
     return wrapper
@@ -84,6 +118,24 @@ def pins_for(session: Session, references: Sequence[str], *, starter: bool = Fal
     return pins
 
 
+def _check_pin(model: Model, workload: Workload) -> None:
+    """Raises UsageError when a named model does not meet a wish that was given beside it."""
+    licence = model.licence
+    if workload.licence == "commercial" and licence.commercial is not Commercial.YES:
+        raise UsageError(
+            f"{model.id} has the licence {licence.spdx}, which is not known to allow commercial use as it is.",
+            hint="Leave out --licence commercial, or name another model: planner models --licence commercial.",
+            reference="contradiction",
+        )
+    wanted = workload.context
+    if wanted is not None and model.role is Role.GENERATION and wanted > model.context_length:
+        raise UsageError(
+            f"{model.id} was trained on {model.context_length} tokens of context, and --context asks for {wanted}.",
+            hint=f"Give --context {model.context_length} or less, or name another model.",
+            reference="contradiction",
+        )
+
+
 def planned_hardware(session: Session, *, live: bool) -> Hardware:
     """The machine as plans see it: a described one as it is, this one with what is free now, or at its capacity."""
     if session.simulated:
@@ -98,6 +150,8 @@ def plan(
 
     Raises NoResultError; its hint says so when the plan would fit if nothing else held memory.
     """
+    for pin in pins:
+        _check_pin(pin.model, workload)
     hardware = planned_hardware(session, live=live)
     live = live and not session.simulated
     try:

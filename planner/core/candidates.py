@@ -20,6 +20,8 @@ from planner.core.workload import Settings, Workload
 from planner.errors import NoResultError
 
 CONTEXTS = (4096, 8192, 16384, 32768)
+QUESTION_TOKENS = 64
+"""A question of some forty words."""
 EMBED_CONTEXT = 2048
 """Longest text an embedder is started for, unless its trained context is shorter: four retrieved chunks."""
 
@@ -153,10 +155,19 @@ def matches(model: Model, workload: Workload) -> bool:
     """Whether a model may be recommended for these wishes."""
     if not model.deployable or model.architecture is None:
         return False
+    if model.context_length < _read_at_once(model.role, workload):
+        return False
     if workload.licence == "commercial" and model.licence.commercial is not Commercial.YES:
         return False
     wanted = workload.language
     return wanted is None or not model.languages or wanted in model.languages or "multilingual" in model.languages
+
+
+def _read_at_once(role: Role, workload: Workload) -> int:
+    """Tokens that a model must take in one input: a chunk, with the question beside it for a reranker."""
+    if role is Role.GENERATION:
+        return 0
+    return workload.chunk_tokens + (QUESTION_TOKENS if role is Role.RERANKER else 0)
 
 
 def _contexts(model: Model, role: Role, workload: Workload) -> tuple[int, ...]:

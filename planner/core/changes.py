@@ -12,13 +12,13 @@ import msgspec
 from planner.core.candidates import CONTEXTS, matches
 from planner.core.estimate import HOST, Estimate, Verdict
 from planner.core.estimator import estimate, settings_for
-from planner.core.hardware import Hardware
+from planner.core.hardware import DeviceKind, Hardware
 from planner.core.model import Model, Variant
 from planner.core.placement import Machine
 from planner.core.quality import quality
 from planner.core.reasons import rate_text
 from planner.core.recommendation import Choice, Recommendation
-from planner.core.score import indexing_target
+from planner.core.score import READING_TOKENS_PER_S, indexing_target
 from planner.core.speed.calibration import Calibration
 from planner.core.variants import default_variant, is_fetchable
 from planner.core.workload import Workload
@@ -105,9 +105,12 @@ class Changes:
                 choice, model=model, variant=variant, settings=settings_for(model, self._workload, context)
             )
             missing = self._missing(other, variant, rest)
-            if missing:
-                points = [quality(m, v.quant).figures.get("points") for m, v in ((model, variant), pair)]
-                gain = f", whose answers are worth {points[0]:.0f} instead of {points[1]:.0f} points"
+            if not missing:
+                continue
+            rate = self._estimate(other, variant, self._with(rest, missing)).throughput.tg
+            if rate is None or rate.low >= READING_TOKENS_PER_S:
+                points = [quality(m, v.quant).figures.get("points_low") for m, v in ((model, variant), pair)]
+                gain = f", whose answers are worth {points[0]:.0f} points or more instead of {points[1]:.0f}"
                 return f"{self._more(missing)} would allow {model.name} {variant.quant}{gain if all(points) else ''}"
         return None
 
@@ -184,8 +187,15 @@ class Changes:
             return None
         name = HOST if rest.unified else pool.id
         taken = sum(row.total_bytes for row in need.memory.devices if row.device == name)
-        lacking = (taken - pool.budget_bytes) / (1.0 - self._margin)
+        lacking = (taken - pool.budget_bytes) / (1.0 - self._margin) / self._share()
         return 0 if lacking <= 0 else math.ceil(lacking / _STEP_BYTES) * _STEP_BYTES
+
+    def _share(self) -> float:
+        """What a GPU may take of a memory that it shares with the host; 1 of a memory of its own."""
+        shared = [d for d in self._hardware.devices if d.kind is DeviceKind.UNIFIED and d.memory_total_bytes]
+        if not self._machine.unified or not shared:
+            return 1.0
+        return (shared[0].memory_budget_bytes or 0) / (shared[0].memory_total_bytes or 1) or 1.0
 
     def _fits(self, choice: Choice, variant: Variant, rest: Machine, context: int | None = None) -> bool:
         found = self._estimate(choice, variant, rest, context).placement

@@ -45,7 +45,8 @@ def picks(finder: Finder, workload: Workload, machine: Machine) -> list[Pick]:
     if not groups:
         return []
     chosen = [groups[0]]
-    others = [plan for plan in _extremes(finder, workload, machine) if plan is not None]
+    usable = _usable(groups[0].plan)
+    others = [plan for plan in _extremes(finder, workload, machine) if plan is not None and _usable(plan) >= usable]
     for plan in _ranked(others, workload):
         if not any(_related(plan, pick.plan) for pick in chosen):
             chosen.append(next((group for group in groups if _related(plan, group.plan)), Pick(plan)))
@@ -115,6 +116,11 @@ def _labelled(chosen: Sequence[Pick], workload: Workload) -> list[Pick]:
             if label not in names[place]:
                 names[place].append(label)
     return [pick._replace(labels=tuple(found)) for pick, found in zip(chosen, names, strict=True)]
+
+
+def _usable(plan: Plan) -> bool:
+    """Whether neither answers nor indexing keep people waiting longer than they would stay."""
+    return all(r.terms.generation_speed >= 0 and r.terms.indexing_speed >= 0 for r in plan)
 
 
 def _main(plan: Plan) -> Rated:

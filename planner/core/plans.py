@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from planner.core.candidates import Candidate
-from planner.core.estimate import HOST, Placement
+from planner.core.estimate import HOST, Placement, Seconds
 from planner.core.estimator import Outlook, estimate
 from planner.core.hardware import Hardware
 from planner.core.model import Model, Role
@@ -128,7 +128,18 @@ def _recommendation(
         reasons=(*_standing(pick, equal, workload), *reasons_of(choices, memory, workload)),
         warnings=warnings_of(choices),
         command=_command(choices, workload),
+        indexing_s=_seconds(by_role.get(Role.EMBEDDING), workload.corpus_tokens),
+        first_word_s=_seconds(by_role.get(Role.GENERATION), workload.prompt_tokens),
     )
+
+
+def _seconds(choice: Choice | None, tokens: int) -> Seconds | None:
+    """The time for so many tokens that are read, with its 80 % interval."""
+    rate = None if choice is None else choice.estimate.throughput.embed or choice.estimate.throughput.pp
+    if rate is None or rate.low <= 0:
+        return None
+    low, mid, high = (float(f"{tokens / speed:.3g}") for speed in (rate.high, rate.mid, rate.low))
+    return Seconds(low=low, mid=mid, high=high)
 
 
 def _standing(pick: Pick, equal: int | None, workload: Workload) -> tuple[str, ...]:
@@ -167,13 +178,15 @@ def memory_plan(choices: tuple[Choice, ...], machine: Machine) -> MemoryPlan:
 
 _COMMAND_OPTIONS = (
     ("--prefer", "prefer"),
-    ("--kv-type", "kv_type"),
-    ("--parallel", "parallel"),
     ("--docs", "docs"),
     ("--doc-tokens", "doc_tokens"),
     ("--chunk-tokens", "chunk_tokens"),
+    ("--kv-type", "kv_type"),
+    ("--parallel", "parallel"),
 )
 """What else decides how the named files are run."""
+_OF_PAIRS = 3
+"""So many of them only decide between the models of a pair."""
 
 
 def _command(choices: tuple[Choice, ...], workload: Workload) -> tuple[str, ...]:
@@ -182,7 +195,7 @@ def _command(choices: tuple[Choice, ...], workload: Workload) -> tuple[str, ...]
     if generation is not None:
         argv += ["--context", str(generation.settings.context // generation.settings.parallel)]
     plain = Workload()
-    for option, name in _COMMAND_OPTIONS:
+    for option, name in _COMMAND_OPTIONS[0 if len(choices) > 1 else _OF_PAIRS :]:
         if getattr(workload, name) != getattr(plain, name):
             argv += [option, str(getattr(workload, name))]
     return tuple(argv)

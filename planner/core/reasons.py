@@ -61,12 +61,11 @@ def _speed_reasons(choice: Choice, workload: Workload) -> list[str]:
         feeling = "it may be slower than reading"
     else:
         feeling = "slower than reading: answers are waited for"
-    wait = (
-        ""
-        if prompt is None
-        else f"; the first word comes {time_text(workload.prompt_tokens, prompt)} after a question"
-    )
-    return [f"answers at {rate_text(rate)}, {feeling}{wait}"]
+    found = [f"answers at {rate_text(rate)}, {feeling}"]
+    if prompt is not None:
+        wait = _time_text(workload.prompt_tokens, prompt)
+        found.append(f"the first word comes {wait} after a question with its chunks, {workload.prompt_tokens} tokens")
+    return found
 
 
 def _indexing_reason(choice: Choice, workload: Workload) -> list[str]:
@@ -74,21 +73,19 @@ def _indexing_reason(choice: Choice, workload: Workload) -> list[str]:
     if rate is None:
         return []
     corpus = f"{workload.docs} {'document' if workload.docs == 1 else 'documents'} of {workload.doc_tokens} tokens"
-    return [f"indexes {corpus} in {time_text(workload.corpus_tokens, rate)}, at {rate_text(rate)}"]
+    return [f"indexes {corpus} in {_time_text(workload.corpus_tokens, rate)}, at {rate_text(rate)}"]
 
 
 def _reranking_reason(choice: Choice, workload: Workload) -> list[str]:
     rate = choice.estimate.throughput.embed
     if rate is None:
         return []
-    tokens = RERANKED * workload.chunks * workload.chunk_tokens
-    time = time_text(tokens, rate)
-    return [
-        f"reranks {RERANKED * workload.chunks} found chunks in {time}; larger counts as better, there are no scores"
-    ]
+    chunks = RERANKED * workload.chunks
+    time = _time_text(chunks * workload.chunk_tokens, rate)
+    return [f"reranks {chunks} found chunks in {time}; the largest that is soon done, as no scores can be compared"]
 
 
-def time_text(tokens: int, rate: Rate) -> str:
+def _time_text(tokens: int, rate: Rate) -> str:
     """How long some tokens take, for people: `6 to 18 min`."""
     return duration_range(tokens / rate.high, tokens / rate.low)
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from planner.core.estimate import Estimate
+from planner.core.estimate import Estimate, Seconds
 from planner.core.model import Model, Variant
 from planner.core.score import Terms
 from planner.core.workload import Settings
@@ -42,7 +42,8 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     """One plan. `score` in 0..100 is comparable across budgets: it does not look at unused memory.
 
     `terms` are what it is the weighted sum of. `relatives` are the models that were folded into this one: variants of
-    its family of the same size. `changes` say what would make another plan possible.
+    its family of the same size. `changes` say what would make another plan possible. `indexing_s` is the time to
+    index all documents, `first_word_s` the wait for an answer's first word after a prompt with all chunks.
     """
 
     rank: int
@@ -56,6 +57,8 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     relatives: tuple[str, ...] = ()
     reasons: tuple[str, ...]
     changes: tuple[str, ...] = ()
+    indexing_s: Seconds | None = None
+    first_word_s: Seconds | None = None
     warnings: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
 

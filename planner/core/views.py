@@ -6,7 +6,8 @@ from planner.core.estimate import Estimate, Rate, Seconds
 from planner.core.hardware import Hardware
 from planner.core.model import Artifact, Model, Variant
 from planner.core.recommendation import Choice, Recommendation
-from planner.core.workload import Workload
+from planner.core.score import WEIGHTS, Terms
+from planner.core.workload import Prefer, Workload
 
 
 def artifact_view(variant: Variant, artifact: Artifact) -> dict[str, object]:
@@ -135,8 +136,19 @@ def choice_view(choice: Choice | None) -> dict[str, object] | None:
     }
 
 
-def recommendation_view(recommendation: Recommendation) -> dict[str, object]:
-    """A plan in the contract's form."""
+def terms_view(terms: Terms | None, prefer: Prefer) -> dict[str, dict[str, float]] | None:
+    """What a score is the sum of: 0..1 by term, its weight, and the points of 100 that they give."""
+    if terms is None:
+        return None
+    values, weights = msgspec.structs.asdict(terms), msgspec.structs.asdict(WEIGHTS[prefer])
+    return {
+        name: {"value": round(value, 4), "weight": weights[name], "points": round(100 * value * weights[name], 2)}
+        for name, value in values.items()
+    }
+
+
+def recommendation_view(recommendation: Recommendation, prefer: Prefer) -> dict[str, object]:
+    """A plan in the contract's form; `prefer` is what its terms were weighed by."""
     memory = recommendation.memory
     return {
         "rank": recommendation.rank,
@@ -154,7 +166,12 @@ def recommendation_view(recommendation: Recommendation) -> dict[str, object]:
             ],
         },
         "score": recommendation.score,
+        "terms": terms_view(recommendation.terms, prefer),
+        "relatives": list(recommendation.relatives),
+        "indexing_s": _seconds_view(recommendation.indexing_s),
+        "first_word_s": _seconds_view(recommendation.first_word_s),
         "reasons": list(recommendation.reasons),
+        "changes": list(recommendation.changes),
         "warnings": list(recommendation.warnings),
         "command": list(recommendation.command),
     }

@@ -1,3 +1,7 @@
+import csv
+import io
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +23,13 @@ def test_json_follows_the_contract(planner: Planner) -> None:
     first = answer["recommendations"][0]
     assert set(first) == {
         "rank", "label", "embedding", "generation", "reranker", "memory", "score", "reasons", "warnings", "command",
+        "terms", "relatives", "changes", "indexing_s", "first_word_s",
     }  # fmt: skip
+    assert set(first["terms"]) == {"retrieval", "answers", "generation_speed", "indexing_speed", "context"}
+    assert all(set(term) == {"value", "weight", "points"} for term in first["terms"].values())
+    assert sum(term["points"] for term in first["terms"].values()) == pytest.approx(first["score"], abs=0.1)
+    for time in ("indexing_s", "first_word_s"):
+        assert 0 < first[time]["low"] <= first[time]["mid"] <= first[time]["high"]
     assert set(first["memory"]) == {"total_bytes", "budget_bytes", "headroom_bytes", "devices"}
     for role in ("embedding", "generation"):
         choice = first[role]
@@ -84,8 +94,19 @@ def test_nothing_of_the_host_leaks_into_a_described_machine(planner: Planner) ->
 
 
 def test_people_get_memory_by_component_speed_reasons_and_the_command(planner: Planner) -> None:
-    text = planner("recommend", "--vram", "8", "-n", "1").out
-    for word in ("weights", "KV", "compute", "overhead", "tok/s", "run: planner up ", "8 GiB GPU"):
+    text = planner("recommend", "--vram", "8", "-n", "1", "--explain").out
+    for word in (
+        "weights",
+        "KV",
+        "compute",
+        "overhead",
+        "tok/s",
+        "run: planner up ",
+        "8 GiB GPU",
+        "retrieval",
+        "weight",
+        "   + ",
+    ):
         assert word in text
 
 
@@ -123,6 +144,18 @@ def test_prefer_and_licence_change_the_answer(planner: Planner) -> None:
         (("--vram", "8", "--min-speed", "100000"), 3, "nothing-fits"),
         (("--vram", "8", "--context", "16000000"), 3, "nothing-matches"),
         (("--hardware", "/nonexistent.json"), 2, "hardware-unreadable"),
+        (("--vram", "8", "--language", "klingon"), 2, "unknown-language"),
+        (
+            ("--vram", "8", "--language", "la", "--licence", "commercial", "--context", "1000000"),
+            3,
+            "nothing-matches",
+        ),
+        (("--vram", "8", "--role", "embedding", "--min-speed", "5"), 2, "contradiction"),
+        (("--vram", "8", "--role", "reranker", "--context", "8192"), 2, "contradiction"),
+        (("--vram", "8", "--role", "generation", "--reranker"), 2, "contradiction"),
+        (("--vram", "8", "--max-download", "1MB"), 3, "nothing-fits"),
+        (("--vram", "8", "--max-download", "much"), 2, "usage"),
+        (("--vram", "8", "--docs", "0"), 2, "usage"),
     ],
 )
 def test_errors_say_what_and_what_to_do(
@@ -157,3 +190,89 @@ def test_a_broken_catalog_file_of_the_user_is_an_error_and_a_good_one_is_used(
     outcome = planner("recommend", "--vram", "8", "--catalog", str(broken), "--json")
     assert outcome.code == 4
     assert "broken.json" in outcome.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--vram", "8"), ("--gpu", "2x RTX 3090"), ("--ram", "16"), ("--vram", "24", "-n", "20")]
+)
+def test_table_and_explanation_fit_80_columns(planner: Planner, arguments: tuple[str, ...]) -> None:
+    for extra in ((), ("--explain",), ("--reranker",)):
+        outcome = planner("recommend", *arguments, *extra)
+        assert outcome.code == 0
+        assert max(map(len, outcome.out.splitlines())) <= 80
+
+
+def test_every_plan_ends_with_a_command_that_a_shell_reads_as_the_one_of_the_contract(planner: Planner) -> None:
+    plans = planner("recommend", "--vram", "24", "--prefer", "quality", "--docs", "5000", "--json").json
+    text = planner("recommend", "--vram", "24", "--prefer", "quality", "--docs", "5000").out
+    shown = re.findall(r"run: ((?:.*\\\n)*.*)", text)
+    assert [shlex.split(line.replace("\\\n", "")) for line in shown] == [
+        plan["command"] for plan in plans["recommendations"]
+    ]
+
+
+def test_csv_and_markdown_have_a_row_for_every_plan(planner: Planner) -> None:
+    plans = planner("recommend", "--vram", "8", "--json").json["recommendations"]
+    rows = list(csv.DictReader(io.StringIO(planner("recommend", "--vram", "8", "--format", "csv").out)))
+    assert [row["generation"] for row in rows] == [plan["generation"]["model"] for plan in plans]
+    assert [float(row["score"]) for row in rows] == [plan["score"] for plan in plans]
+    assert [row["command"] for row in rows] == [" ".join(plan["command"]) for plan in plans]
+    lines = planner("recommend", "--vram", "8", "--format", "md").out.splitlines()
+    assert len([line for line in lines if line.startswith("| ")]) == 1 + len(plans)
+    assert all(line.count("|") == 10 for line in lines if line.startswith("|"))
+    assert planner("recommend", "--vram", "8", "--format", "csv", "--json").code == 2
+    assert planner("recommend", "--vram", "8", "--format", "md", "--explain").code == 2
+
+
+def test_a_bounded_download_is_kept(planner: Planner) -> None:
+    plans = planner("recommend", "--vram", "24", "--max-download", "4GB", "--json").json["recommendations"]
+    rows = list(
+        csv.DictReader(
+            io.StringIO(planner("recommend", "--vram", "24", "--max-download", "4GB", "--format", "csv").out)
+        )
+    )
+    assert len(rows) == len(plans) > 1
+    assert all(int(row["download_bytes"]) <= 4_000_000_000 for row in rows)
+
+
+def test_languages_may_be_named_in_english(planner: Planner) -> None:
+    named = planner("recommend", "--vram", "8", "--language", "German", "--json").json
+    assert named["workload"]["language"] == "de"
+    assert named == planner("recommend", "--vram", "8", "--language", "de", "--json").json
+
+
+def test_a_reranker_beside_the_pair_and_alone(planner: Planner) -> None:
+    plans = planner("recommend", "--vram", "24", "--reranker", "--json").json["recommendations"]
+    assert all(plan["reranker"] for plan in plans)
+    alone = planner("recommend", "--vram", "24", "--role", "reranker", "--json").json["recommendations"]
+    assert all(plan["reranker"] and plan["embedding"] is None and plan["generation"] is None for plan in alone)
+
+
+def test_what_is_shown_is_a_choice(planner: Planner) -> None:
+    plans = planner("recommend", "--vram", "24", "--json").json["recommendations"]
+    labels = {label for plan in plans for label in plan["label"].split(", ")}
+    assert {"balanced", "best quality", "fastest", "smallest"} <= labels
+    assert len({plan["generation"]["model"] for plan in plans}) == len(plans)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("up", "gemma-3-4b-it", "--licence", "commercial"),
+        ("up", "SmolLM2-135M-Instruct", "--context", "100000"),
+    ],
+)
+def test_a_named_model_that_contradicts_a_wish_is_refused(planner: Planner, arguments: tuple[str, ...]) -> None:
+    outcome = planner(*arguments, "--vram", "8", "--json")
+    assert outcome.code == 2
+    assert outcome.json["error"]["reference"] == "contradiction"
+
+
+def test_more_memory_never_lowers_the_best_score(planner: Planner) -> None:
+    scores = [
+        planner("recommend", "--vram", gib, "--bandwidth", "500", "-n", "1", "--json").json["recommendations"][0][
+            "score"
+        ]
+        for gib in ("3", "4", "6", "8", "10", "12", "16", "20", "24", "32", "48", "80")
+    ]
+    assert scores == sorted(scores)
