@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 
+from planner.cli.diagnostics import is_interactive
 from planner.cli.session import Session
 from planner.core.hardware import DeviceSpec
 from planner.core.market import Market, Origin, combined, origins_of
@@ -47,6 +48,7 @@ def find_market(
         refresh=refresh,
         ask=ask,
         now=now,
+        tell=session.note if is_interactive() else None,
     )
     dated, note = _snapshot(session)
     recent = [(quote, _staleness(quote, now)) for quote in found.quotes]

@@ -135,7 +135,7 @@ def _table(
     both = any(row.generated is not None and row.embedded is not None for row, _ in rows)
     tokens = "$/M EMBEDDED" if pricer.role is Role.EMBEDDING else "$/M GENERATED"
     columns = [
-        Column("GPU", minimum=10),
+        Column("GPU", minimum=13),
         Column("GiB", right=True),
         Column("PROVIDER", minimum=8),
         Column("TIER"),

@@ -7,8 +7,9 @@ from planner.core.offers import Offer
 
 PROVIDERS = {
     "aws": "AWS", "azure": "Azure", "coreweave": "CoreWeave", "digitalocean": "DigitalOcean", "gcp": "GCP",
-    "gpuhub": "GPUHub", "genesis-cloud": "Genesis Cloud", "jarvis-labs": "Jarvis Labs", "oci": "OCI",
-    "packet-ai": "packet.ai", "runpod": "RunPod", "sfcompute": "SF Compute", "tensordock": "TensorDock",
+    "genesis-cloud": "Genesis Cloud", "gpuhub": "GPUHub", "gpuhunt": "gpuhunt's catalog",
+    "jarvis-labs": "Jarvis Labs", "oci": "OCI", "packet-ai": "packet.ai", "runpod": "RunPod",
+    "runpod-rest": "RunPod (REST)", "sfcompute": "SF Compute", "tensordock": "TensorDock",
     "thunder-compute": "Thunder Compute", "vast": "Vast.ai",
 }  # fmt: skip
 """Names as the providers write them, where capital letters do not do."""

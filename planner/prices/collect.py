@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from planner.net.http import NetworkSettings
     from planner.prices.client import Client
 
-DEADLINE_S = 6.0
+DEADLINE_S = 5.0
+_FAILURES_SHOWN = 2
 Status = Literal["fresh", "partial", "stale", "none"]
 ClientMaker = Callable[[str, "NetworkSettings", float], "Client"]
 
@@ -60,6 +61,7 @@ class _Job:
         }
         self.due: tuple[str, ...] = ()
         self.notes: list[str] = []
+        self.failures: set[str] = set()
         self.not_before = cached.not_before
         self.changed = False
 
@@ -84,6 +86,7 @@ class _Job:
                 self.notes.append(f"says: {outcome.note}")
             return
         self.notes.append(outcome.message)
+        self.failures.add(outcome.message.rstrip("."))
         if isinstance(outcome, BusyError):
             self.not_before, self.changed = self.now + min(outcome.wait_s, float(FRESH_S)), True
 
@@ -110,7 +113,12 @@ class _Job:
             self.notes.append(f"{missing} of {len(self.parts)} parts are missing" if ages else "")
         if any(not part.complete for part in self.known.values()):
             self.notes.append("has more offers than it lists; those shown are marked incomplete")
-        notes = dict.fromkeys(note for note in self.notes if note)
+        notes = list(dict.fromkeys(note.rstrip(".") for note in self.notes if note))
+        failures = [note for note in notes if note in self.failures]
+        for note in failures[_FAILURES_SHOWN:]:
+            notes.remove(note)
+        if (more := len(failures) - _FAILURES_SHOWN) > 0:
+            notes[notes.index(failures[_FAILURES_SHOWN - 1])] += f" (and {more} more like it)"
         age = round(max(ages)) if ages else None
         return Source(name=self.provider.name, status=status, age_s=age, note="; ".join(notes), missing=missing)
 
@@ -127,10 +135,12 @@ def collect(
     now: float | None = None,
     deadline_s: float = DEADLINE_S,
     make_client: ClientMaker | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Collected:
     """What providers offer now, or lately. Never raises for a provider: that is its status.
 
     `keys` has the key by its name. Without `ask` (and with `settings.offline`) the cache is read and nobody is asked.
+    `tell` hears who is asked before there is a pause.
     """
     now = time.time() if now is None else now
     jobs = [_Job(provider, wanted, read_cache(cache_dir, provider.name), now) for provider in providers]
@@ -145,6 +155,8 @@ def collect(
         job.plan(refresh=refresh)
         if job.due:
             asked.append(job)
+    if asked and tell is not None:
+        tell(f"Asking {', '.join(job.provider.name for job in asked)} for prices, {deadline_s:g} s at most.")
     run = _Run(settings=settings, keys=keys, now=now, deadline_s=deadline_s, make_client=make_client or _client)
     late = run.ask(asked) if asked else set()
     for job in asked:

@@ -109,7 +109,7 @@ def prices(
         now=now,
     )
     for origin in market.origins:
-        if origin.note:
+        if origin.note and not origin.note.startswith("not asked"):
             session.note(f"{origin.name}: {origin.note}")
     _check_providers(filters.providers, {offer.quote.provider for offer in market.offers})
     matching = wanted_offers(market.offers, filters, specs)
