@@ -69,6 +69,8 @@ def _architecture(arch: Architecture) -> Iterator[str]:
         yield "architecture: expert_count and expert_used_count belong together"
     elif arch.expert_count and arch.expert_used_count and arch.expert_used_count > arch.expert_count:
         yield "architecture: more experts are used than there are"
+    if arch.expert_every and not arch.expert_count:
+        yield "architecture: expert_every without expert_count"
     if (arch.kv_lora_rank is None) != (arch.rope_head_length is None):
         yield "architecture: kv_lora_rank and rope_head_length belong together"
     if arch.full_attention_every is not None and arch.sliding_window is None:

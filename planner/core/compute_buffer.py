@@ -154,7 +154,7 @@ def _feed_forward(arch: Architecture) -> list[Step]:
     width = arch.embedding_length
     parts = 3 if arch.gated_feed_forward else 1
     steps: list[Step] = []
-    if not arch.is_moe or arch.leading_dense_layers:
+    if not arch.is_moe or arch.leading_dense_layers or arch.expert_every:
         inner = widest_feed_forward(arch)
         steps.append(Step("feed-forward", parts * inner + 5 * width, f"{parts}·{inner} + 5·{width}"))
     if arch.is_moe:

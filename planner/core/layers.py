@@ -45,6 +45,13 @@ def has_feed_forward(arch: Architecture, layer: int) -> bool:
     return not arch.one_part_layers or mixer(arch, layer) is Mixer.NONE
 
 
+def has_experts(arch: Architecture, layer: int) -> bool:
+    """Whether a layer's feed-forward part is a mixture: not the leading dense ones, and every `expert_every`-th."""
+    if not arch.is_moe or layer < arch.leading_dense_layers:
+        return False
+    return arch.expert_every is None or (layer + 1) % arch.expert_every == 0
+
+
 def owns_cache(arch: Architecture, layer: int) -> bool:
     """Whether an attention layer keeps keys and values of its own: the last `shared_kv_layers` read earlier ones'."""
     return layer < arch.layers - arch.shared_kv_layers

@@ -77,9 +77,10 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     `name` is llama.cpp's `general.architecture`. `sliding_window` (tokens) applies to all layers except
     every `full_attention_every`-th one. `kv_lora_rank` and `rope_head_length` describe MLA, whose cache
     holds their sum per token and layer. `expert_feed_forward_length` is per expert; in a MoE model
-    `feed_forward_length` is that of the `leading_dense_layers`; `expert_shared_feed_forward_length` is that of all
-    shared experts together, which see every token. `q_lora_rank` is set where MLA compresses queries too.
-    `position_embeddings` is the number of rows of a learned position table (BERT), `token_types` likewise.
+    `feed_forward_length` is that of the `leading_dense_layers`; `expert_shared_feed_forward_length` is that of
+    all shared experts together, which see every token. With `expert_every` only the last of so many layers has
+    experts. `q_lora_rank` is set where MLA compresses queries too. `position_embeddings` is the number of rows of a
+    learned position table (BERT), `token_types` likewise.
 
     `layer_pattern` has a letter for each layer, or for each of a group that repeats: `f` full attention, `s`
     sliding, `r` recurrent, `b` full attention and recurrent side by side, `n` nothing but feed-forward; it takes the
@@ -109,6 +110,7 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     expert_feed_forward_length: Length | None = None
     expert_shared_feed_forward_length: Length | None = None
     leading_dense_layers: Rows = 0
+    expert_every: Length | None = None
     q_lora_rank: Length | None = None
     kv_lora_rank: Length | None = None
     rope_head_length: Length | None = None

@@ -86,6 +86,8 @@ def architecture_words(arch: Architecture) -> tuple[str, ...]:
         if arch.leading_dense_layers:
             one = arch.leading_dense_layers == 1
             experts += f"; the first {'layer is' if one else f'{arch.leading_dense_layers} layers are'} dense"
+        if arch.expert_every:
+            experts += f"; one layer of {arch.expert_every} has them, the others are dense"
         found.append(experts)
     else:
         found.append(f"feed-forward width {arch.feed_forward_length:,}")

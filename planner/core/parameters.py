@@ -7,6 +7,7 @@ exactly), and a MoE model's active share is known. Counts are elements.
 import functools
 from dataclasses import dataclass
 
+from planner.core.layers import has_experts
 from planner.core.model import Architecture
 from planner.core.tensor import Tensor
 from planner.core.tensors import input_tensors, layer_tensors, output_tensors
@@ -37,7 +38,8 @@ class ParameterTable:
 
     `token_embedding` is the vocabulary table; `input_tables` the learned positions, token types and their norm.
     `output` is the output matrix (0 when it is tied to the vocabulary table), `output_norm` the norm before it.
-    `pooler` is part of the published count of BERT models and never of a GGUF.
+    `left_out` is part of the published count and never of a GGUF: BERT's pooler, and the bias that the experts of a
+    layer share in nomic-bert-moe.
     """
 
     token_embedding: int
@@ -45,12 +47,12 @@ class ParameterTable:
     layers: tuple[LayerParameters, ...]
     output_norm: int
     output: int
-    pooler: int = 0
+    left_out: int = 0
 
     @property
     def total(self) -> int:
         """Unique weights as published: a tied matrix once, BERT's pooler included."""
-        return self.resident + self.pooler
+        return self.resident + self.left_out
 
     @property
     def resident(self) -> int:
@@ -72,7 +74,6 @@ def count_parameters(arch: Architecture) -> int:
 @functools.lru_cache(maxsize=1024)
 def parameter_table(arch: Architecture) -> ParameterTable:
     """Elements of the network by tensor group and layer. Cached: planning asks for one shape many times."""
-    width = arch.embedding_length
     token_table, *tables = input_tensors(arch)
     last = {tensor.name: tensor.elements for tensor in output_tensors(arch)}
     output = last.pop("output.weight", 0)
@@ -84,8 +85,18 @@ def parameter_table(arch: Architecture) -> ParameterTable:
         layers=tuple(kinds[layer] for layer in tensors),
         output_norm=sum(last.values()),
         output=output,
-        pooler=width * (width + 1) if arch.name in {"bert", "jina-bert-v2"} else 0,
+        left_out=_left_out(arch),
     )
+
+
+def _left_out(arch: Architecture) -> int:
+    """Published weights that a converter drops."""
+    width = arch.embedding_length
+    if arch.name in {"bert", "jina-bert-v2"}:
+        return width * (width + 1)
+    if arch.name == "nomic-bert-moe":
+        return width * sum(has_experts(arch, layer) for layer in range(arch.layers))
+    return 0
 
 
 def _layer(arch: Architecture, tensors: tuple[Tensor, ...]) -> LayerParameters:

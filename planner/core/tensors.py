@@ -7,12 +7,14 @@ bytes (`file_size`). Names and shapes as llama.cpp loads them (`src/models/*.cpp
 
 import functools
 
-from planner.core.layers import Mixer, feed_forward_length, has_feed_forward, kv_heads, mixer
+from planner.core.layers import Mixer, feed_forward_length, has_experts, has_feed_forward, kv_heads, mixer
 from planner.core.model import Architecture
 from planner.core.recurrent_tensors import recurrent_tensors
 from planner.core.tensor import Tensor
 
-ENCODERS = frozenset({"bert", "nomic-bert", "jina-bert-v2", "modern-bert"})
+ENCODERS = frozenset({"bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2", "modern-bert"})
+_BIASED = frozenset({"bert", "nomic-bert-moe", "jina-bert-v2"})
+"""Attention and feed-forward part have biases; the experts of nomic-bert-moe have none in a GGUF."""
 _QKV_BIAS = frozenset({"qwen2", "gpt-oss", "glm4moe"})
 _GATED_QUERY = frozenset({"qwen35", "qwen35moe", "qwen3next"})
 """The query projection makes a gate for the attention's output too."""
@@ -24,7 +26,7 @@ _NORM_AFTER_ATTENTION = frozenset({"gpt-oss", "glm4moe", *_GATED_QUERY})
 """The norm before the feed-forward part goes by this name."""
 _ROUTER_BIAS = frozenset({"glm4moe", "gpt-oss", "lfm2moe", "nemotron_h_moe"})
 _SHARED_EXPERT_GATE = frozenset({"qwen35moe", "qwen3next"})
-_FUSED_QKV = frozenset({"phi3", "nomic-bert", "modern-bert"})
+_FUSED_QKV = frozenset({"phi3", "nomic-bert", "nomic-bert-moe", "modern-bert"})
 _FUSED_GATE_UP = frozenset({"phi3", "modern-bert", "jina-bert-v2"})
 
 
@@ -65,8 +67,7 @@ def layer_tensors(arch: Architecture, index: int) -> tuple[Tensor, ...]:
     inner = 0
     if has_feed_forward(arch, index):
         inner = feed_forward_length(arch, index)
-    mixture = arch.is_moe and index >= arch.leading_dense_layers
-    return _layer(arch, mixer(arch, index), inner, mixture, index == 0)
+    return _layer(arch, mixer(arch, index), inner, has_experts(arch, index), index == 0)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -145,9 +146,9 @@ def _attention(arch: Architecture, mixes: Mixer) -> list[Tensor]:
         parts = {"attn_qkv": sum(parts.values())}
     tensors = [Tensor(f"{name}.weight", width, rows) for name, rows in parts.items()]
     tensors.append(Tensor("attn_output.weight", arch.head_count * value, width))
-    if arch.name in _QKV_BIAS or arch.name in {"bert", "jina-bert-v2"}:
+    if arch.name in _QKV_BIAS | _BIASED:
         tensors += [Tensor(f"{name}.bias", rows) for name, rows in parts.items()]
-    if arch.name in {"gpt-oss", "bert", "jina-bert-v2"}:
+    if arch.name == "gpt-oss" or arch.name in _BIASED:
         tensors.append(Tensor("attn_output.bias", width))
     if arch.name == "gpt-oss":
         tensors.append(Tensor("attn_sinks.weight", arch.head_count))
@@ -192,9 +193,9 @@ def _feed_forward(arch: Architecture, inner: int) -> list[Tensor]:
         tensors.append(Tensor("ffn_up.weight", width, 2 * inner))
     else:
         tensors += [Tensor("ffn_gate.weight", width, inner), Tensor("ffn_up.weight", width, inner)]
-    if arch.name == "bert":
+    if arch.name in {"bert", "nomic-bert-moe"}:
         tensors.append(Tensor("ffn_up.bias", inner))
-    if arch.name in {"bert", "jina-bert-v2"}:
+    if arch.name in _BIASED:
         tensors.append(Tensor("ffn_down.bias", width))
     return tensors
 

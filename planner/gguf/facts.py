@@ -111,6 +111,7 @@ class GgufFacts(msgspec.Struct, frozen=True, kw_only=True):
     expert_feed_forward_length: int | None
     expert_shared_feed_forward_length: int | None
     leading_dense_layers: int
+    expert_every: int | None
     q_lora_rank: int | None
     kv_lora_rank: int | None
     rope_length: int | None
@@ -214,6 +215,7 @@ def facts(header: Header) -> GgufFacts:
         expert_feed_forward_length=expert_length,
         expert_shared_feed_forward_length=_shared_experts(keys, expert_length),
         leading_dense_layers=keys.number("leading_dense_block_count") or 0,
+        expert_every=keys.number("moe_every_n_layers") or None,
         q_lora_rank=keys.number("attention.q_lora_rank"),
         kv_lora_rank=keys.number("attention.kv_lora_rank"),
         rope_length=keys.number("rope.dimension_count"),

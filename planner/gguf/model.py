@@ -91,6 +91,7 @@ def architecture(facts: GgufFacts) -> Architecture:
         expert_feed_forward_length=expert_length if facts.expert_count else None,
         expert_shared_feed_forward_length=facts.expert_shared_feed_forward_length if facts.expert_count else None,
         leading_dense_layers=facts.leading_dense_layers if facts.expert_count else 0,
+        expert_every=facts.expert_every if facts.expert_count else None,
         q_lora_rank=facts.q_lora_rank if facts.latent_attention else None,
         kv_lora_rank=facts.kv_lora_rank if facts.latent_attention else None,
         rope_head_length=facts.rope_length if facts.latent_attention else None,

@@ -196,6 +196,7 @@ class TestBrokenFiles:
             {"kv_lora_rank": 512},
             {"full_attention_every": 6},
             {"leading_dense_layers": 9},
+            {"expert_every": 2},
             {"layer_pattern": "x"},
             {"layer_pattern": "fff"},
             {"layer_pattern": "sf"},

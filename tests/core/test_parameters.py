@@ -83,6 +83,17 @@ def test_leading_dense_layers_have_no_experts(catalog: Catalog) -> None:
     assert table.layers[0].total != table.layers[1].total
 
 
+def test_experts_may_be_in_every_second_layer(catalog: Catalog) -> None:
+    model = catalog.find("nomic-embed-text-v2-moe")
+    assert model.architecture is not None
+    table = parameter_table(model.architecture)
+    assert table.total == model.parameters == 475_292_928
+    assert table.active == model.active_parameters
+    assert [bool(layer.experts) for layer in table.layers] == [False, True] * 6
+    # A bias of 768 for the experts of a layer together, which the converter drops.
+    assert table.resident == table.total - 6 * 768
+
+
 def test_a_gguf_leaves_out_berts_pooler(catalog: Catalog) -> None:
     table = parameter_table(shape(catalog, "all-MiniLM-L6-v2"))
     assert table.resident == table.total - 384 * 385

@@ -147,6 +147,14 @@ def test_experts(make_gguf: GgufMaker) -> None:
     assert model.active_parameters == found.active_parameters
 
 
+def test_experts_in_every_second_layer(make_gguf: GgufMaker) -> None:
+    keys = {**BASE, "expert_count": 8, "expert_used_count": 2, "moe_every_n_layers": 2}
+    arch = architecture(facts_of(make_gguf(arch="nomic-bert-moe", keys=keys, tensors=TABLE)))
+    assert arch.expert_every == 2
+    dense = {**BASE, "moe_every_n_layers": 2}
+    assert architecture(facts_of(make_gguf(arch="nomic-bert-moe", keys=dense, tensors=TABLE))).expert_every is None
+
+
 LATENT = {**BASE, "attention.head_count_kv": 1, "attention.kv_lora_rank": 512, "rope.dimension_count": 64,
           "attention.key_length": 576, "attention.value_length": 512}  # fmt: skip
 
