@@ -3,6 +3,7 @@
 Paths follow the XDG folders (or the platform's equivalents) and are computed when asked for, never at import.
 """
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ import platformdirs
 from planner.errors import UsageError
 
 _TRUE = {"1", "on", "yes", "true"}
+AUTO_ENGINE = "auto"
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,12 @@ class Config:
     config_dir: Path
     offline: bool = False
     hf_endpoint: str = "https://huggingface.co"
-    engine: str = "auto"
+    engine: str = AUTO_ENGINE
     engine_path: Path | None = None
+    engine_variant: str | None = None
+    """Which of the pinned files of the engine; None = the usual one."""
+    engine_chosen: bool = False
+    """Whether the engine is the one of `planner engine use`."""
     catalogs: tuple[Path, ...] = field(default=())
 
     @property
@@ -47,6 +53,11 @@ class Config:
     def engines_dir(self) -> Path:
         """Fetched engine binaries."""
         return self.data_dir / "engines"
+
+    @property
+    def engine_choice(self) -> Path:
+        """Where `planner engine use` keeps its answer; every setting comes before it."""
+        return self.state_dir / "engine.json"
 
     @property
     def deployments_dir(self) -> Path:
@@ -69,13 +80,29 @@ def load_config(environ: Mapping[str, str] | None = None) -> Config:
     env = os.environ if environ is None else environ
     config = default_config()
     config = _from_toml(config, config.config_dir / "config.toml")
-    return replace(
+    config = replace(
         config,
         offline=config.offline
         or any(env.get(name, "").lower() in _TRUE for name in ("PLANNER_OFFLINE", "HF_HUB_OFFLINE")),
         hf_endpoint=env.get("HF_ENDPOINT", config.hf_endpoint).rstrip("/"),
         engine=env.get("PLANNER_ENGINE", config.engine),
         engine_path=Path(env["PLANNER_ENGINE_PATH"]) if env.get("PLANNER_ENGINE_PATH") else config.engine_path,
+    )
+    unset = config.engine == AUTO_ENGINE and config.engine_path is None and not env.get("PLANNER_ENGINE")
+    return _with_choice(config) if unset else config
+
+
+def _with_choice(config: Config) -> Config:
+    """The engine of `planner engine use`; as if there were none when its file cannot be read."""
+    try:
+        choice = json.loads(config.engine_choice.read_bytes())
+        engine, variant, path = choice["engine"], choice.get("variant"), choice.get("path")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return config
+    if not isinstance(engine, str) or not all(value is None or isinstance(value, str) for value in (variant, path)):
+        return config
+    return replace(
+        config, engine=engine, engine_variant=variant, engine_path=Path(path) if path else None, engine_chosen=True
     )
 
 

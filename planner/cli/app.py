@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "rank": "planner.cli.commands.rank:rank",
     "inspect": "planner.cli.commands.inspect:inspect",
     "fetch": "planner.cli.commands.fetch:fetch",
+    "engine": "planner.cli.commands.engine:engine",
     "up": "planner.cli.commands.up:up",
     "launch": "planner.cli.commands.launch:launch",
     "status": "planner.cli.commands.status:status",

@@ -158,8 +158,8 @@ def _engine(session: Session, wish: Wish, chosen: LaunchPlan) -> "Engine":
         sources = Sources(cache_dir=config.cache_dir)
     else:
         with ProgressLine("engine", quiet=session.quiet) as progress:
-            return _announced(session, _chosen(wish, _sources(session, progress), chosen))
-    return _announced(session, _chosen(wish, sources, chosen))
+            return _announced(session, wish, _chosen(wish, _sources(session, progress), chosen))
+    return _announced(session, wish, _chosen(wish, sources, chosen))
 
 
 def _chosen(wish: Wish, sources: Sources, chosen: LaunchPlan) -> "Engine":
@@ -175,7 +175,10 @@ def _chosen(wish: Wish, sources: Sources, chosen: LaunchPlan) -> "Engine":
     )
 
 
-def _announced(session: Session, engine: "Engine") -> "Engine":
+def _announced(session: Session, wish: Wish, engine: "Engine") -> "Engine":
+    config = session.config
+    if config.engine_chosen and (wish.engine, wish.engine_path) == (config.engine, config.engine_path):
+        engine = msgspec.structs.replace(engine, reason="it was chosen with planner engine use")
     session.note(f"engine: {engine.label}, because {engine.reason}")
     return engine
 
@@ -189,14 +192,14 @@ def _sources(session: Session, progress: "Progress") -> Sources:
 
     def fetched() -> Path:
         pins = load_pins(data_dir())
-        fetchable = engine_fetchable(config, pins)
+        fetchable = engine_fetchable(config, pins, variant=config.engine_variant)
         if not fetchable:
             raise EngineError(fetchable.reason, reference="engine-missing")
-        return fetch_engine("llamafile", config, pins, progress=progress)
+        return fetch_engine("llamafile", config, pins, variant=config.engine_variant, progress=progress)
 
     return Sources(
         cache_dir=config.cache_dir,
-        cached_llamafile=lambda: cached_engine(config, load_pins(data_dir())),
+        cached_llamafile=lambda: cached_engine(config, load_pins(data_dir()), variant=config.engine_variant),
         fetch_llamafile=None if config.offline else fetched,
     )
 

@@ -45,7 +45,10 @@ class EnginePin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class EnginePins(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`catalog/engines.json`. `minimum_llama_cpp_build` is the least build without known server holes."""
+    """`catalog/engines.json`. `minimum_llama_cpp_build` is the least build without known server holes.
+
+    `newest_known_good_build` is the newest one that planner's own flags and answers were tried with.
+    """
 
     schema: Literal[1]
     as_of: str
@@ -53,15 +56,18 @@ class EnginePins(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     minimum_reason: str
     minimum_source: str
     engines: tuple[EnginePin, ...]
+    newest_known_good_build: int | None = None
+    newest_known_good_source: str = ""
 
     def pin(self, name: str, variant: str | None = None) -> EnginePin:
         """The release of `name` to use: the default one, or the one of that variant. Raises EngineError."""
         for pin in self.engines:
             if pin.name == name and (pin.default if variant is None else pin.variant == variant):
                 return pin
+        known = ", ".join(f"{pin.name}:{pin.variant}" for pin in self.engines)
         raise EngineError(
-            f"No release of {name} is pinned, so none is downloaded.",
-            hint="Give a program of your own with --engine-path.",
+            f"No release of {name}{f':{variant}' if variant else ''} is pinned, so none is downloaded.",
+            hint=f"Pinned: {known}. Or give a program of your own with --engine-path.",
             reference="no-engine-pin",
         )
 
@@ -86,9 +92,11 @@ def load_pins(catalog_dir: Path) -> EnginePins:
         raise CatalogError(f"{path} cannot be used: {error}", hint="Reinstall planner.") from error
 
 
-def cached_engine(config: Config, pins: EnginePins, name: str = "llamafile") -> Path | None:
+def cached_engine(
+    config: Config, pins: EnginePins, name: str = "llamafile", variant: str | None = None
+) -> Path | None:
     """The pinned engine if it was fetched before and still is what was fetched. No network."""
-    pin = pins.pin(name)
+    pin = pins.pin(name, variant)
     store = Store(config.engines_dir)
     with suppress(PlannerError):
         place = _place(store, pin)
@@ -99,10 +107,12 @@ def cached_engine(config: Config, pins: EnginePins, name: str = "llamafile") -> 
     return None
 
 
-def engine_fetchable(config: Config, pins: EnginePins, name: str = "llamafile") -> Fetchable:
+def engine_fetchable(
+    config: Config, pins: EnginePins, name: str = "llamafile", variant: str | None = None
+) -> Fetchable:
     """Whether the pinned engine could be downloaded now: one HEAD request, three seconds in all. Never raises."""
     try:
-        pin = pins.pin(name)
+        pin = pins.pin(name, variant)
         require_online(config, f"Downloading {name}")
         _place(Store(config.engines_dir), pin)
 
@@ -127,6 +137,7 @@ def fetch_engine(
     config: Config,
     pins: EnginePins,
     *,
+    variant: str | None = None,
     progress: Progress | None = None,
     patience: Patience | None = None,
     store: Store | None = None,
@@ -137,7 +148,7 @@ def fetch_engine(
     `Downloader.receive` raises.
     """
     progress = progress or Silent()
-    pin = pins.pin(name)
+    pin = pins.pin(name, variant)
     store = store or Store(config.engines_dir)
     place = _place(store, pin)
     expected = Expected(pin.bytes, pin.sha256)

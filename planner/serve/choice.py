@@ -72,7 +72,7 @@ def _from_path(wanted: str, path: Path, sources: Sources) -> Engine:
     kind = (
         EngineKind(wanted)
         if wanted != AUTO
-        else (EngineKind.LLAMAFILE if _is_llamafile(path) else EngineKind.LLAMA_SERVER)
+        else (EngineKind.LLAMAFILE if is_llamafile(path) else EngineKind.LLAMA_SERVER)
     )
     return _external(kind, path, sources, reason="its path was given")
 
@@ -177,7 +177,8 @@ def _external(kind: EngineKind, binary: Path, sources: Sources, *, reason: str) 
     return external_engine(kind, binary, capabilities, reason=reason)
 
 
-def _is_llamafile(path: Path) -> bool:
+def is_llamafile(path: Path) -> bool:
+    """Whether a file begins like a llamafile; it is not started."""
     try:
         with path.open("rb") as file:
             return file.read(8) in _LLAMAFILE_MAGIC

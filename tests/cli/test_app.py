@@ -38,7 +38,7 @@ HEAVY = (
     "rich",
 )
 
-LEAVES = sorted({*COMMANDS, "catalog check"} - {"catalog"})
+LEAVES = sorted({*COMMANDS, "catalog check", "engine list", "engine install", "engine use"} - {"catalog", "engine"})
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def launch(
             workload=msgspec.structs.replace(workload, role=chosen.role),
             port=port,
             engine=engine or session.config.engine,
-            engine_path=engine_path or session.config.engine_path,
+            engine_path=engine_path or (None if engine else session.config.engine_path),
             detach=detach,
         ),
     )

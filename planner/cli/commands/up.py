@@ -55,7 +55,7 @@ def up(
             starter=starter,
             port=port,
             engine=engine or session.config.engine,
-            engine_path=engine_path or session.config.engine_path,
+            engine_path=engine_path or (None if engine else session.config.engine_path),
             detach=detach,
         ),
     )

@@ -15,7 +15,8 @@ def engines(context: Context) -> Found:
     from planner.serve.environment import system_config_file
 
     config = context.config
-    found: dict[str, object] = {"wanted": config.engine}
+    chosen = " (planner engine use)" if config.engine_chosen else ""
+    found: dict[str, object] = {"wanted": f"{config.engine}{chosen}"}
     problems: list[Problem] = []
     llamafile, problem = _llamafile(context)
     found["llamafile"] = llamafile
@@ -50,7 +51,7 @@ def _llamafile(context: Context) -> tuple[str, Problem | None]:
     from planner.fetch.engine import load_pins
     from planner.fetch.store import Store
 
-    pin = load_pins(data_dir()).pin("llamafile")
+    pin = load_pins(data_dir()).pin("llamafile", context.config.engine_variant)
     size = "" if pin.bytes is None else f" ({format_gb(pin.bytes)})"
     for place, entry in Store(context.config.engines_dir).noted():
         if entry.sha256 != pin.sha256:
