@@ -15,11 +15,13 @@ from planner.core.model import Role
 from planner.core.offers import Offer
 from planner.core.own_device import KWH_USD, Own, paid_off, watts_of
 from planner.core.running import Load, Running
+from planner.core.speed.calibration import GENERIC
 from planner.errors import UsageError
 from planner.units import GB
 
 if TYPE_CHECKING:
     from planner.core.renting import Rented
+    from planner.core.where import Place
 
 _ROOM_GB = 10
 """Disk beside the models: system image and documents (assumed)."""
@@ -58,6 +60,7 @@ class Pricer:
         self.job = _job(costing, self.load)
         self._rented = None if self.load is None else _rented(session, self.load, specs)
         self.own = _own(session, costing, self.load, specs)
+        self._calibration = GENERIC if self.load is None else session.catalog.speed
 
     @property
     def role(self) -> Role | None:
@@ -106,6 +109,27 @@ class Pricer:
             job=job,
             break_even_hours=None if self.own is None else paid_off(self.own, hour, speeds, self.role),
         )
+
+    def places(self, rows: Sequence[Priced], specs: Sequence[DeviceSpec]) -> list["Place"]:
+        """One's own device, common ones and the rentals given, the cheapest per token first; none without a model."""
+        from planner.core.where import by_cost, device_places, own_place, place
+
+        if self.load is None:
+            return []
+        found = device_places(self.load, specs, kwh_usd=self.kwh_usd, calibration=self._calibration)
+        mine = None if self.own is None else own_place(self.own)
+        rented = [
+            place("rental", "", row.running, row.offer.quote.price_hour_usd, offer=row.offer,
+                  utilisation=self.job.utilisation)
+            for row in rows
+            if row.running is not None
+        ]  # fmt: skip
+        return by_cost([*([] if mine is None else [mine]), *found, *rented])
+
+    @property
+    def kwh_usd(self) -> Decimal:
+        """Of a kilowatt-hour, said or assumed."""
+        return KWH_USD if self.costing.kwh_usd is None else self.costing.kwh_usd
 
     @property
     def wants_job(self) -> bool:

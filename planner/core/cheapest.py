@@ -11,7 +11,8 @@ from planner.core.renting import Rented
 from planner.core.running import Running
 
 SHOWN = 5
-_DOUBTFUL = frozenset({"outlier", "no_discount", "vram_differs", "gpu_only"})
+DOUBTFUL = frozenset({"outlier", "no_discount", "vram_differs", "gpu_only"})
+"""Flags of offers that stand in no short list: they cannot be compared, or probably not be had."""
 
 
 class Rental(msgspec.Struct, frozen=True):
@@ -42,7 +43,7 @@ def cheapest(market: Market, rented: Rented, *, min_speed: float | None = None, 
         key = (offer.quote.provider, *offer.same_gpu)
         if len(rows) == shown:
             break
-        if key in seen or _DOUBTFUL & set(offer.flags):
+        if key in seen or DOUBTFUL & set(offer.flags):
             continue
         running = rented.on(offer)
         rate = None if running is None else _rate(running, role)

@@ -262,6 +262,7 @@ def test_a_device_of_ones_own_stands_beside_the_rentals(planner: Planner) -> Non
         (("--model", "no-such-model"), 2, "unknown-model"),
         (("--model", "Qwen3-8B:Q9"), 2, "unknown-quant"),
         (("--refresh",), 2, "refresh-offline"),
+        (("--where",), 2, "where-without-model"),
         (("--utilisation", "0"), 2, "usage"),
         (("--utilisation", "1.1"), 2, "usage"),
         (("--vram", "4000"), 3, "no-offers"),
@@ -286,6 +287,38 @@ def test_a_gpu_is_found_by_any_of_its_names(planner: Planner) -> None:
     assert {offer["gpu"] for offer in plain} == {"rtx-4090"}
     forms = planner("prices", "--gpu", "H100", "--offline", "--json").json["offers"]
     assert {offer["gpu"] for offer in forms} == {"h100", "h100-pcie", "h100-sxm", "h100-nvl"}
+
+
+# Where should this run?
+
+
+def test_one_table_has_devices_and_rentals_by_what_tokens_cost(planner: Planner) -> None:
+    document = planner(
+        "prices", "--where", "--model", "bge-m3", "--model", "Qwen3-8B:Q4_K_M", "--device", "RTX 3090", "--offline",
+        "--json",
+    ).json  # fmt: skip
+    places = document["places"]
+    assert {place["kind"] for place in places} == {"here", "device", "rental"}
+    costs = [place["usd_per_million_generated"] for place in places]
+    known = [cost["mid"] for cost in costs if cost is not None]
+    assert known == sorted(known)
+    assert costs[len(known) :] == [None] * (len(costs) - len(known))
+    (mine,) = [place for place in places if place["kind"] == "here"]
+    assert mine["name"] == "GeForce RTX 3090 (24.0 GiB)"
+    assert mine["hour_usd"] == pytest.approx(0.35 * 0.2)
+    assert sum(place["kind"] == "rental" for place in places) == len(document["offers"]) == 10
+
+
+def test_the_table_fits_a_terminal_and_names_what_costs_are_made_of(
+    planner: Planner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    outcome = planner("prices", "--where", "--model", "bge-m3", "--model", "Qwen3-8B", "--no-here", "--offline")
+    lines = outcome.out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum(" to own " in line for line in lines) > 5
+    assert sum(" to rent " in line and "2026-0" in line for line in lines) == 10
+    assert "--kwh-price" in outcome.out
 
 
 # The rentals on other pages

@@ -14,10 +14,16 @@ from planner.errors import NoResultError, UsageError
 from planner.units import GIB, parse_memory
 
 if TYPE_CHECKING:
-    from planner.cli.pricing import Pricer
+    from collections.abc import Sequence
+
+    from planner.cli.pricing import Priced, Pricer
+    from planner.core.hardware import DeviceSpec
+    from planner.core.market import Market
     from planner.core.offers import Filters
 
 _SHOWN = 20
+_RENTALS = 10
+"""Of the table that has devices too."""
 _ORDERS = ("price", "total", "tokens", "job", "vram", "reliability", "provider")
 
 
@@ -39,6 +45,7 @@ _ORDERS = ("price", "total", "tokens", "job", "vram", "reliability", "provider")
 @click.option("--sort", "order", type=click.Choice(_ORDERS), help="Default: job, tokens or price, as asked.")
 @click.option("--limit", "-n", type=click.IntRange(min=1), help="How many; default: 20, with --json all.")
 @click.option("--all", "everything", is_flag=True, help="Every offer, not the best of each GPU, provider and tier.")
+@click.option("--where", is_flag=True, help="With --model: one table with this machine and common devices too.")
 @click.option("--refresh", is_flag=True, help="Ask the providers again, however fresh the prices are.")
 @cost_options
 @common_options
@@ -56,6 +63,7 @@ def prices(
     order: str | None,
     limit: int | None,
     everything: bool,
+    where: bool,
     refresh: bool,
     costing: Costing,
 ) -> None:
@@ -70,6 +78,7 @@ def prices(
       planner prices --gpu "RTX 4090" --tier spot --offline
       planner prices --model Qwen3-8B:Q4_K_M --device "RTX 3090" --device-price 700
       planner prices --model bge-m3 --documents 100000 --json
+      planner prices --where --model bge-m3 --model Qwen3-8B:Q4_K_M
     """
     from planner.cli.market import device_table, find_market
     from planner.cli.prices_page import document, one_of_each, page
@@ -98,6 +107,12 @@ def prices(
     pricer = Pricer(session, costing, specs)
     order = order or ("job" if pricer.wants_job else "tokens" if pricer.load is not None else "price")
     _check_order(order, pricer)
+    if where and pricer.load is None:
+        raise UsageError(
+            "Where it should run depends on what is to run, and no model was named.",
+            hint="Add --model MODEL, twice for an embedder and a generator.",
+            reference="where-without-model",
+        )
     now = time.time()
     market = find_market(
         session,
@@ -124,6 +139,9 @@ def prices(
     rows = [by_offer[id(offer)] for offer in in_order]
     if not rows:
         _nothing(session, left_out=left_out, known=len(market.offers))
+    if where:
+        _where(session, market, rows, pricer, specs=specs, limit=limit, left_out=left_out)
+        return
     if session.as_json:
         write_json(document(market, rows[:limit], pricer, left_out=left_out, total=len(rows)))
         return
@@ -143,6 +161,33 @@ def prices(
             width=terminal_width(),
         )
     )
+
+
+def _where(
+    session: Session,
+    market: "Market",
+    rows: "Sequence[Priced]",
+    pricer: "Pricer",
+    *,
+    specs: "Sequence[DeviceSpec]",
+    limit: int | None,
+    left_out: int,
+) -> None:
+    """Devices and the best rentals in one table; doubtful offers stay out of it."""
+    from planner.cli.prices_page import document, one_of_each
+    from planner.cli.where_page import place_view, where_lines
+    from planner.core.cheapest import DOUBTFUL
+
+    sound = [row for row in rows if not DOUBTFUL & set(row.offer.flags)]
+    best = [row for row, _ in one_of_each(sound)][: limit or _RENTALS]
+    places = pricer.places(best, specs)
+    if session.as_json:
+        view = document(market, best, pricer, left_out=left_out, total=len(rows))
+        write_json({**view, "places": [place_view(item) for item in places]})
+        return
+    assert pricer.load is not None
+    names = {spec.slug: spec.name for spec in specs}
+    write_lines(where_lines(places, pricer.load, names, kwh_usd=pricer.kwh_usd, width=terminal_width()))
 
 
 _SORTED = {

@@ -1,0 +1,114 @@
+"""Where should this run? This machine, devices one could have, and rentals, by what a million tokens cost there."""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from planner.core.cost import Speeds, Spread, electricity_usd_per_hour, usd_per_million
+from planner.core.device_grid import COMMON_DEVICES
+from planner.core.estimate import Verdict
+from planner.core.hardware import DeviceSpec
+from planner.core.offers import Offer
+from planner.core.overrides import Overrides, virtual_hardware
+from planner.core.own_device import Own, watts_of
+from planner.core.renting import running_on
+from planner.core.running import Load, Running
+from planner.core.speed.calibration import GENERIC, Calibration
+from planner.units import GIB
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """A place to run a load. `hour_usd` is rent, or electricity alone for what one owns (None: watts not known).
+
+    `name` is empty for a rental, which has its `offer`.
+    """
+
+    kind: Literal["here", "device", "rental"]
+    name: str
+    running: Running
+    hour_usd: Decimal | None
+    generated: Spread | None
+    embedded: Spread | None
+    watts: Decimal | None = None
+    offer: Offer | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whole on its devices, or partly on the CPU."""
+        return self.running.verdict
+
+    @property
+    def speeds(self) -> Speeds:
+        """Tokens per second."""
+        return self.running.speeds
+
+    @property
+    def per_million(self) -> Spread | None:
+        """USD per million tokens generated, without a generator of tokens embedded."""
+        return self.generated or self.embedded
+
+
+def place(
+    kind: Literal["here", "device", "rental"],
+    name: str,
+    running: Running,
+    hour_usd: Decimal | None,
+    *,
+    watts: Decimal | None = None,
+    offer: Offer | None = None,
+    utilisation: Decimal = Decimal(1),
+) -> Place:
+    """A place with what a million tokens cost there.
+
+    `utilisation` counts for rent alone: what one owns draws its watts when tokens flow.
+    """
+    share = utilisation if kind == "rental" else Decimal(1)
+    speeds = running.speeds
+    return Place(
+        kind=kind,
+        name=name,
+        running=running,
+        hour_usd=hour_usd,
+        generated=None if hour_usd is None else usd_per_million(hour_usd, speeds.write, share),
+        embedded=None if hour_usd is None else usd_per_million(hour_usd, speeds.embed, share),
+        watts=watts,
+        offer=offer,
+    )
+
+
+def own_place(own: Own) -> Place | None:
+    """One's own machine; None where the load does not run there."""
+    if own.running is None or own.running.verdict is Verdict.NO_FIT:
+        return None
+    return place("here", own.name, own.running, own.hour_usd, watts=own.watts)
+
+
+def device_places(
+    load: Load, specs: Sequence[DeviceSpec], *, kwh_usd: Decimal, calibration: Calibration = GENERIC
+) -> list[Place]:
+    """The devices that many people have, those on which the load runs."""
+    known = {spec.slug for spec in specs}
+    found = []
+    for device in COMMON_DEVICES:
+        if device.slug is not None and device.slug not in known:
+            continue
+        hardware = virtual_hardware(Overrides(gpu=device.slug, ram_bytes=device.ram_gib * GIB), specs)
+        running = running_on(load, hardware, calibration=calibration)
+        if running is None or running.verdict is Verdict.NO_FIT:
+            continue
+        watts, _ = watts_of(hardware)
+        hour = None if watts is None else electricity_usd_per_hour(watts, kwh_usd)
+        found.append(place("device", device.label, running, hour, watts=watts))
+    return found
+
+
+def by_cost(places: Iterable[Place]) -> list[Place]:
+    """The cheapest per million tokens first; what is not known last, in the order given."""
+
+    def key(item: Place) -> tuple[bool, Decimal]:
+        spread = item.per_million
+        return spread is None, Decimal(0) if spread is None else spread.mid
+
+    return sorted(places, key=key)
