@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 
+from planner.catalog.rules import contradictions
 from planner.cli.session import Session
 from planner.core.estimate import Estimate
 from planner.core.estimator import estimate
@@ -11,10 +12,12 @@ from planner.core.hardware import Backend, Hardware
 from planner.core.model import Model, Variant
 from planner.core.overrides import Overrides, described_hardware, device_from_json, virtual_hardware
 from planner.core.placement import Machine, machine_of
+from planner.core.plausible import check_file_bytes, check_parameters
 from planner.core.request import EstimateRequest
 from planner.core.weights import WeightTable
 from planner.core.workload import Settings
-from planner.errors import UsageError
+from planner.errors import BadDataError, UsageError
+from planner.units import format_gib
 
 _MACHINES = 1024
 """Machines that are remembered; requests of a file seldom name more."""
@@ -37,6 +40,7 @@ class Estimator:
     def __init__(self, session: Session, *, host_only: bool = False) -> None:
         self._session = session
         self._host_only = host_only
+        self._architectures: frozenset[str] | None = None
         self._models: dict[str, tuple[Model, Variant | None]] = {}
         self._machines: dict[tuple[object, ...], tuple[Hardware, Machine]] = {}
 
@@ -50,7 +54,7 @@ class Estimator:
         self, subject: Subject, settings: Settings, hardware: Hardware, machine: Machine, *, n_gpus: int = 1
     ) -> Estimate:
         """The estimate of one model on one machine; `n_gpus` > 1 spreads it over all of them."""
-        return estimate(
+        found = estimate(
             subject.model,
             subject.variant,
             settings,
@@ -60,18 +64,33 @@ class Estimator:
             all_gpus=n_gpus > 1,
             calibration=self._session.calibration_for(hardware),
         )
+        more = (*self._about_architecture(subject.model), *_about_memory(hardware, machine))
+        return msgspec.structs.replace(found, warnings=(*found.warnings, *more)) if more else found
+
+    def _about_architecture(self, model: Model) -> tuple[str, ...]:
+        """A warning where no model of the catalog is built like this one, so that nothing of it was checked."""
+        if self._architectures is None:
+            known = self._session.catalog.models
+            self._architectures = frozenset(m.architecture.name for m in known if m.architecture is not None)
+        if model.architecture is None or model.architecture.name in self._architectures:
+            return ()
+        return (
+            f"the architecture “{model.architecture.name[:80]}” is not one that was checked: its cache and buffers "
+            "are counted like Llama's",
+        )
 
     def subject(self, request: EstimateRequest) -> Subject:
         """The model and quant a request names. Raises UsageError or BadDataError where there is none."""
         if request.gguf is not None:
             return _from_file(request.gguf)
         if request.spec is not None:
-            return Subject(request.spec, request.variant(request.spec, None))
+            _check_spec(request.spec)
+            return _sized(Subject(request.spec, request.variant(request.spec, None)), request)
         assert request.model is not None, "parse_request and the command see to it"
         if request.model not in self._models:
             self._models[request.model] = self._session.catalog.parse_model_ref(request.model)
         model, named = self._models[request.model]
-        return Subject(model, request.variant(model, named))
+        return _sized(Subject(model, request.variant(model, named)), request)
 
     def machine(self, request: EstimateRequest) -> tuple[Hardware, Machine]:
         """The machine a request is about: its own gpu or device, else the command's, else this host's CPU."""
@@ -100,6 +119,32 @@ class Estimator:
         if request.ram_bytes:
             hardware = virtual_hardware(Overrides(ram_bytes=request.ram_bytes), devices, base=hardware)
         return _multiplied(hardware, request)
+
+
+def _check_spec(model: Model) -> None:
+    """Raise BadDataError for a model whose numbers contradict each other, as a catalog file's would be refused."""
+    wrong = next(contradictions(model), None)
+    if wrong is not None:
+        raise BadDataError(
+            f"The spec of this request cannot be: {wrong}.",
+            hint="Its fields are those of a model in catalog/models (docs/json.md).",
+            reference="bad-spec",
+        )
+    check_parameters(model)
+
+
+def _sized(subject: Subject, request: EstimateRequest) -> Subject:
+    if request.file_bytes is not None:
+        check_file_bytes(subject.model.architecture, subject.variant)
+    return subject
+
+
+def _about_memory(hardware: Hardware, machine: Machine) -> tuple[str, ...]:
+    """A warning where a GPU shares a memory of which nobody said how large it is."""
+    source, total = hardware.host.source.get("memory_total_bytes", ""), hardware.host.memory_total_bytes
+    if not machine.unified or total is None or not source.startswith("assumed"):
+        return ()
+    return (f"memory of {format_gib(total)} is {source}; give what there is with ram_bytes (--ram)",)
 
 
 def _from_file(name: str) -> Subject:

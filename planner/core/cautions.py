@@ -66,6 +66,11 @@ def _about_context(model: Model, settings: Settings) -> list[str]:
             f"{per_slot} tokens per slot exceed the trained context of {model.context_length}; "
             "the engine caps it and still reserves the memory"
         )
+    if settings.depth + settings.n_prompt > per_slot:
+        found.append(
+            f"a prompt of {settings.n_prompt} tokens after {settings.depth} does not go into the {per_slot} of a "
+            "slot: the engine refuses it"
+        )
     if settings.parallel > 1 and not settings.kv_unified and ceil_to(per_slot, 256) != per_slot:
         found.append(f"{settings.parallel} slots get {ceil_to(per_slot, 256)} cells each: rounded up to 256")
     return found

@@ -61,13 +61,23 @@ class EstimateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     embedding: bool | None = None
 
     def settings(self, model: Model) -> Settings:
-        """The engine settings asked for; what is not said follows the model."""
+        """The engine settings asked for; what is not said follows the model.
+
+        Raises BadDataError for a depth beyond the context.
+        """
         # Asked for the speed at a depth, the context is at least that deep.
         wanted = self.depth + (512 if self.n_prompt is None else self.n_prompt)
         context = max(default_context(model), wanted) if self.context is None else self.context
+        if self.depth > context:
+            raise BadDataError(
+                f"“depth” is {self.depth}: so many tokens do not go into a context of {context}.",
+                hint="Give a longer context, or none: then it is long enough.",
+                reference="bad-request",
+            )
         prompt = self.n_prompt
         if prompt is None:
-            prompt = min(512, max(1, context - self.depth))
+            slot = context if self.kv_unified else context // max(1, self.parallel)
+            prompt = min(512, max(1, slot - self.depth))
         embedding = model.role is not Role.GENERATION if self.embedding is None else self.embedding
         # In embedding mode the server makes batch and micro-batch one.
         batch = self.batch or (self.ubatch if embedding else 2048)

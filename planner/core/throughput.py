@@ -67,7 +67,8 @@ def estimate_throughput(
     )
     if not _paced(run):
         return Throughput()
-    if settings.embedding:
+    if settings.embedding or not arch.causal:
+        # An encoder has no next token.
         return Throughput(embed=_prompt_rate(run, "embed"))
     prompt, generation = _prompt_rate(run, "pp"), _generation_rate(run)
     return Throughput(
@@ -82,7 +83,7 @@ def leading_rates(run: Run) -> tuple[Rate | None, Rate | None]:
     """The rates that a plan is chosen by: of generation and of its prompt, or of embedding alone; None if unknown."""
     if not _paced(run):
         return None, None
-    if run.settings.embedding:
+    if run.settings.embedding or not run.arch.causal:
         return _prompt_rate(run, "embed"), None
     return _generation_rate(run), _prompt_rate(run, "pp")
 

@@ -192,6 +192,8 @@ def _check_consistency(facts: GgufFacts, name: str, layers: int, width: int, hea
         raise _refuse(
             facts, f"{prefix}.attention.head_count_kv", f"is {facts.head_count_kv}, more than the {heads} heads"
         )
+    if any(count < 0 for count in facts.head_count_kv_by_layer):
+        raise _refuse(facts, f"{prefix}.attention.head_count_kv", f"has {min(facts.head_count_kv_by_layer)} in it")
     table = facts.token_embedding_shape
     if len(table) > 1 and table[0] != width:
         raise _refuse(facts, f"{prefix}.embedding_length", f"is {width}, but the token table has rows of {table[0]}")

@@ -266,3 +266,127 @@ def test_a_header_with_absurd_numbers_is_refused_with_the_number_named(planner: 
     (answer,) = planner("estimate", "--jsonl", write_requests(tmp_path / "r.jsonl", request)).lines
     assert "layers" in answer["error"]["message"]
     assert "4096" in answer["error"]["message"]
+
+
+SPEC: dict[str, Any] = {
+    "id": "someone/small", "family": "llama", "role": "generation", "parameters": 8030261248,
+    "context_length": 131072, "licence": {"spdx": "MIT", "commercial": "yes"},
+    "architecture": {
+        "name": "llama", "layers": 32, "embedding_length": 4096, "feed_forward_length": 14336, "head_count": 32,
+        "head_count_kv": 8, "key_length": 128, "value_length": 128, "vocab_size": 128256,
+    },
+}  # fmt: skip
+
+
+def ask(planner: Planner, path: Path, **request: Any) -> Any:
+    (answer,) = planner("estimate", "--jsonl", write_requests(path / "r.jsonl", {"id": 1, **request})).lines
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"parameters": 1}, ("parameters", "8,030,261,248")),
+        ({"layers": 4096, "parameters": 1}, ("parameters",)),
+        ({"head_count_kv": 64}, ("head_count_kv",)),
+        ({"expert_count": 8, "expert_used_count": 9, "parameters": None}, ("experts",)),
+        ({"layer_pattern": "s"}, ("sliding_window",)),
+    ],
+)
+def test_a_spec_that_contradicts_itself_is_refused(
+    planner: Planner, tmp_path: Path, change: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    shape = SPEC["architecture"] | {name: value for name, value in change.items() if name != "parameters"}
+    spec = SPEC | {"architecture": shape, "parameters": change.get("parameters", SPEC["parameters"])}
+    answer = ask(planner, tmp_path, spec=spec, quant="Q8_0", gpu="RTX 3090")
+    assert all(word in answer["error"]["message"] for word in words)
+    assert answer["error"]["reference"] == "bad-spec"
+
+
+@pytest.mark.parametrize("size", [10, 300_000_000, 200_000_000_000])
+def test_a_file_that_no_quant_type_makes_is_refused(planner: Planner, tmp_path: Path, size: int) -> None:
+    answer = ask(planner, tmp_path, spec=SPEC, quant="Q4_K_M", file_bytes=size, gpu="RTX 3090")
+    assert "file_bytes" in answer["error"]["message"]
+    assert ask(planner, tmp_path, model="Qwen3-8B", file_bytes=10, gpu="RTX 3090")["error"]
+    assert "estimate" in ask(planner, tmp_path, spec=SPEC, file_bytes=2_000_000_000, gpu="RTX 3090")
+
+
+@pytest.mark.parametrize("field", ["batch", "ubatch", "parallel", "context", "n_prompt"])
+def test_none_of_something_is_refused(planner: Planner, tmp_path: Path, field: str) -> None:
+    message = ask(planner, tmp_path, model="Qwen3-8B", gpu="RTX 3090", **{field: 0})["error"]["message"]
+    assert f"“{field}” must be at least 1" in message
+
+
+def test_a_depth_beyond_the_context_is_refused_and_a_prompt_beyond_it_is_warned_of(
+    planner: Planner, tmp_path: Path
+) -> None:
+    base = {"model": "Qwen3-8B", "gpu": "RTX 3090", "context": 4096}
+    assert "depth" in ask(planner, tmp_path, **base, depth=4097)["error"]["message"]
+    longer = ask(planner, tmp_path, **base, depth=4000, n_prompt=512)["estimate"]["warnings"]
+    assert any("does not go into" in warning for warning in longer)
+    for depth in (0, 4000):
+        assert not any("go into" in w for w in ask(planner, tmp_path, **base, depth=depth)["estimate"]["warnings"])
+
+
+def test_an_encoder_generates_nothing(planner: Planner, tmp_path: Path) -> None:
+    speed = ask(planner, tmp_path, model="bge-m3", quant="F16", gpu="RTX 3090", embedding=False)
+    assert speed["estimate"]["throughput"]["tg"] is None
+    assert speed["estimate"]["throughput"]["embed"]["mid"] > 0
+
+
+def test_an_architecture_that_nobody_checked_is_warned_of(planner: Planner, tmp_path: Path) -> None:
+    strange = SPEC | {"architecture": SPEC["architecture"] | {"name": "perceiver"}}
+    warnings = ask(planner, tmp_path, spec=strange, quant="Q8_0", gpu="RTX 3090")["estimate"]["warnings"]
+    assert any("perceiver" in warning for warning in warnings)
+    warnings = ask(planner, tmp_path, spec=SPEC, quant="Q8_0", gpu="RTX 3090")["estimate"]["warnings"]
+    assert not any("architecture" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"backend": "opencl"}, ("$.backend", "cuda, rocm, vulkan, metal, cpu")),
+        ({"kv_type_k": "q9"}, ("$.kv_type_k", "f32, f16, bf16, q8_0")),
+        ({"spec": SPEC | {"role": "poet"}, "model": None}, ("$.spec.role", "embedding, generation, reranker")),
+        ({"device": {"name": 5}}, ("device.name",)),
+    ],
+)
+def test_a_word_that_is_not_allowed_is_answered_with_those_that_are(
+    planner: Planner, tmp_path: Path, change: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    message = ask(planner, tmp_path, **{"model": "Qwen3-8B", **change})["error"]["message"]
+    assert all(word in message for word in words)
+
+
+@pytest.mark.parametrize(
+    "line", ['{"id": 1, "model": "Qwen3-8B", "model": "bge-m3"}', '{"model": "x", "device": {"a": 1, "a": 2}}']
+)
+def test_a_key_that_is_there_twice_is_refused(planner: Planner, tmp_path: Path, line: str) -> None:
+    (answer,) = planner("estimate", "--jsonl", write_requests(tmp_path / "r.jsonl", line)).lines
+    assert "there twice" in answer["error"]["message"]
+
+
+def test_an_assumed_memory_of_an_apple_chip_is_said(planner: Planner, tmp_path: Path) -> None:
+    assumed = ask(planner, tmp_path, model="Qwen3-8B", gpu="Apple M2")["estimate"]
+    assert any("8 GiB" in warning and "ram_bytes" in warning for warning in assumed["warnings"])
+    said = ask(planner, tmp_path, model="Qwen3-8B", gpu="Apple M2", ram_bytes=16 * 2**30)["estimate"]
+    assert not any("ram_bytes" in warning for warning in said["warnings"])
+
+
+def test_a_budget_in_a_hardware_file_is_a_limit(planner: Planner, tmp_path: Path) -> None:
+    machine = planner("hardware", "--gpu", "RTX 3060 12 GB", "--json").json
+    machine["devices"][0]["memory_budget_bytes"] = 4 * 2**30
+    file = tmp_path / "machine.json"
+    file.write_text(json.dumps(machine))
+    found = planner("estimate", "Qwen3-8B:Q4_K_M", "--hardware", str(file), "--json").json["estimate"]
+    assert found["placement"]["verdict"] == "offload"
+    assert found["memory"]["devices"][0]["budget_bytes"] == 4 * 2**30
+
+
+def test_a_card_far_faster_than_those_measured_is_less_sure_than_others(planner: Planner) -> None:
+    def width(card: str) -> float:
+        rate = planner("estimate", "Qwen3-8B:Q4_K_M", "--gpu", card, "--json").json["estimate"]["throughput"]["tg"]
+        return float(rate["high"] / rate["low"])
+
+    # Neither architecture has rows.
+    assert width("H100 PCIe") > 1.2 * width("RTX 2080 Ti")

@@ -131,6 +131,12 @@ def test_values_per_layer_use_the_largest(make_gguf: GgufMaker) -> None:
     assert architecture(found).feed_forward_length == 128
 
 
+def test_a_negative_number_of_heads_in_one_layer_is_refused(make_gguf: GgufMaker) -> None:
+    keys = {**BASE, "block_count": 3, "attention.head_count_kv": [4, -2, 2]}
+    with pytest.raises(GgufError, match="head_count_kv has -2"):
+        architecture(facts_of(make_gguf(keys=keys, tensors=TABLE)))
+
+
 def test_experts(make_gguf: GgufMaker) -> None:
     keys = {**BASE, "block_count": 1, "expert_count": 8, "expert_used_count": 2, "expert_feed_forward_length": 32,
             "expert_shared_count": 1}  # fmt: skip
