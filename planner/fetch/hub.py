@@ -152,9 +152,19 @@ def _library(endpoint: str) -> "types.ModuleType":
     return huggingface_hub
 
 
+def stored_token(endpoint: str) -> str | None:
+    """The token of HF_TOKEN or of `hf auth login`; None without one, and where it is not to be sent unasked."""
+    return _token(_library(endpoint))
+
+
+def _token(library: "types.ModuleType") -> str | None:
+    token: str | None = None if library.constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else library.get_token()
+    return token
+
+
 def _describe(endpoint: str, repo: RepoId, revision: str | None, files: Sequence[RepoPath] | None) -> Snapshot:
     library = _library(endpoint)
-    token: str | None = None if library.constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else library.get_token()
+    token = _token(library)
     api = library.HfApi(endpoint=endpoint, token=token or False, library_name="planner", library_version=__version__)
     try:
         return _from_listing(api, endpoint, repo, revision, files=files, token=token)

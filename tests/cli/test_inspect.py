@@ -283,3 +283,40 @@ def test_offline_opens_no_connection(inspect: Inspect, target: str) -> None:
 def test_plain_http_to_another_machine_is_refused(inspect: Inspect) -> None:
     code, out, _ = inspect("http://example.org/tiny.gguf", "--json")
     assert (code, json.loads(out)["error"]["reference"]) == (5, "insecure-url")
+
+
+def test_the_tensors_are_shown_on_demand(inspect: Inspect, model: Path) -> None:
+    _, out, _ = inspect(model, "--tensors")
+    assert re.search(r"^NAME +SHAPE +TYPE +BYTES$", out, re.MULTILINE)
+    assert re.search(r"^blk\.0\.attn_q\.weight +64 x 64 +F32 +16,384$", out, re.MULTILINE)
+    body = json.loads(inspect(model, "--tensors", "--json")[1])
+    assert body["tensor_table"][0] == {"name": "token_embd.weight", "shape": [64, 32], "type": "Q8_0", "bytes": 2176}
+    assert "tensor_table" not in json.loads(inspect(model, "--json")[1])
+
+
+def test_the_mix_of_types_the_tokenizer_and_the_template_are_told(inspect: Inspect, tmp_path: Path) -> None:
+    path = tmp_path / "mix.gguf"
+    changes: dict[str, Any] = {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "smollm",
+        "tokenizer.chat_template": "{{ x }}",
+    }
+    path.write_bytes(gguf_bytes(**changes))
+    body = json.loads(inspect(path, "--json")[1])
+    assert body["tensor_type_counts"] == {"Q8_0": 1, "F32": 1}
+    assert body["bits_per_weight"] == pytest.approx((2176 + 16384) * 8 / (64 * 32 + 64 * 64), abs=1e-3)
+    assert (body["tokenizer"], body["tokenizer_pre"], body["chat_template"]) == ("gpt2", "smollm", True)
+    _, out, _ = inspect(path)
+    assert "gpt2, split as smollm" in out
+    assert "has a chat template" in out
+    assert "{{" not in out
+
+
+def test_what_a_llamafile_would_do_by_itself_is_a_danger(inspect: Inspect, tmp_path: Path) -> None:
+    path = tmp_path / "open.llamafile"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model.gguf", gguf_bytes())
+        archive.writestr(".args", "-m\nmodel.gguf\n--host\n0.0.0.0\n")
+    body = json.loads(inspect(path, "--json")[1])
+    assert body["warnings"] == ["--host 0.0.0.0: listens for the whole network, not for this machine alone."]
+    assert "! Danger: --host 0.0.0.0" in inspect(path)[1]
