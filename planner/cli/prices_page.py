@@ -1,82 +1,24 @@
-"""Rentals for people and as a document: what `planner prices` prints."""
+"""Rentals for people: the table that `planner prices` prints, and what it rests on."""
 
-import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-import msgspec
-
 from planner.cli.columns import Cell, Column, lay_out, wrapped
+from planner.cli.offer_words import (
+    FLAGS,
+    age_words,
+    flag_words,
+    gpu_words,
+    note_lines,
+    seen_words,
+    spread_cell,
+    vram_words,
+)
 from planner.cli.pricing import Priced, Pricer
-from planner.core.cost import Spread
-from planner.core.market import Market, Origin
+from planner.core.market import Market
 from planner.core.model import Role
-from planner.core.offer_view import TIERS, TIERS_SHORT, number, offer_view, provider_name, spread_view, usd, usd_range
-from planner.core.offers import Offer
+from planner.core.offer_view import TIERS, TIERS_SHORT, provider_name, usd, usd_range
 from planner.core.own_device import Own
-from planner.core.views import rate_view
-
-_FLAGS = {
-    "no_discount": (
-        "D",
-        "no discount",
-        "interruptible and not cheaper than the same GPU without; no reason for it",
-    ),
-    "outlier": ("O", "outlier", "less than a quarter of this GPU's median price; probably cannot be had"),
-    "incomplete": ("I", "incomplete", "the provider has more offers than it lists"),
-    "gpu_only": ("G", "GPU only", "processor and memory of the machine are billed on top"),
-    "vram_differs": ("M", "memory", "another size than the card was sold with; modified, or a mistake of the list"),
-    "form_factor_open": ("F", "form", "PCIe, SXM or NVL is not said; speeds are those of the slowest"),
-    "stock_unknown": ("S", "stock", "nothing is said about whether it can be had"),
-    "interruptible_assumed": ("A", "assumed", "that it can be taken away; the provider's page does not say"),
-}
-"""By flag: its letter, its word, what it means."""
-
-
-_SIZE = re.compile(r" \d+ GB$")
-
-
-def note_lines(text: str, width: int | None) -> list[str]:
-    """A paragraph, two cells in, further lines four."""
-    return wrapped(text, width, first="  ", indent="    ")
-
-
-def seen_words(offer: Offer, age_s: float | None) -> str:
-    """When a price was seen: minutes or hours ago, or the day."""
-    if offer.staleness == "snapshot" or age_s is None:
-        return offer.quote.observed_at[:10]
-    return age_words(age_s)
-
-
-def age_words(age_s: float) -> str:
-    """`now`, `12 min`, `3 h`, `125 days`."""
-    if age_s < 90:
-        return "now"
-    if age_s < 5400:
-        return f"{age_s / 60:.0f} min"
-    return f"{age_s / 3600:.0f} h" if age_s < 48 * 3600 else f"{age_s / 86400:.0f} days"
-
-
-def gpu_words(offer: Offer, names: dict[str, str]) -> str:
-    """`2x RTX 3090`: the table's name of the GPU, the provider's own where it is not known."""
-    count = f"{offer.quote.gpu_count}x " if offer.quote.gpu_count > 1 else ""
-    if offer.device is None or offer.device not in names:
-        return count + offer.quote.gpu_raw
-    name = _SIZE.sub("", names[offer.device]).removeprefix("GeForce ").removeprefix("Radeon Instinct ")
-    if "form_factor_open" in offer.flags and offer.gpu is not None:
-        name = _SIZE.sub("", offer.gpu.replace("-", " ").replace("gb", " GB")).upper()
-    return count + name
-
-
-def flag_words(offer: Offer) -> Cell:
-    """The flags that matter for choosing: as words, as letters where room is short."""
-    found = [known for flag, known in _FLAGS.items() if flag in offer.flags]
-    return ", ".join(word for _, word, _ in found), "".join(letter for letter, _, _ in found)
-
-
-def vram_words(offer: Offer) -> str:
-    """GiB per GPU."""
-    return "?" if offer.vram_each_gib is None else f"{offer.vram_each_gib:.4g}"
 
 
 def one_of_each(rows: Sequence[Priced]) -> list[tuple[Priced, int]]:
@@ -177,11 +119,6 @@ def _table(
         yield f"  {line}"
 
 
-def spread_cell(spread: Spread | None) -> Cell:
-    """A cost with its range, the middle alone where room is short."""
-    return "-" if spread is None else (usd_range(spread), usd(spread.mid))
-
-
 def _interrupted(row: Priced) -> str:
     return usd(row.job.interrupted.mid) if row.job is not None and row.offer.quote.interruptible else "-"
 
@@ -192,7 +129,7 @@ def _paid(hours: Decimal | None) -> str:
 
 def _legend(rows: Sequence[tuple[Priced, int]], width: int | None) -> Iterator[str]:
     used = {flag for row, _ in rows for flag in row.offer.flags}
-    for flag, (letter, word, meaning) in _FLAGS.items():
+    for flag, (letter, word, meaning) in FLAGS.items():
         if flag in used:
             yield from note_lines(f"{letter} {word}: {meaning}", width)
     unknown = sorted({item for row, _ in rows if row.job is not None for item in row.job.unknown})
@@ -286,73 +223,3 @@ def _origin_lines(market: Market, width: int | None) -> Iterator[str]:
         yield from wrapped(
             f"Snapshot of {count} providers, seen {min(dated)} to {max(dated)}. {market.snapshot_note}", width
         )
-
-
-def document(
-    market: Market, rows: Sequence[Priced], pricer: Pricer, *, left_out: int, total: int
-) -> dict[str, object]:
-    """The answer for scripts (docs/json.md)."""
-    load = pricer.load
-    return {
-        "schema": 1,
-        "as_of": market.as_of,
-        "offers": [_row_view(row, pricer) for row in rows],
-        "matching": total,
-        "left_out": left_out,
-        "providers": [_origin_view(origin) for origin in market.origins],
-        "models": [] if load is None else [{"model": m.id, "variant": v.quant} for m, v in load.models],
-        "inputs": _inputs_view(pricer),
-        "own": None if pricer.own is None else _own_view(pricer, pricer.own),
-    }
-
-
-def _row_view(row: Priced, pricer: Pricer) -> dict[str, object]:
-    view = offer_view(row.offer, row.per_million, row.job)
-    if pricer.load is not None:
-        speeds = None if row.running is None else row.running.speeds
-        view |= {
-            "usd_per_million_generated": spread_view(row.generated),
-            "usd_per_million_embedded": spread_view(row.embedded),
-            "tg": None if speeds is None else rate_view(speeds.write),
-            "pp": None if speeds is None else rate_view(speeds.read),
-            "embed": None if speeds is None else rate_view(speeds.embed),
-        }
-    if pricer.own is not None:
-        view["break_even_hours"] = number(row.break_even_hours)
-    return view
-
-
-def _origin_view(origin: Origin) -> dict[str, object]:
-    return {"name": origin.name, "status": origin.status, "age_s": origin.age_s, "note": origin.note}
-
-
-def _inputs_view(pricer: Pricer) -> dict[str, object] | None:
-    if pricer.load is None and not pricer.wants_job:
-        return None
-    job = msgspec.structs.asdict(pricer.job)
-    return {
-        "context": None if pricer.load is None else pricer.load.context,
-        "parallel": None if pricer.load is None else pricer.load.parallel,
-        **{name: number(value) if isinstance(value, Decimal) else value for name, value in job.items()},
-        "given": sorted(pricer.costing.given),
-    }
-
-
-def _own_view(pricer: Pricer, own: Own) -> dict[str, object]:
-    running = own.running
-    return {
-        "name": own.name,
-        "watts": number(own.watts),
-        "watts_source": own.watts_source,
-        "kwh_usd": number(own.kwh_usd),
-        "kwh_assumed": own.kwh_assumed,
-        "electricity_usd_hour": number(own.hour_usd),
-        "device_usd": number(own.price_usd),
-        "verdict": None if running is None else running.verdict.value,
-        "tg": rate_view(own.speeds.write),
-        "pp": rate_view(own.speeds.read),
-        "embed": rate_view(own.speeds.embed),
-        "usd_per_million_generated": spread_view(own.per_million(Role.GENERATION)),
-        "usd_per_million_embedded": spread_view(own.per_million(Role.EMBEDDING)),
-        "job_usd": spread_view(own.job_usd(pricer.job)) if pricer.wants_job else None,
-    }

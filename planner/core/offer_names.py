@@ -147,6 +147,12 @@ def _forms(
     return tuple(same) if len(forms) > 1 else ()
 
 
+def least_memory_gib(text: str, specs: Sequence[DeviceSpec]) -> float | None:
+    """The smallest memory of the devices that a name may mean; None for a name that the table does not have."""
+    sizes = [spec.memory_gib for spec in rental_index(specs).siblings(replace(_read(text), memory_gib=None))]
+    return min((size for size in sizes if size is not None), default=None)
+
+
 def wanted_gpus(
     text: str, specs: Sequence[DeviceSpec], *, offered: Collection[str]
 ) -> Callable[[str, str | None], bool]:

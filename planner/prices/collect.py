@@ -224,7 +224,9 @@ class _Run:
                     outcome = stopped
                 else:
                     client = client or self._make_client(provider.name, self._settings, self._until)
-                    found = provider.fetch(part, client, now=self._now, before=job.known.get(part), key=key)
+                    found = provider.fetch(
+                        part, client, now=self._now, before=job.known.get(part), key=key, due=len(job.due)
+                    )
                     outcome = _without(found, key)
             except PlannerError as error:
                 outcome = error

@@ -40,7 +40,7 @@ class CsvCatalog:
         """Every cloud; none where only a tier is wanted that they do not have."""
         return CLOUDS if not wanted.tiers or {"on-demand", "spot"} & set(wanted.tiers) else ()
 
-    def fetch(self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None) -> Part:
+    def fetch(self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None, due: int) -> Part:
         """One cloud's newest file."""
         version = client.get(f"{self._url}/{part}/version").body.decode("ascii", "replace").strip()
         day = _VERSION.fullmatch(version)

@@ -27,7 +27,7 @@ class Lium:
         """There is one part."""
         return ("all",)
 
-    def fetch(self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None) -> Part:
+    def fetch(self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None, due: int) -> Part:
         """Every node with GPUs that are free; conditional where the server gave a tag."""
         tag = before.validators.get("etag") if before is not None else None
         answer = client.get(self._url, headers={"If-None-Match": tag} if tag else None)

@@ -91,6 +91,6 @@ class Provider(Protocol):
         """Names of the parts that hold what is wanted, the most telling first."""
         ...
 
-    def fetch(self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None) -> Part:
-        """Ask for a part; `before` is what is known of it. Raises RemoteError."""
+    def fetch(self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None, due: int) -> Part:
+        """Ask for one of `due` parts; `before` is what is known of it. Raises RemoteError."""
         ...

@@ -44,7 +44,7 @@ class RunPodGraphQL:
         """There is one part."""
         return ("all",)
 
-    def fetch(self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None) -> Part:
+    def fetch(self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None, due: int) -> Part:
         """Both clouds, with their spot prices."""
         answer = parse_json(client.post(self._url, {"query": QUERY, "variables": {}}).body, "RunPod")
         quotes = tuple(

@@ -31,7 +31,7 @@ class RunPodRest:
         clouds = {"secure": "on-demand", "community": "community"}
         return tuple(cloud for cloud, tier in clouds.items() if not wanted.tiers or {tier, cloud} & {*wanted.tiers})
 
-    def fetch(self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None) -> Part:
+    def fetch(self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None, due: int) -> Part:
         """One cloud."""
         query = urlencode({"include": "AVAILABILITY", "product": "POD", "count": 1, "cloud": part.upper()})
         answer = client.get(f"{self._url}?{query}", secret=f"Bearer {key}")

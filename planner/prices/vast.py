@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import msgspec
 
 from planner.core.offers import Quote, Tier
+from planner.errors import RemoteError
 from planner.prices.parsing import iso, number, parse_json, part, price, real, rows, share, text, unreadable, whole
 from planner.prices.provider import Asking, Part, Wanted
 
@@ -17,8 +18,9 @@ URL = "https://console.vast.ai/api/v0/bundles/"
 ROW_CAP = 64
 """An unchanged request for 500 rows got exactly so many on nearly every recorded day."""
 _LIMIT = 256
-_PAGES = 2
-"""Of a class: with five classes and two types that is the rate limit of a minute, should every page be full."""
+_REQUESTS_A_MINUTE = 10
+"""The limit that Vast.ai's OpenAPI file names, by address."""
+_MOST_PAGES = 3
 _MONTH_HOURS = 720
 CLASSES_MB = ((4000, 12500), (12500, 17500), (17500, 26000), (26000, 52000), (52000, 400000))
 """Classes of memory per GPU that are asked for one by one: up to 12, 16, 24, 48 GB, and larger."""
@@ -49,18 +51,25 @@ class Vast:
             if not wanted.tiers or tier in wanted.tiers
         )
 
-    def fetch(self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None) -> Part:
-        """A class, page by page on the price; a page that is still full at the end leaves it incomplete."""
+    def fetch(self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None, due: int) -> Part:
+        """A class, page by page on the price; a page that is still full at the end leaves it incomplete.
+
+        There are as many pages as the rate limit leaves to each part. What the first had is kept if another fails.
+        """
         bounds, _, kind = part.partition(":")
         low, _, high = bounds.partition("-")
         found: dict[object, Quote] = {}
         full, floor = True, None
-        for _ in range(_PAGES):
-            body = _request(int(low), int(high), kind, floor)
-            answer = parse_json(client.post(self._url, body).body, "Vast.ai")
-            page = list(_offers(answer))
-            fresh = {(row.get("id") or index): row for index, row in enumerate(page)}
-            new = {identity: row for identity, row in fresh.items() if identity not in found}
+        for _ in range(max(1, min(_MOST_PAGES, _REQUESTS_A_MINUTE // due))):
+            try:
+                answer = client.post(self._url, _request(int(low), int(high), kind, floor))
+            except RemoteError:
+                if floor is None:
+                    raise
+                break
+            page = list(_offers(parse_json(answer.body, "Vast.ai")))
+            rows_by_id = {(row.get("id") or index): row for index, row in enumerate(page)}
+            new = {identity: row for identity, row in rows_by_id.items() if identity not in found}
             found |= {
                 identity: quote
                 for identity, row in new.items()
@@ -112,7 +121,6 @@ def _quote(row: dict[str, object], tier: Tier, *, observed_at: str, url: str) ->
     memory_mb = real(row.get("gpu_ram"))
     if memory_mb is None and (total := real(row.get("gpu_total_ram"))) is not None:
         memory_mb = total / count
-    reliability = row.get("reliability", row.get("reliability2"))
     return Quote(
         provider="vast",
         tier=tier,
@@ -125,7 +133,7 @@ def _quote(row: dict[str, object], tier: Tier, *, observed_at: str, url: str) ->
         source=url,
         instance=text(f"offer {whole(row.get('id'))}" if row.get("id") is not None else None),
         region=text(row.get("geolocation")),
-        reliability=share(reliability),
+        reliability=share(row.get("reliability") or row.get("reliability2")),
         verified=_verified(row),
         inet_down_mbps=real(row.get("inet_down")),
         inet_up_mbps=real(row.get("inet_up")),

@@ -75,17 +75,46 @@ def test_vast_is_asked_for_a_class_of_memory_at_a_time_and_only_for_those_wanted
     assert "authorization" not in server.seen[0].headers  # a wrong key would be answered with 404
 
 
+def many_of(server: PriceServer, count: int) -> list[dict[str, Any]]:
+    return [{**server.vast[0], "id": number, "dph_base": 0.2 + number / 1000} for number in range(count)]
+
+
 def test_a_full_page_of_vast_is_followed_by_the_next_and_then_marked_incomplete(
     server: PriceServer, gather: Collect
 ) -> None:
-    one = server.vast[0]
-    server.vast = [{**one, "id": number, "dph_base": 0.2 + number / 1000} for number in range(150)]
+    server.vast = many_of(server, 300)
     found = gather("vast", wanted=Wanted(min_vram_gib=20, tiers=("on-demand",)))
     pages = [seen.json for seen in server.asked("/vast") if seen.json["gpu_ram"]["gte"] == 17500]
-    assert [page.get("dph_base") for page in pages] == [None, {"gte": pytest.approx(0.263)}]
-    assert len(found.quotes) == 2 * ROW_CAP - 1  # the first of the second page was the last of the first
+    floors = [page.get("dph_base") for page in pages]
+    assert floors == [None, {"gte": pytest.approx(0.263)}, {"gte": pytest.approx(0.326)}]
+    assert len(found.quotes) == 3 * ROW_CAP - 2  # the first of a page was the last of the one before
     assert all("incomplete" in quote.flags for quote in found.quotes)
     assert "incomplete" in found.sources[0].note
+
+
+def test_the_pages_of_vast_end_where_there_is_no_more(server: PriceServer, gather: Collect) -> None:
+    server.vast = many_of(server, 100)
+    found = gather("vast", wanted=Wanted(min_vram_gib=20, tiers=("on-demand",)))
+    assert len(found.quotes) == 100
+    assert all(not quote.flags for quote in found.quotes)
+
+
+def test_all_of_vast_is_never_more_requests_than_a_minute_allows(server: PriceServer, gather: Collect) -> None:
+    server.vast = [
+        {**row, "gpu_ram": low + 1, "id": f"{low}-{row['id']}"}
+        for low, _ in CLASSES_MB
+        for row in many_of(server, 80)
+    ]
+    gather("vast")
+    assert len(server.asked("/vast")) == 10
+
+
+def test_the_first_page_of_vast_counts_where_the_next_fails(server: PriceServer, gather: Collect) -> None:
+    server.vast = many_of(server, 80)
+    server.fail("/vast", Fault(), Fault(404))
+    found = gather("vast", wanted=Wanted(min_vram_gib=20, tiers=("on-demand",)))
+    assert len(found.quotes) == ROW_CAP
+    assert all("incomplete" in quote.flags for quote in found.quotes)
 
 
 def test_a_page_of_vast_that_is_not_full_is_complete(server: PriceServer, gather: Collect) -> None:
