@@ -51,7 +51,7 @@ def tensor_lines(header: "Header") -> Iterator[str]:
 
 
 def _format(contents: "Contents", found: "GgufFacts | None") -> str:
-    inner = f"GGUF v{found.version}{', big-endian' if found.byte_order == 'big' else ''}" if found else "no weights"
+    inner = f"GGUF v{found.version}" if found else "no weights"
     parts = contents.header.parts if contents.header else 1
     if contents.llamafile is not None:
         return f"llamafile, {inner}"

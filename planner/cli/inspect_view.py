@@ -63,7 +63,6 @@ def _fact_fields(found: "GgufFacts | None", contents: "Contents") -> dict[str, o
         "name": clean(found.name),
         "licence": clean(found.licence),
         "version": found.version,
-        "byte_order": found.byte_order,
         "active_parameters": found.active_parameters,
         "tensor_bytes": found.tensor_bytes,
         "token_embedding_bytes": found.token_embedding_bytes,

@@ -11,6 +11,9 @@ FIRST_WINDOW = 64 * KIB
 LARGEST_WINDOW = MIB
 HEADER_LIMIT = 512 * MIB
 
+_U32 = struct.Struct("<I")
+_U64 = struct.Struct("<Q")
+
 
 def shown(text: str) -> str:
     """A name from a file, fit for one line of an error."""
@@ -32,13 +35,6 @@ class Cursor:
         self._window = b""
         self._window_start = 0
         self._window_length = FIRST_WINDOW
-        self.use_order("<")
-
-    def use_order(self, order: str) -> None:
-        """Read numbers as little-endian (`<`) or big-endian (`>`)."""
-        self.order = order
-        self._u32 = struct.Struct(order + "I")
-        self._u64 = struct.Struct(order + "Q")
 
     @property
     def left(self) -> int:
@@ -63,11 +59,11 @@ class Cursor:
 
     def u32(self, field: str) -> int:
         """The next unsigned 32-bit number."""
-        return int(self._u32.unpack(self.take(4, field))[0])
+        return int(_U32.unpack(self.take(4, field))[0])
 
     def u64(self, field: str) -> int:
         """The next unsigned 64-bit number."""
-        return int(self._u64.unpack(self.take(8, field))[0])
+        return int(_U64.unpack(self.take(8, field))[0])
 
     def length(self, field: str, *, item_bytes: int = 1) -> int:
         """The next 64-bit count of items of at least `item_bytes`, which must fit into what is left."""
@@ -87,7 +83,7 @@ class Cursor:
 
         A vocabulary has hundreds of thousands: this loop is what a header's reading time is made of.
         """
-        unpack_from = self._u64.unpack_from
+        unpack_from = _U64.unpack_from
         while count:
             offset = self._hold(8, field)
             window = self._window

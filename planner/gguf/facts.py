@@ -69,7 +69,6 @@ class GgufFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     file_name: str
     version: int
-    byte_order: str
     size_bytes: int
     header_bytes: int
     name: str | None
@@ -166,14 +165,11 @@ def facts(header: Header) -> GgufFacts:
     if arch == "gemma3n" and layers:
         shared = max(0, layers - _GEMMA3N_OWN_CACHES)
     inner = keys.numbers("feed_forward_length")
-    if header.byte_order == "big":
-        notes.append("Big-endian: llama.cpp on this kind of machine refuses it.")
     for key, kind in keys.wrong.items():
         notes.append(f"{key} is {kind}, not what it should be.")
     return GgufFacts(
         file_name=re.split(r"[/\\]", header.name)[-1],
         version=header.version,
-        byte_order=header.byte_order,
         size_bytes=header.size_bytes,
         header_bytes=header.data_offset,
         name=keys.text("general.name"),

@@ -43,7 +43,7 @@ class TensorInfo(msgspec.Struct, frozen=True, gc=False):
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything before the tensor data. Offsets and sizes in bytes; `byte_order` is `little` or `big`.
+    """Everything before the tensor data. Offsets and sizes in bytes.
 
     `data_offset` is where the tensor data begins, `size_bytes` the length of the whole file. `parts` is more than
     1 when the parts of a split model were read together; offsets and sizes are then sums.
@@ -51,7 +51,6 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     version: int
-    byte_order: str
     metadata: dict[str, Value]
     tensors: tuple[TensorInfo, ...]
     alignment: int

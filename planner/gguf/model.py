@@ -156,7 +156,6 @@ def model_from_facts(facts: GgufFacts, *, name: str, role: Role | None = None) -
         tensor_bytes=facts.tensor_bytes,
         token_embedding_bytes=facts.token_embedding_bytes or None,
     )
-    big_endian = facts.byte_order == "big"
     model = Model(
         id=name,
         family=arch.name,
@@ -168,8 +167,6 @@ def model_from_facts(facts: GgufFacts, *, name: str, role: Role | None = None) -
         architecture=arch,
         embedding_length=facts.vector_length,
         pooling=Pooling(facts.pooling) if facts.pooling else None,
-        deployable=not big_endian,
-        deploy_note="Big-endian: llama.cpp on this kind of machine refuses it." if big_endian else "",
         variants=(variant,),
         sources={"architecture": "GGUF header"},
         notes=facts.notes,

@@ -69,7 +69,6 @@ class _Reader:
         return Header(
             name=cursor.source.name,
             version=version,
-            byte_order="little" if cursor.order == "<" else "big",
             metadata=metadata,
             tensors=tensors,
             alignment=alignment,
@@ -104,8 +103,12 @@ class _Reader:
         cursor = self.cursor
         version = cursor.u32("version")
         if version & 0xFFFF == 0 and version:
-            cursor.use_order(">")
-            version = int.from_bytes(version.to_bytes(4, "little"), "big")
+            raise cursor.fail(
+                "version",
+                "this GGUF is big-endian, made for machines like IBM Z; llama.cpp refuses it here.",
+                at=4,
+                hint="Get the little-endian file, or turn it round with gguf-convert-endian of the gguf package.",
+            )
         if version not in (2, 3):
             hint = "Convert it again with a current llama.cpp." if version == 1 else ""
             raise cursor.fail("version", f"GGUF version {version} cannot be read, only 2 and 3.", at=4, hint=hint)
@@ -167,7 +170,7 @@ class _Reader:
         cursor = self.cursor
         at = cursor.position
         _, letter, item_bytes = SCALARS[kind]
-        values = struct.unpack(f"{cursor.order}{count}{letter}", cursor.take(count * item_bytes, field))
+        values = struct.unpack(f"<{count}{letter}", cursor.take(count * item_bytes, field))
         if kind == BOOL:
             if any(value > 1 for value in values):
                 raise cursor.fail(field, f"a true-or-false value is {max(values)}, not 0 or 1.", at=at)
@@ -264,7 +267,7 @@ class _Reader:
         dimensions = cursor.u32(field)
         if dimensions > MAX_DIMENSIONS:
             raise cursor.fail(field, f"has {dimensions} dimensions, at most {MAX_DIMENSIONS} are possible.", at=at)
-        shape = struct.unpack(f"{cursor.order}{dimensions}Q", cursor.take(8 * dimensions, field))
+        shape = struct.unpack(f"<{dimensions}Q", cursor.take(8 * dimensions, field))
         if 0 in shape:
             raise cursor.fail(field, f"has an empty dimension: {shape}.", at=at)
         at = cursor.position

@@ -55,7 +55,6 @@ def merge(headers: tuple[Header, ...]) -> Header:
     return Header(
         name=first.name,
         version=first.version,
-        byte_order=first.byte_order,
         metadata=first.metadata,
         tensors=tensors,
         alignment=first.alignment,

@@ -252,12 +252,6 @@ def test_numbers_of_64_bits_are_refused_by_name(tmp_path: Path) -> None:
         architecture(facts_of(path))
 
 
-def test_big_endian_is_not_deployable(make_gguf: GgufMaker) -> None:
-    model, _ = model_from_facts(facts_of(make_gguf(big_endian=True)), name="x")
-    assert not model.deployable
-    assert "ig-endian" in model.deploy_note
-
-
 def test_a_vocabulary_is_not_a_model(make_gguf: GgufMaker) -> None:
     with pytest.raises(GgufError, match="no weights"):
         model_from_facts(facts_of(make_gguf(tensors={})), name="x")
