@@ -249,18 +249,24 @@ class TestTable:
         self, planner: Planner, tmp_path: Path
     ) -> None:
         evil = {
-            "id": "me/evil\x1b[2J",
+            "id": "me/evil",
             "family": "mine",
             "role": "generation",
             "parameters": 5,
             "context_length": 5,
-            "licence": {"spdx": "MIT", "commercial": "yes"},
+            "licence": {"spdx": "MIT\x1b[2J", "commercial": "yes"},
         }
         path = tmp_path / "mine.json"
         path.write_text(json.dumps({"schema": 1, "family": "mine", "models": [evil]}))
-        _, out, _ = planner("models", "--catalog", str(path), "--search", "evil")
+        _, out, _ = planner("models", "--catalog", str(path), "--search", "evil", "--columns", "name,licence")
         assert "me/evil" in out
+        assert "MIT" in out
         assert "\x1b" not in out
+        path.write_text(json.dumps({"schema": 1, "family": "mine", "models": [{**evil, "id": "me/evil\x1b[2J"}]}))
+        code, out, err = planner("models", "--catalog", str(path), "--search", "evil")
+        assert code == 4
+        assert "me/evil" in err
+        assert "\x1b" not in out + err
 
 
 class TestUserCatalog:

@@ -86,7 +86,7 @@ class TestFilters:
         "options",
         [
             ["--licence", "commercial"],
-            ["--language", "en"],
+            ["--language", "sw"],
             ["--language", "German"],
             ["--max-parameters", "600M"],
             ["--max-size", "500MB"],
