@@ -16,7 +16,7 @@ from planner.core.hardware import (
     Vendor,
 )
 from planner.core.placement import machine_of
-from planner.core.readings import STEPS, at_capacity, steady, use_notes
+from planner.core.readings import STEPS, at_capacity, steady, use_notes, with_whole_budgets
 from planner.units import GIB, MIB
 
 CARD = Device(
@@ -83,3 +83,17 @@ def test_never_more_than_is_free_and_never_a_step_less(free: int) -> None:
     budget = steady(machine(busy)).devices[0].memory_budget_bytes
     assert budget is not None
     assert free - 24 * GIB // STEPS < budget <= free
+
+
+def test_a_machine_to_be_saved_has_whole_budgets_so_that_what_is_free_today_is_no_limit_tomorrow() -> None:
+    (card, chip) = with_whole_budgets(machine(CARD, CHIP)).devices
+    assert card.memory_budget_bytes == 24 * GIB
+    assert card.memory_free_bytes == CARD.memory_free_bytes
+    assert chip == CHIP
+
+
+def test_a_limit_of_the_user_holds_whatever_is_free() -> None:
+    limited = msgspec.structs.replace(CARD, memory_limit_bytes=4 * GIB, memory_budget_bytes=4 * GIB)
+    for live in (True, False):
+        assert machine_of(machine(limited), live=live).gpus[0].budget_bytes == 4 * GIB
+    assert at_capacity(machine(limited)).devices[0].memory_budget_bytes == 4 * GIB
