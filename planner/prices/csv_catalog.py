@@ -52,7 +52,10 @@ class CsvCatalog:
         answer = client.get(address)
         observed_at = _made(answer, "-".join(day.groups()), now)
         rows = csv.DictReader(io.StringIO(_unpacked(answer.body, part)))
-        quotes = tuple(_quotes(rows, _OUR_NAMES.get(part, part), observed_at=observed_at, address=address))
+        try:
+            quotes = tuple(_quotes(rows, _OUR_NAMES.get(part, part), observed_at=observed_at, address=address))
+        except csv.Error as error:
+            raise unreadable("gpuhunt's catalog", f"a readable file of {part}") from error
         if not quotes:
             raise unreadable("gpuhunt's catalog", f"a GPU of {part}")
         return Part(fetched_at=now, quotes=quotes, validators={"version": version})

@@ -58,7 +58,7 @@ class Vast:
         """
         bounds, _, kind = part.partition(":")
         low, _, high = bounds.partition("-")
-        found: dict[object, Quote] = {}
+        found: dict[int | str, Quote] = {}
         full, floor = True, None
         for _ in range(max(1, min(_MOST_PAGES, _REQUESTS_A_MINUTE // due))):
             try:
@@ -68,7 +68,7 @@ class Vast:
                     raise
                 break
             page = list(_offers(parse_json(answer.body, "Vast.ai")))
-            rows_by_id = {(row.get("id") or index): row for index, row in enumerate(page)}
+            rows_by_id = {whole(row.get("id")) or f"{floor} {index}": row for index, row in enumerate(page)}
             new = {identity: row for identity, row in rows_by_id.items() if identity not in found}
             found |= {
                 identity: quote

@@ -101,7 +101,7 @@ def test_the_pages_of_vast_end_where_there_is_no_more(server: PriceServer, gathe
 
 def test_all_of_vast_is_never_more_requests_than_a_minute_allows(server: PriceServer, gather: Collect) -> None:
     server.vast = [
-        {**row, "gpu_ram": low + 1, "id": f"{low}-{row['id']}"}
+        {**row, "gpu_ram": low + 1, "id": 1000 * low + row["id"]}
         for low, _ in CLASSES_MB
         for row in many_of(server, 80)
     ]
