@@ -177,6 +177,26 @@ def test_a_link_that_leaves_the_store_is_exit_4(
     assert (done.code, done.json["error"]["reference"]) == (4, "path-outside-store")
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../evil.gguf", "/etc/evil.gguf", "C:\\evil.gguf", "C:evil.gguf", "\\\\host\\share\\evil.gguf", "con.gguf",
+        "a/aux.gguf", "a/./b.gguf", "evil.gguf ", "evil\x00.gguf", "member@evil.gguf",
+    ],
+)  # fmt: skip
+def test_a_name_that_leads_elsewhere_is_refused_before_anything_is_touched(
+    planner: "Planner", hub: LyingHub, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "evil.json"
+    model = entry("acme/tiny", {"Q4_K_M": {"file": name}})
+    path.write_text(json.dumps({"schema": 1, "family": "llama", "models": [model]}))
+    before = sorted(tmp_path.rglob("*"))
+    done = planner("fetch", "acme/tiny", "--catalog", str(path), "--json")
+    assert (done.code, done.json["error"]["reference"]) == (4, "catalog-invalid")
+    assert hub.requests == []
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_without_the_hub_the_variant_from_the_package_index_is_pointed_out(
     planner: "Planner", hub: LyingHub, tmp_path: Path
 ) -> None:

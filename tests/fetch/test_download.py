@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks.pull_the_plug import SlowServer
 from planner.config import Config
 from planner.core.values import Digest, RepoPath
 from planner.errors import AccessError, IntegrityError, NoSpaceError, RemoteError, UsageError
 from planner.fetch.disk import Disk
 from planner.fetch.download import Downloader
 from planner.fetch.progress import Phase
-from planner.fetch.remote import Patience, Received, Remote
+from planner.fetch.remote import Pace, Patience, Received, Remote
 from planner.fetch.store import Expected, Place, Store
 from planner.net.http import make_session
 from tests.fetch.lying_hub import Lie, LyingHub
@@ -40,10 +41,16 @@ class Kit:
         self.url = f"{hub.url}/acme/tiny-GGUF/resolve/main/tiny-Q4_K_M.gguf"
 
     def receive(
-        self, expected: Expected, *, disk: Disk | None = None, token: str | None = None, url: str | None = None
+        self,
+        expected: Expected,
+        *,
+        disk: Disk | None = None,
+        token: str | None = None,
+        url: str | None = None,
+        pace: Pace | None = None,
     ) -> Received:
         with make_session(self.config, tries=1) as session:
-            downloader = Downloader(session, progress=self.progress, disk=disk, patience=QUICK)
+            downloader = Downloader(session, progress=self.progress, disk=disk, patience=QUICK, pace=pace)
             return downloader.receive(Remote(url or self.url, expected, token=token), self.place)
 
     @property
@@ -367,6 +374,31 @@ def test_a_redirect_to_plain_http_elsewhere_is_refused(kit: Kit, payload: bytes)
     with pytest.raises(RemoteError) as caught:
         kit.receive(promised(payload))
     assert caught.value.reference == "insecure-url"
+    assert len(kit.hub.gets()) == 1
+
+
+@pytest.mark.parametrize("connections", [1, 4])
+def test_redirects_that_lead_round_in_a_circle_end(kit: Kit, payload: bytes, connections: int) -> None:
+    kit.hub.always = Lie(status=302, headers={"Location": kit.url})
+    with pytest.raises(RemoteError) as caught:
+        kit.receive(promised(payload), pace=Pace(connections=connections, parallel_from_bytes=1, piece_bytes=10**6))
+    assert caught.value.reference == "redirect-refused"
+    assert len(kit.hub.gets()) <= 6
+
+
+def test_a_slow_drip_is_waited_for_while_bytes_flow(kit: Kit, payload: bytes) -> None:
+    server = SlowServer(payload, bytes_per_s=2e6)
+    try:
+        assert kit.receive(promised(payload), url=server.url).verified
+    finally:
+        server.close()
+    assert len(server.sent) == 1
+
+
+def test_a_rate_limit_does_not_look_like_a_stall(kit: Kit, payload: bytes) -> None:
+    small = payload[:400_000]
+    kit.hub.files["tiny-Q4_K_M.gguf"] = small
+    assert kit.receive(promised(small), pace=Pace(limit_bytes_per_s=400_000)).verified
     assert len(kit.hub.gets()) == 1
 
 
