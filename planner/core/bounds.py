@@ -6,6 +6,7 @@ count. `planner.core.pair` skips what cannot win even so; a test holds it to bru
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from planner.core.candidates import Candidate
 from planner.core.estimate import HOST
@@ -25,7 +26,7 @@ from planner.core.score import (
 from planner.core.speed.calibration import Calibration, HostSpeed, Prompt, prompt_class
 from planner.core.speed.cpu import cpu_bandwidth_gbps, cpu_gflops
 from planner.core.speed.local import LocalCalibration
-from planner.core.speed.prompt import block_flops
+from planner.core.speed.prompt import block_flops, link_gbps
 from planner.core.speed.work import layer_parameters
 from planner.core.throughput import device_spread
 from planner.core.workload import Workload
@@ -35,6 +36,8 @@ _PROMPT_SLACK = 4.0
 """Times its data sheet's peak that no device's prompt exceeds, whatever its share of it and its power."""
 _ROUNDING = 1.01
 """Rates are rounded to three digits, and counts of parameters include norms and tables that no token multiplies."""
+_MICRO_BATCH = 512
+"""The most tokens of a prompt that a generator processes at once."""
 _SURELY_FITS = 2
 """A file of which so many fit into a card beside a GiB is held whole by it, with cache and buffers."""
 
@@ -50,7 +53,7 @@ class Bounds:
         self._reading_target = reading_target(workload.prefer)
         self._prompt_target = prompt_target(workload)
         self._indexing_target = indexing_target(workload)
-        self._needs: dict[Candidate, tuple[int, float, float]] = {}
+        self._needs: dict[Candidate, _Needs] = {}
         self._rates: dict[tuple[int, bool], float | None] = {}
         self._prompts: dict[tuple[int, bool], float | None] = {}
         self._low_ends: dict[tuple[bool, bool, bool], tuple[float, float]] = {}
@@ -68,15 +71,19 @@ class Bounds:
         self._peaks_known = all(peaks)
         self._host_prompt_flops = self._host_gflops * 1e9 * _best_share(calibration.host)
         self._prompt_flops = _prompt_flops(devices, calibration, self._host_prompt_flops)
+        self._link_gbps = max([calibration.host.link_gbps_default, *(link_gbps(device) or 0 for device in devices)])
         # A card that holds a layer holds the backend's own memory too.
         self._card_bytes = sum(
             max(0, (pool.budget_bytes or 0) - BACKEND_OVERHEAD_BYTES[pool.backend]) for pool in machine.gpus
         )
 
-    def part(self, candidate: Candidate, rate: float | None, *, offloaded: bool | None = None) -> float:
+    def part(
+        self, candidate: Candidate, rate: float | None, *, offloaded: bool | None = None, host_s: float = 0.0
+    ) -> float:
         """The most that a candidate can add to a score; `rate` is what `rate` says of it.
 
-        `offloaded`: the host holds weights that no card has room for; None: as the size of its file says.
+        `offloaded`: the host holds weights that no card has room for; None: as the size of its file says. `host_s`
+        are the seconds that these take of a prompt's token at least.
         """
         weights, good = self._weights, candidate.file.quality.score
         if candidate.model.role is not Role.GENERATION:
@@ -88,6 +95,8 @@ class Bounds:
         low, prompt_low = self._lows(candidate, offloaded=offloaded)
         reading = 1.0 if rate is None else speed_value(rate * low, *self._reading_target)
         prompt = self._prompt(candidate)
+        if host_s > 0:
+            prompt = self._gain / host_s if prompt is None else min(prompt, self._gain / host_s)
         speed = answering(reading, 1.0 if prompt is None else speed_value(prompt * prompt_low, *self._prompt_target))
         context = candidate.context
         if context not in self._contexts:
@@ -178,10 +187,19 @@ class Bounds:
         )
         if candidate not in self._needs:
             self._needs[candidate] = _needs(candidate, process)
-        need, active, cheapest = self._needs[candidate]
-        host = min(active, max(0, need - room) * cheapest)
-        seconds = host / (self._host_gbps * 1e9) + (active - host) / (self._fastest_gbps * 1e9)
-        return self.part(candidate, self._gain / seconds if seconds > 0 else None, offloaded=host > 0)
+        needs = self._needs[candidate]
+        off = max(0, needs.total_bytes - room)
+        host = min(needs.active_bytes, off * needs.active_share)
+        seconds = host / (self._host_gbps * 1e9) + (needs.active_bytes - host) / (self._fastest_gbps * 1e9)
+        # A prompt meets what the host holds where that is sooner done: on the CPU, or on the GPU it is sent to.
+        computed = min(needs.operations, off * needs.operations_per_byte) / self._host_prompt_flops
+        sent = min(needs.total_bytes, off) * needs.weight_share / (self._link_gbps * 1e9) / _MICRO_BATCH
+        return self.part(
+            candidate,
+            self._gain / seconds if seconds > 0 else None,
+            offloaded=host > 0,
+            host_s=min(computed, sent),
+        )
 
     def least_usage(self, candidate: Candidate) -> dict[str, int] | None:
         """Bytes that it takes at least of every device, None where that is not sure without looking closer."""
@@ -195,18 +213,36 @@ class Bounds:
         return {gpus[0].id: least.layers, HOST: least.table + PROCESS_OVERHEAD_BYTES}
 
 
-def _needs(candidate: Candidate, process: ProcessMemory) -> tuple[int, float, float]:
-    """Bytes of layers, output and cache; what a token reads of the weights; the least active part of a byte."""
-    work, units = candidate.work, process.units
-    need = process.unit_bytes(0, units, 0)
-    active = sum(work.active_bytes) + work.output_bytes
-    parts = [
-        read / size if (size := process.unit_bytes(layer, layer + 1, 0)) else 1.0
-        for layer, read in enumerate(work.active_bytes)
-    ]
-    arch = process.arch
-    experts = (arch.expert_used_count or 1) / (arch.expert_count or 1) if process.experts else 1.0
-    return need, active, min(1.0, experts, *parts)
+class _Needs(NamedTuple):
+    """What a generator's layers need: bytes of weights and cache, bytes that a token reads, operations of a token.
+
+    And the least that a byte of a layer, or of experts alone, has of them.
+    """
+
+    total_bytes: int
+    active_bytes: float
+    operations: float
+    active_share: float
+    operations_per_byte: float
+    weight_share: float
+
+
+def _needs(candidate: Candidate, process: ProcessMemory) -> _Needs:
+    work, units, arch = candidate.work, process.units, process.arch
+    operations = 2.0 * work.layer_parameters
+    sizes = [process.unit_bytes(layer, layer + 1, 0) for layer in range(len(work.active_bytes))]
+    active = [read / size if size else 1.0 for read, size in zip(work.active_bytes, sizes, strict=True)]
+    weights = [held / size if size else 1.0 for held, size in zip(work.layer_bytes, sizes, strict=True)]
+    dense = operations / arch.layers / max([1, *sizes])
+    experts = sum(work.expert_bytes) if process.experts else 0
+    return _Needs(
+        total_bytes=process.unit_bytes(0, units, 0),
+        active_bytes=sum(work.active_bytes) + work.output_bytes,
+        operations=operations,
+        active_share=min(1.0, (arch.expert_used_count or 1) / (arch.expert_count or 1) if experts else 1.0, *active),
+        operations_per_byte=min(dense, 2.0 * work.expert_parameters / experts) if experts else dense,
+        weight_share=min(1.0, *weights),
+    )
 
 
 def _fastest(speeds: list[float | None], shared: float | None, host_gbps: float) -> float | None:

@@ -16,8 +16,8 @@ from planner.core.plans import Pick, Plan, Rated, score_of, total_bytes
 from planner.core.score import READING_TOKENS_PER_S, weighted
 from planner.core.workload import Workload
 
-_SPARE = 2
-"""Plans beyond those asked for that the first search looks for: relatives are folded, dominated ones left out."""
+_EXPECTED = 2
+"""So many of the places are usually taken by what is better, faster or smaller: the search need not look for more."""
 _NEARLY = 0.1
 """Models of one family whose parameters differ by less than this share are variants of each other."""
 _FIRST = {"balanced": "balanced", "quality": "best quality", "speed": "best for speed"}
@@ -41,27 +41,34 @@ def picks(finder: Finder, workload: Workload, machine: Machine) -> list[Pick]:
     if workload.limit == 1:
         found = _ranked(finder.best(workload, machine), workload)[:1]
         return _labelled([Pick(finder.lighter(plan)) for plan in found], workload)
-    groups = _groups(finder, workload, machine)
+    groups = _groups(finder, workload, machine, max(1, workload.limit - _EXPECTED))
     if not groups:
         return []
-    chosen = [groups[0]]
     usable = _usable(groups[0].plan)
     others = [plan for plan in _extremes(finder, workload, machine) if plan is not None and _usable(plan) >= usable]
+    chosen = _chosen(groups, others, workload)
+    if len(chosen) < workload.limit:
+        chosen = _chosen(_groups(finder, workload, machine, workload.limit), others, workload)
+    chosen = [pick._replace(plan=finder.lighter(pick.plan)) for pick in chosen]
+    order = {id(plan): place for place, plan in enumerate(_ranked([pick.plan for pick in chosen], workload))}
+    return _labelled(sorted(chosen, key=lambda pick: order[id(pick.plan)]), workload)
+
+
+def _chosen(groups: Sequence[Pick], others: Iterable[Plan], workload: Workload) -> list[Pick]:
+    """The best plan, extremes that are no relatives of each other, what no other plan beats, and then the rest."""
+    chosen = [groups[0]]
     for plan in _ranked(others, workload):
         if not any(_related(plan, pick.plan) for pick in chosen):
             chosen.append(next((group for group in groups if _related(plan, group.plan)), Pick(plan)))
     rest = [group for group in groups if not any(_related(group.plan, pick.plan) for pick in chosen)]
     front = [g for g in rest if not any(_beats(other.plan, g.plan, workload) for other in (*chosen, *rest))]
     dominated = [group for group in rest if group not in front]
-    chosen = [*chosen, *front, *dominated][: workload.limit]
-    chosen = [pick._replace(plan=finder.lighter(pick.plan)) for pick in chosen]
-    order = {id(plan): place for place, plan in enumerate(_ranked([pick.plan for pick in chosen], workload))}
-    return _labelled(sorted(chosen, key=lambda pick: order[id(pick.plan)]), workload)
+    return [*chosen, *front, *dominated][: workload.limit]
 
 
-def _groups(finder: Finder, workload: Workload, machine: Machine) -> list[Pick]:
+def _groups(finder: Finder, workload: Workload, machine: Machine, wanted: int) -> list[Pick]:
     """The best plans with their relatives folded, at least as many as are wanted where there are so many."""
-    asked = workload.limit + _SPARE
+    asked = wanted
     while True:
         found = _ranked(finder.best(msgspec.structs.replace(workload, limit=asked), machine), workload)
         groups: list[Pick] = []
@@ -70,10 +77,9 @@ def _groups(finder: Finder, workload: Workload, machine: Machine) -> list[Pick]:
             if place is None:
                 groups.append(Pick(plan))
             else:
-                groups[place] = groups[place]._replace(
-                    relatives=(*groups[place].relatives, _main(plan).candidate.model)
-                )
-        if len(groups) >= workload.limit or len(found) < asked:
+                relatives = (*groups[place].relatives, _main(plan).candidate.model)
+                groups[place] = groups[place]._replace(relatives=relatives)
+        if len(groups) >= wanted or len(found) < asked:
             return groups
         asked *= 2
 
