@@ -22,14 +22,16 @@ from planner.core.own_device import Own
 
 
 def one_of_each(rows: Sequence[Priced]) -> list[tuple[Priced, int]]:
-    """The best row of every GPU, provider and tier, with the number of further ones."""
-    found: dict[object, tuple[Priced, int]] = {}
+    """The best row of every GPU, provider and tier, no outlier if it can be helped; with the number of the others."""
+    groups: dict[object, list[Priced]] = {}
     for row in rows:
         quote = row.offer.quote
-        key = (quote.provider, quote.tier, quote.plan, *row.offer.same_gpu)
-        first, more = found.get(key, (row, -1))
-        found[key] = (first, more + 1)
-    return list(found.values())
+        groups.setdefault((quote.provider, quote.tier, quote.plan, *row.offer.same_gpu), []).append(row)
+    others = {
+        id(next((row for row in group if "outlier" not in row.offer.flags), group[0])): len(group) - 1
+        for group in groups.values()
+    }
+    return [(row, others[id(row)]) for row in rows if id(row) in others]
 
 
 def page(

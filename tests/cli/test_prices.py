@@ -289,6 +289,13 @@ def test_a_gpu_is_found_by_any_of_its_names(planner: Planner) -> None:
     assert {offer["gpu"] for offer in forms} == {"h100", "h100-pcie", "h100-sxm", "h100-nvl"}
 
 
+def test_the_best_of_a_kind_is_no_outlier_where_there_is_another(planner: Planner) -> None:
+    listed = planner("prices", "--gpu", "H100 PCIe", "--provider", "vast", "--tier", "spot", "--offline").out
+    every = planner("prices", "--gpu", "H100 PCIe", "--provider", "vast", "--tier", "spot", "--all", "--offline").out
+    assert "outlier" in every
+    assert every.count("H100 PCIe") > listed.count("H100 PCIe")
+
+
 # Where should this run?
 
 
