@@ -206,7 +206,8 @@ def _title(filters: Filters, order: str, *, everything: bool) -> str:
         asked.append(f"{filters.min_vram_gib:.4g} GiB a GPU or more")
     if filters.min_vram_total_gib is not None:
         asked.append(f"{filters.min_vram_total_gib:.4g} GiB together or more")
-    asked += [text for text in (filters.gpu, *filters.tiers, filters.region, *filters.providers) if text]
+    gpu = filters.gpu if filters.gpu_count is None else f"{filters.gpu_count}x {filters.gpu}"
+    asked += [text for text in (gpu, *filters.tiers, filters.region, *filters.providers) if text]
     if filters.max_price is not None:
         asked.append(f"at most ${filters.max_price} per GPU and hour")
     if filters.min_reliability is not None:

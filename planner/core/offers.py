@@ -99,6 +99,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     min_vram_gib: float | None = None
     min_vram_total_gib: float | None = None
     gpu: str | None = None
+    gpu_count: int | None = None
     providers: tuple[str, ...] = ()
     tiers: tuple[str, ...] = ()
     region: str | None = None
@@ -193,6 +194,7 @@ def wanted_offers(offers: Iterable[Offer], filters: Filters, specs: Sequence[Dev
             and _at_least(offer.vram_total_gib, filters.min_vram_total_gib)
             and _at_least(quote.reliability, filters.min_reliability)
             and (filters.max_price is None or offer.price_gpu_hour_usd <= filters.max_price)
+            and (filters.gpu_count is None or quote.gpu_count == filters.gpu_count)
             and (not filters.providers or quote.provider in filters.providers)
             and (not filters.tiers or bool({quote.tier, quote.plan} & set(filters.tiers)))
             and (region is None or _in_region(quote.region, region))

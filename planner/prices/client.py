@@ -120,6 +120,8 @@ class Client:
             case 429:
                 wait = 60.0 if wait_s is None else wait_s
                 return BusyError(f"{host} allows no more requests for now (rate limit).", wait_s=wait)
+            case 503 if wait_s is not None:
+                return BusyError(f"{host} is closed for a while (503) and says when to come back.", wait_s=wait_s)
             case 401 | 403:
                 return RemoteError(
                     f"{host} refused the request ({answer.status}): the key is missing, wrong or not allowed to.",

@@ -369,6 +369,12 @@ def test_a_model_of_which_nothing_is_known_has_no_rentals(planner: Planner) -> N
     assert planner("show", "text-embedding-3-large", "--json").json["rentals"] is None
 
 
+def test_a_number_of_gpus_may_stand_before_their_name(planner: Planner) -> None:
+    offers = planner("prices", "--gpu", "8x H100", "--offline", "--json").json["offers"]
+    assert {offer["gpu_count"] for offer in offers} == {8}
+    assert "(8x H100)" in planner("prices", "--gpu", "8x H100", "--offline").out
+
+
 # The market itself, with providers
 
 

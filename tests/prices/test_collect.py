@@ -38,6 +38,7 @@ FAULTS = {
     "too many requests, long pause": (Fault(429, {"Retry-After": "600"}, always=True), "rate limit"),
     "too many requests, pause until": (
         Fault(429, {"Retry-After": "Sun, 22 Nov 2099 12:00:00 GMT"}, always=True), "rate limit"),
+    "closed for an hour": (Fault(503, {"Retry-After": "3600"}, always=True), "closed for a while"),
     "server error": (Fault(503, body=PAGE, always=True), "fault of its own (503)"),
     "bad gateway": (Fault(502, {"Retry-After": "nonsense"}, always=True), "fault of its own (502)"),
     "a web page": (Fault(200, body=PAGE, always=True), ""),

@@ -1,5 +1,6 @@
 """`planner prices`: GPUs for rent, what a model's tokens or a job cost on them, beside a device of one's own."""
 
+import re
 from decimal import Decimal
 
 import click
@@ -14,7 +15,7 @@ _ORDERS = ("price", "total", "tokens", "job", "vram", "reliability", "provider")
 @click.command(short_help="GPUs for rent, per hour and per million tokens, beside your own.")
 @click.option("--vram", metavar="SIZE", help="GiB of one GPU, at least: 24.")
 @click.option("--vram-total", metavar="SIZE", help="GiB of all GPUs of an offer together, at least.")
-@click.option("--gpu", metavar="NAME", help='Only this GPU: "RTX 4090", H100, "A100 40GB".')
+@click.option("--gpu", metavar="NAME", help='Only this GPU: "RTX 4090", H100, "2x RTX 3090".')
 @click.option("--provider", "providers", multiple=True, metavar="NAME", help="Only this provider; several times.")
 @click.option(
     "--tier",
@@ -67,10 +68,12 @@ def prices(
     from planner.cli.prices_answer import Question, answer
     from planner.core.offers import Filters
 
+    count, name = _counted(gpu)
     filters = Filters(
         min_vram_gib=None if vram is None else parse_memory(vram) / GIB,
         min_vram_total_gib=None if vram_total is None else parse_memory(vram_total) / GIB,
-        gpu=gpu,
+        gpu=name,
+        gpu_count=count,
         providers=tuple(name.casefold().removesuffix(".ai") for name in providers),
         tiers=tiers,
         region=region,
@@ -87,3 +90,9 @@ def prices(
         refresh=refresh,
     )
     answer(session, question)
+
+
+def _counted(gpu: str | None) -> tuple[int | None, str | None]:
+    """`2x RTX 3090` as number and name; a name alone means any number."""
+    found = re.fullmatch(r"\s*(\d{1,2})\s*x\s*(\D.*|\d{4}.*)", gpu or "", re.IGNORECASE)
+    return (None, gpu) if found is None else (int(found[1]), found[2])
