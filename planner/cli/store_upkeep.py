@@ -47,7 +47,8 @@ def list_store(session: Session) -> None:
         )
         for file, entry in found
     ]
-    output.write_lines(output.table(("MODEL", "SIZE", "CHECKED", "FETCHED", "PATH"), rows, right=frozenset({1})))
+    if rows:
+        output.write_lines(output.table(("MODEL", "SIZE", "CHECKED", "FETCHED", "PATH"), rows, right=frozenset({1})))
     if unfinished:
         session.note(f"Unfinished downloads: {format_gb(unfinished)}; they go on when the model is fetched again.")
 
@@ -123,7 +124,7 @@ def _told(checked: int, bad: int) -> str:
     if not checked:
         return "There is nothing to verify: nothing of that has been fetched."
     if not bad:
-        return f"All {checked} have the sha256 they were fetched with."
+        return f"{checked} file{'s' * (checked != 1)} hashed; nothing is damaged or missing."
     return (
         f"{bad} of {checked} are not what was fetched. A damaged file has been set aside: planner fetch MODEL "
         "fetches it again, planner fetch --gc frees its space."
@@ -171,7 +172,7 @@ def _report(session: Session, removed: "tuple[Removed, ...]", word: str) -> None
         output.write_json({"removed": body, "freed_bytes": freed})
         return
     output.write_lines(str(one.path) for one in removed)
-    session.note(f"{word} {len(removed)} file{'s' * (len(removed) != 1)}, {format_gb(freed)} are free again.")
+    session.note(f"{word} {len(removed)} file{'s' * (len(removed) != 1)}; {format_gb(freed)} freed.")
 
 
 def _at_path(store: "Store", reference: str) -> "tuple[Place, ...]":
