@@ -33,9 +33,9 @@ def usd(amount: Decimal) -> str:
 
 
 def usd_range(spread: Spread) -> str:
-    """`$1.94 (1.62-2.43)`."""
+    """`$1.94 (1.62-2.43)`; the middle alone where the ends look the same."""
     low, high = usd(spread.low).removeprefix("$"), usd(spread.high).removeprefix("$")
-    return f"{usd(spread.mid)} ({low}-{high})"
+    return usd(spread.mid) if low == high else f"{usd(spread.mid)} ({low}-{high})"
 
 
 def number(amount: Decimal | None) -> float | None:

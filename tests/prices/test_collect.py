@@ -116,9 +116,9 @@ def test_a_limit_in_the_middle_keeps_what_came_before_and_spares_the_provider(
 
 def test_one_that_hangs_is_left_behind_and_the_others_answer(server: PriceServer, gather: Collect) -> None:
     server.fail("/vast", Fault(hang=True, always=True))
-    found = gather(deadline_s=1.5)
+    found = gather(deadline_s=4.0)
     assert who(found) == EVERY - {"vast"}
-    assert "did not answer within 1.5 s" in source(found, "vast").note
+    assert "did not answer within 4 s" in source(found, "vast").note
 
 
 def test_nobody_is_waited_for_longer_than_six_seconds() -> None:
