@@ -132,12 +132,8 @@ def download_hours(size_gb: Decimal, network_mbps: Decimal) -> Decimal:
     return size_gb * 8000 / (network_mbps * SECONDS_PER_HOUR)
 
 
-def job_cost(job: Job, tariff: Tariff, speeds: Speeds) -> JobCost | None:
-    """What a job costs at a tariff. None where it has tokens whose speed is not known.
-
-    hours = download + loading + work, at least those it is kept; USD = hours * USD/h
-    + GB * USD/GB/month * hours / hours per month + GB in and out * USD/GB.
-    """
+def work_hours(job: Job, speeds: Speeds) -> Spread | None:
+    """Hours that the tokens of a job take, one kind after the other; None where a speed is not known."""
     parts = (
         hours_for(job.tokens_in, speeds.read, job.utilisation),
         hours_for(job.tokens_out, speeds.write, job.utilisation),
@@ -146,11 +142,22 @@ def job_cost(job: Job, tariff: Tariff, speeds: Speeds) -> JobCost | None:
     known = [part for part in parts if part is not None]
     if len(known) < len(parts):
         return None
-    work = Spread(
+    return Spread(
         sum((part.low for part in known), Decimal(0)),
         sum((part.mid for part in known), Decimal(0)),
         sum((part.high for part in known), Decimal(0)),
     )
+
+
+def job_cost(job: Job, tariff: Tariff, speeds: Speeds) -> JobCost | None:
+    """What a job costs at a tariff. None where it has tokens whose speed is not known.
+
+    hours = download + loading + work, at least those it is kept; USD = hours * USD/h
+    + GB * USD/GB/month * hours / hours per month + GB in and out * USD/GB.
+    """
+    work = work_hours(job, speeds)
+    if work is None:
+        return None
     unknown = []
     if tariff.network_mbps is None or tariff.network_mbps <= 0:
         unknown.append("network speed")

@@ -11,8 +11,8 @@ from planner.core.cost import (
     break_even_hours,
     electricity_usd_per_hour,
     exact,
-    hours_for,
     usd_per_million,
+    work_hours,
 )
 from planner.core.hardware import Hardware
 from planner.core.model import Role
@@ -54,17 +54,8 @@ class Own(msgspec.Struct, frozen=True, kw_only=True):
 
     def job_usd(self, job: Job) -> Spread | None:
         """Electricity for the work of a job; None where a speed or the watts are not known."""
-        parts = (
-            hours_for(job.tokens_in, self.speeds.read, job.utilisation),
-            hours_for(job.tokens_out, self.speeds.write, job.utilisation),
-            hours_for(job.documents * job.document_tokens, self.speeds.embed, job.utilisation),
-        )
-        hour = self.hour_usd
-        if hour is None or any(part is None for part in parts):
-            return None
-        known = [part for part in parts if part is not None]
-        hours = [sum((getattr(part, end) for part in known), Decimal(0)) for end in ("low", "mid", "high")]
-        return Spread(*(each * hour for each in hours))
+        hours, hour = work_hours(job, self.speeds), self.hour_usd
+        return None if hours is None or hour is None else hours.times(hour)
 
 
 def paid_off(own: Own, hour_usd: Decimal, rented: Speeds | None, role: Role | None) -> Decimal | None:
