@@ -159,9 +159,10 @@ def job_cost(job: Job, tariff: Tariff, speeds: Speeds) -> JobCost | None:
     if work is None:
         return None
     unknown = []
-    if tariff.network_mbps is None or tariff.network_mbps <= 0:
+    said = tariff.network_mbps if tariff.network_mbps is not None and tariff.network_mbps > 0 else None
+    if job.download_gb and said is None:
         unknown.append("network speed")
-    download = download_hours(job.download_gb, tariff.network_mbps or job.network_mbps)
+    download = download_hours(job.download_gb, said or job.network_mbps)
     load = job.download_gb / job.load_gb_per_s / SECONDS_PER_HOUR
     least = job.hours or Decimal(0)
     needed = work.plus(download + load)

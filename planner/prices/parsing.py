@@ -96,6 +96,12 @@ def share(value: object) -> float | None:
     return found if found is not None and 0 <= found <= 1 else None
 
 
+def amount(value: object) -> Decimal | None:
+    """A number that is not negative, 0 included; None for anything else."""
+    found = number(value)
+    return found if found is not None and found >= 0 else None
+
+
 def price(value: object) -> Decimal | None:
     """A positive number; None for anything else: 0 is how some say “not for rent”."""
     found = number(value)

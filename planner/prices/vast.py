@@ -11,7 +11,7 @@ import msgspec
 
 from planner.core.offers import Quote, Tier
 from planner.errors import RemoteError
-from planner.prices.parsing import iso, number, parse_json, part, price, real, rows, share, text, unreadable, whole
+from planner.prices.parsing import amount, iso, parse_json, part, price, real, rows, share, text, unreadable, whole
 from planner.prices.provider import Asking, Part, Wanted
 
 URL = "https://console.vast.ai/api/v0/bundles/"
@@ -137,10 +137,10 @@ def _quote(row: dict[str, object], tier: Tier, *, observed_at: str, url: str) ->
         verified=_verified(row),
         inet_down_mbps=real(row.get("inet_down")),
         inet_up_mbps=real(row.get("inet_up")),
-        storage_usd_gb_month=number(row.get("storage_cost")),
+        storage_usd_gb_month=amount(row.get("storage_cost")),
         month_hours=_MONTH_HOURS,
-        ingress_usd_gb=number(row.get("inet_down_cost")),
-        egress_usd_gb=number(row.get("inet_up_cost")),
+        ingress_usd_gb=amount(row.get("inet_down_cost")),
+        egress_usd_gb=amount(row.get("inet_up_cost")),
     )
 
 

@@ -101,6 +101,15 @@ def test_what_a_provider_does_not_say_is_named_and_not_taken_for_nothing() -> No
     assert known.unknown == ("network speed",)
 
 
+def test_a_network_speed_that_cannot_be_counts_as_not_said() -> None:
+    job = Job(download_gb=Decimal(5))
+    for speed in ("0", "-1"):
+        found = job_cost(job, Tariff(hour_usd=Decimal(1), network_mbps=Decimal(speed)), Speeds())
+        assert found is not None
+        assert found.download_hours == download_hours(Decimal(5), job.network_mbps)
+        assert "network speed" in found.unknown
+
+
 def test_a_job_whose_speed_is_not_known_has_no_cost() -> None:
     assert job_cost(Job(documents=1), Tariff(hour_usd=Decimal(1)), Speeds(write=FIFTY)) is None
 

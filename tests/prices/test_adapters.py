@@ -153,6 +153,12 @@ def test_what_is_no_offer_of_vast_is_dropped(server: PriceServer, gather: Collec
     assert gather("vast", wanted=Wanted(tiers=("on-demand",))).quotes == ()
 
 
+def test_a_cost_of_vast_that_is_negative_is_not_known(server: PriceServer, gather: Collect) -> None:
+    server.vast = [{**server.vast[1], "storage_cost": -1, "inet_down_cost": -0.5, "inet_up_cost": 0}]
+    (quote,) = gather("vast", wanted=Wanted(tiers=("on-demand",))).quotes
+    assert (quote.storage_usd_gb_month, quote.ingress_usd_gb, quote.egress_usd_gb) == (None, None, Decimal(0))
+
+
 def test_vast_may_answer_with_one_offer_instead_of_a_list(server: PriceServer, gather: Collect) -> None:
     body = json.dumps({"offers": sample("vast_bundles.json")["offers"][0]}).encode()
     server.fail("/vast", Fault(body=body, always=True))
