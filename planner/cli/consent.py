@@ -32,7 +32,8 @@ def require_consent(session: Session, model: Model, variant: Variant, *, accepte
         if session.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise UsageError(
                 terms,
-                hint=f"If you accept them: planner fetch {model.id}:{variant.quant} --accept-licence",
+                hint="If you accept them, add --accept-licence; it is remembered. Models for any use: "
+                "planner models --licence commercial",
                 reference="licence-unaccepted",
             )
         session.note(terms)

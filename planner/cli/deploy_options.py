@@ -10,7 +10,7 @@ _ENGINES = ("auto", "llamafile", "llama-server", "embedded")
 
 
 def deploy_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`--detach`, `--port`, `--name`, `--engine` and `--engine-path`."""
+    """`--detach`, `--port`, `--name`, `--engine`, `--engine-path` and `--accept-licence`."""
     options = (
         click.option("--detach", "-d", is_flag=True, help="Return once it answers; end it with planner stop."),
         click.option(
@@ -27,6 +27,7 @@ def deploy_options(function: Callable[..., Any]) -> Callable[..., Any]:
             metavar="FILE",
             help="A llama-server or llamafile of your own.",
         ),
+        click.option("--accept-licence", is_flag=True, help="Accept licences without commercial use; remembered."),
     )
     for option in reversed(options):
         function = option(function)

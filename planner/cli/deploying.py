@@ -44,6 +44,7 @@ class Wish:
     engine: str = AUTO
     engine_path: Path | None = None
     detach: bool = False
+    accept_licence: bool = False
 
 
 class _StopSignal(BaseException):
@@ -52,6 +53,7 @@ class _StopSignal(BaseException):
 
 def bring_up(session: Session, wish: Wish) -> int:
     """Do it; returns the exit code. Raises what planning, fetching and engines raise."""
+    from planner.cli.consent import require_consent
     from planner.serve import deployments
 
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -68,6 +70,9 @@ def bring_up(session: Session, wish: Wish) -> int:
     )
     if running is not None:
         return _already(session, running)
+
+    for process in chosen.processes:
+        require_consent(session, process.model, process.variant, accepted=wish.accept_licence)
 
     passed: list[str] = []
     while True:
@@ -205,15 +210,12 @@ def _sources(session: Session, progress: "Progress") -> Sources:
 
 
 def _files(session: Session, chosen: LaunchPlan) -> tuple[Path, ...]:
-    from planner.cli.consent import require_consent
     from planner.cli.progress import ProgressLine
     from planner.fetch.fetch import fetch_variant
     from planner.fetch.store import Store
 
     store = Store(session.config.models_dir)
     paths: list[Path] = []
-    for process in chosen.processes:
-        require_consent(session, process.model, process.variant)
     for process in chosen.processes:
         with ProgressLine(f"{process.model.name}:{process.variant.quant}", quiet=session.quiet) as progress:
             try:

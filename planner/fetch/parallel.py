@@ -21,6 +21,8 @@ from planner.fetch.stream import SLICE_S, Cut, Download, Ended, Head, new_inbox
 from planner.net.http import CONNECT_TIMEOUT_S, backoff_s, open_url, origin
 
 _MAX_FAILURES = 1000
+_TOO_MUCH = frozenset({429, 503})
+"""Answers of a server that may mean us."""
 _LINK_EXPIRED = frozenset({401, 403, 404, 410})
 
 
@@ -182,8 +184,8 @@ class Pieces:
     def _accept(self, connection: _Connection, head: Head, note_etag: Callable[[str | None], None]) -> None:
         trouble = passing_trouble(head)
         if trouble is not None:
-            # It may be us who ask for too much.
-            self._allowed = max(1, self._allowed - 1)
+            if head.status in _TOO_MUCH:
+                self._allowed = max(1, self._allowed - 1)
             self._failed(connection, trouble.error, trouble.wait_s)
             return
         if connection.to_target and head.status in _LINK_EXPIRED:

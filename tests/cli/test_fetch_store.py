@@ -132,3 +132,9 @@ def test_a_file_that_is_here_is_not_asked_about(planner: "Planner", catalog: Wri
     assert planner("fetch", "acme/tiny", "--catalog", catalog("unknown")).code == 0
     assert planner("fetch", "acme/tiny", "--catalog", catalog("no"), "--offline").code == 0
     assert not (load_config().state_dir / "licences.json").exists()
+
+
+def test_a_launch_asks_before_it_downloads_anything(planner: "Planner", hub: LyingHub) -> None:
+    done = planner("launch", "Qwen2.5-3B-Instruct", "--vram", "8", "--json")
+    assert (done.code, done.json["error"]["reference"]) == (2, "licence-unaccepted"), done.err
+    assert hub.requests == []

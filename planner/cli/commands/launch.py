@@ -28,6 +28,7 @@ def launch(
     name: str | None,
     engine: str | None,
     engine_path: Path | None,
+    accept_licence: bool,
 ) -> int:
     r"""Run a single model behind the gateway: fetch it if needed, start it, check it, say how to call it.
 
@@ -51,5 +52,6 @@ def launch(
             engine=engine or session.config.engine,
             engine_path=engine_path or (None if engine else session.config.engine_path),
             detach=detach,
+            accept_licence=accept_licence,
         ),
     )

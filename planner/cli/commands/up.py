@@ -30,6 +30,7 @@ def up(
     name: str | None,
     engine: str | None,
     engine_path: Path | None,
+    accept_licence: bool,
 ) -> int:
     r"""Plan, fetch, start and check an embedding and a generation model behind one gateway.
 
@@ -57,5 +58,6 @@ def up(
             engine=engine or session.config.engine,
             engine_path=engine_path or (None if engine else session.config.engine_path),
             detach=detach,
+            accept_licence=accept_licence,
         ),
     )
