@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SLICE_S = 0.25
-_CHUNK_BYTES = 2**18
-_QUEUE_CHUNKS = 32  # 8 MiB at most between network and disk
+_CHUNK_BYTES = 2**20  # at most: a read gives what has arrived
+_QUEUE_CHUNKS = 8  # 8 MiB at most between network and disk
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.pull_the_plug import SlowServer, finish, kill_again_and_again, start_fetch
 
 DATA = b"GGUF" + b"".join(hashlib.sha256(str(number).encode()).digest() for number in range(150_000))
-CHUNK_BYTES = 2**18
+CHUNK_BYTES = 2**20
 
 
 @pytest.fixture
