@@ -87,7 +87,8 @@ class TestRepository:
         assert str(own_files()["acme--tiny.json"]) in added.out
         assert planner("models", "--search", "acme/tiny", "--json").json["models"][0]["id"] == "acme/tiny"
         assert planner("estimate", "acme/tiny", "--vram", "8", "--json").json["model"] == "acme/tiny"
-        fetched = planner("fetch", "acme/tiny:Q8_0", "--json")
+        assert planner("fetch", "acme/tiny:Q8_0", "--json").json["error"]["reference"] == "licence-unaccepted"
+        fetched = planner("fetch", "acme/tiny:Q8_0", "--accept-licence", "--json")
         assert fetched.json["artifacts"][0]["verified"]
         assert planner("catalog", "check", "--json").json["findings"] == []
 
