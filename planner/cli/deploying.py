@@ -133,7 +133,7 @@ def _request(session: Session, wish: Wish) -> str:
 
 def _plan(session: Session, wish: Wish) -> LaunchPlan:
     pins = pins_for(session, wish.references, starter=wish.starter)
-    best = plan(session, wish.workload, pins=pins)[0]
+    best = plan(session, msgspec.structs.replace(wish.workload, limit=1), pins=pins)[0]
     for warning in best.warnings:
         session.note(f"note: {warning}")
     chosen = make_launch_plan(session, best, name=wish.name)
