@@ -8,13 +8,16 @@ import msgspec
 
 from planner.cli.output import table, write_json, write_lines
 from planner.cli.session import Session, common_options
+from planner.core.estimator import estimate
 from planner.core.hardware import Hardware
 from planner.core.launch_plan import ProcessPlan
 from planner.core.measurements import Measurement
 from planner.core.model import Role
+from planner.core.placement import machine_of
 from planner.core.speed.calibration import device_key
 from planner.core.views import rate_view
-from planner.errors import NoResultError, UsageError
+from planner.core.workload import Settings
+from planner.errors import BadDataError, NoResultError, UsageError
 from planner.units import format_rate
 
 if TYPE_CHECKING:
@@ -58,11 +61,13 @@ def bench(session: Session, *, name: str | None, repeats: int, no_store: bool, f
     key = home.read_key(home.gateway_key)
     roles = [process.plan.role for process in spec.processes]
     found = measure(record.gateway_url or "", key, roles, repeats=repeats, tell=session.note)
+    plans = {process.plan.role: process.plan for process in spec.processes}
+    rows = [
+        (measured, plans[measured.role], _estimate(session, measured, plans[measured.role])) for measured in found
+    ]
     speeds = [] if no_store else _stored(session, spec, found)
     if speeds:
         _store(session, speeds)
-    plans = {process.plan.role: process.plan for process in spec.processes}
-    rows = [(measured, plans[measured.role], _estimate(measured, plans[measured.role])) for measured in found]
     if session.as_json:
         write_json(
             {
@@ -99,10 +104,27 @@ def _running(session: Session, name: str | None) -> "DeploymentRecord":
     return usable[0]
 
 
-def _estimate(measured: "Measured", plan: ProcessPlan) -> "Rate | None":
-    """The rate that the deployment was planned with."""
-    throughput = plan.estimate.throughput
-    return {"tg": throughput.tg, "pp": throughput.pp, "embed": throughput.embed}[measured.metric]
+def _estimate(session: Session, measured: "Measured", plan: ProcessPlan) -> "Rate | None":
+    """What was to be expected under the very conditions that were measured: other lengths have other speeds."""
+    hardware = session.hardware
+    try:
+        expected = estimate(
+            plan.model,
+            plan.variant,
+            _conditions(measured, plan),
+            hardware,
+            machine_of(hardware, live=False),
+            calibration=session.calibration_for(hardware),
+        ).throughput
+    except (NoResultError, BadDataError):  # the machine has changed since the deployment was planned
+        expected = plan.estimate.throughput
+    return {"tg": expected.tg, "pp": expected.pp, "embed": expected.embed}[measured.metric]
+
+
+def _conditions(measured: "Measured", plan: ProcessPlan) -> Settings:
+    return msgspec.structs.replace(
+        plan.settings, n_gpu_layers=plan.n_gpu_layers, depth=measured.depth, n_prompt=max(1, measured.n_prompt)
+    )
 
 
 def _stored(session: Session, spec: "DeploymentSpec", found: "tuple[Measured, ...]") -> list[Measurement]:
@@ -123,16 +145,13 @@ def _stored(session: Session, spec: "DeploymentSpec", found: "tuple[Measured, ..
                 "something else uses this machine. They are shown, not kept; measure again when it is quiet."
             )
             continue
-        settings = msgspec.structs.replace(
-            plan.settings, n_gpu_layers=plan.n_gpu_layers, depth=measured.depth, n_prompt=max(1, measured.n_prompt)
-        )
         speeds.append(
             Measurement(
                 device=device,
                 quantity=measured.metric,
                 model=plan.model.id,
                 quant=plan.variant.quant,
-                settings=settings,
+                settings=_conditions(measured, plan),
                 tokens_per_s=measured.tokens_per_s,
                 spread=measured.spread,
                 engine=engine,
