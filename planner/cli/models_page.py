@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from planner.cli.columns import Cell, Column, lay_out
 from planner.core.estimate import Rate, Verdict
-from planner.core.fitting import Fit, rate_of
+from planner.core.fitting import rate_of
 from planner.core.model import Commercial, Model, Role
+from planner.core.model_fit import Fitted
 from planner.core.model_list import mtr_percent, quality_score, score_of, usual_file_bytes
 from planner.core.model_words import COMMERCIAL_SHORT, licence_name
 from planner.core.quality import POOLS
@@ -18,13 +19,6 @@ from planner.units import format_count, format_gb, format_gib, format_rate
 _ROLE_SHORT = {Role.EMBEDDING: "embed", Role.GENERATION: "gen", Role.RERANKER: "rerank"}
 VERDICTS = {Verdict.FITS: "fits", Verdict.OFFLOAD: "offload", Verdict.NO_FIT: "no"}
 UNKNOWN = "-"
-
-
-class Fitted(NamedTuple):
-    """The best quant of a model on a machine, and the longest context with which it fits whole (None: with none)."""
-
-    fit: Fit
-    usable_context: int | None
 
 
 class Shown(NamedTuple):

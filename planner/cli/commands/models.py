@@ -9,15 +9,12 @@ import click
 from planner.cli import models_page, output
 from planner.cli.columns import terminal_width
 from planner.cli.machine import asked_machine, machine_name
-from planner.cli.models_page import COLUMN_NAMES, Fitted
+from planner.cli.models_page import COLUMN_NAMES
 from planner.cli.session import Session, common_options, hardware_options
 from planner.core.estimate import Verdict
-from planner.core.fitting import best_fit, fit_on, shown_context, shown_variants, usable_context
-from planner.core.hardware import Hardware
-from planner.core.model import Model, Role
+from planner.core.model import Role
+from planner.core.model_fit import Fitted, fitted
 from planner.core.model_list import SORT_KEYS, Query, ordered
-from planner.core.speed.calibration import Calibration
-from planner.core.variants import is_fetchable
 from planner.core.views import hardware_view
 from planner.core.wishes import Wishes
 from planner.errors import NoResultError, UsageError
@@ -91,8 +88,8 @@ def models(
     found: dict[str, Fitted] = {}
     if hardware is not None:
         speed = session.calibration
-        pairs = ((model.id, _fitted(model, hardware, context, speed)) for model in chosen)
-        found = {name: fit for name, fit in pairs if fit is not None}
+        pairs = ((model.id, fitted(model, hardware, context, calibration=speed)) for model in chosen)
+        found = {name: best for name, best in pairs if best is not None and best.fit.verdict is not Verdict.NO_FIT}
         fitting = [model for model in chosen if model.id in found]
         if chosen and not fitting:
             raise NoResultError(
@@ -103,7 +100,7 @@ def models(
         chosen = fitting
     if not chosen:
         raise _none_matches(session, query)
-    runs = {key: fitted.fit for key, fitted in found.items()}
+    runs = {key: best.fit for key, best in found.items()}
     if session.as_json:
         if sort is not None or reverse:
             chosen = ordered(chosen, sort or "name", runs, reverse=reverse)
@@ -167,22 +164,6 @@ def _check_family(session: Session, family: str) -> None:
         hint=f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(families)}.",
         reference="unknown-family",
     )
-
-
-def _fitted(model: Model, hardware: Hardware, context: int | None, speed: Calibration) -> Fitted | None:
-    """The best quant of a model on the machine; None where none runs, or the model cannot be run at all."""
-    if not model.deployable:
-        return None
-    tokens = shown_context(model, context)
-    fits = [
-        fit_on(model, variant, hardware, tokens, calibration=speed)
-        for variant in shown_variants(model)
-        if is_fetchable(model, variant)
-    ]
-    best = best_fit(model, [fit for fit in fits if fit is not None])
-    if best is None or best.verdict is Verdict.NO_FIT:
-        return None
-    return Fitted(best, usable_context(model, best.variant, hardware))
 
 
 def _none_matches(session: Session, query: Query) -> NoResultError:
