@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual import on, work
 from textual.app import App
@@ -21,20 +21,22 @@ from textual.filter import LineFilter
 from textual.reactive import reactive
 from textual.screen import Screen
 
-from planner.config import load_config
 from planner.core.recommendation import Recommendation
+from planner.errors import PlannerError
 from planner.serve.state import DeploymentRecord
 from planner.tui.child import Job, Outcome
+from planner.tui.data.machine import Situation
 from planner.tui.figures import plan_name
 from planner.tui.marks import ASCII, UNICODE, AsciiFilter, Marks, speaks_unicode
 from planner.tui.messages import LaunchEnded, LaunchLine, Looked, Planned, ServersRead, StopEnded
 from planner.tui.problem import Problem
+from planner.tui.remembered import Remembered
+from planner.tui.screens import registry
 from planner.tui.screens.confirm import Confirm
 from planner.tui.screens.help import Help
-from planner.tui.screens.home import HomeScreen
 from planner.tui.screens.launch import LaunchScreen
 from planner.tui.screens.too_small import TooSmall, too_small
-from planner.tui.services import Services, Situation
+from planner.tui.services import Services
 from planner.tui.state import Launch, State
 from planner.tui.themes import THEMES
 from planner.tui.workers import in_background
@@ -45,28 +47,42 @@ SERVERS_EVERY_S = 2.0
 QUIT_GRACE_S = 0.6
 """How long a cancelled launch is waited for at the end; the rest of its tidying it does alone."""
 _MAX_LOG_LINES = 5000
+_KEEP_AFTER_S = 0.3
+"""Choices that change quickly (each letter of a search) are written once."""
 
 
 class PlannerApp(App[None]):
-    """`services` are the seams to the world, `marks` the signs to draw with."""
+    """`services` are the seams to the world, `marks` the signs to draw with, `page` what is shown first."""
 
     TITLE = "planner"
+    DEFAULT_MODE = "home"
     CSS_PATH = "planner.tcss"
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("q", "quit", "Quit"),
         Binding("ctrl+c", "quit", show=False, priority=True),
+        *(
+            Binding(str(number), f"open_page('{name}')", title, show=False)
+            for number, (name, title) in enumerate(registry.TITLES.items(), 1)
+        ),
     ]
 
     state: reactive[State] = reactive(State())
 
     def __init__(
-        self, services: Services | None = None, *, marks: Marks = UNICODE, signals: Sequence[signal.Signals] = ()
+        self,
+        services: Services | None = None,
+        *,
+        marks: Marks = UNICODE,
+        signals: Sequence[signal.Signals] = (),
+        page: str = "home",
     ) -> None:
         super().__init__()
         self.services = services or Services()
         self.marks = marks
+        self.remembered = Remembered(self.services.recall())
+        self._page = page
         self.crash: str | None = None
         self._signals = signals
         self._job: Job | None = None
@@ -75,10 +91,11 @@ class PlannerApp(App[None]):
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = THEMES[0].name
+        for name in registry.offered():
+            self.add_mode(name, partial(self._make, name))
 
-    def get_default_screen(self) -> Screen[None]:
-        """Home."""
-        return HomeScreen(marks=self.marks)
+    def _make(self, name: str, *arguments: object) -> Screen[Any]:
+        return registry.load_screen(name)(*arguments, marks=self.marks)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Nothing but ASCII for a terminal without Unicode."""
@@ -93,6 +110,45 @@ class PlannerApp(App[None]):
         self.look()
         self._read_servers()
         self.set_interval(SERVERS_EVERY_S, self._read_servers)
+        self.open_page(self._page)
+
+    # --- going places, remembering -------------------------------------------------------------------------------
+
+    def open_page(self, name: str) -> None:
+        """Go to a page as it was left; nothing happens when there is no such page."""
+        if name in registry.offered():
+            self.switch_mode(name)
+
+    def open_model(self, model_id: str) -> None:
+        """A model's page, on top of this one."""
+        self._open("model", model_id)
+
+    def open_compare(self, model_ids: Sequence[str]) -> None:
+        """Models side by side, on top of this page."""
+        self._open("compare", tuple(model_ids))
+
+    def open_explain(self, what: object) -> None:
+        """Where a number comes from, on top of this page."""
+        self._open("explain", what)
+
+    def _open(self, detail: str, argument: object) -> None:
+        if detail in registry.DETAILS:
+            self.push_screen(self._make(detail, argument))
+
+    def action_open_page(self, name: str) -> None:
+        """Same, from a key or a click."""
+        self.open_page(name)
+
+    def remember(self, name: str, value: object) -> None:
+        """Keep a choice (a JSON value) beyond this run, without waiting; None forgets it."""
+        self.remembered.put(name, value)
+        if self.remembered.changed and self.is_running:
+            self._keep()
+
+    @work(exclusive=True, exit_on_error=False, group="keep")
+    async def _keep(self) -> None:
+        await asyncio.sleep(_KEEP_AFTER_S)
+        await in_background(partial(self.services.keep, self.remembered.taken()))
 
     def on_resize(self, event: Resize) -> None:
         """A terminal that is too small gets one message; what was there comes back with the room."""
@@ -244,9 +300,14 @@ class PlannerApp(App[None]):
         return self._lines[max(0, after - self._lines_dropped) :]
 
     def show_launch(self) -> None:
-        """Go to the launch's screen."""
-        if not isinstance(self.screen, LaunchScreen):
-            self.push_screen(LaunchScreen(marks=self.marks))
+        """Go to the launch's screen, wherever it was left open."""
+        if isinstance(self.screen, LaunchScreen):
+            return
+        for name in registry.offered():
+            if isinstance(self._screen_stacks.get(name, [None])[-1], LaunchScreen):
+                self.open_page(name)
+                return
+        self.push_screen(LaunchScreen(marks=self.marks))
 
     def cancel_launch(self) -> None:
         """Ask the launch to end; how it does is shown."""
@@ -282,8 +343,11 @@ class PlannerApp(App[None]):
 
         self.push_screen(question, answered)
 
-    def end_launch(self) -> None:
-        """After the app: a launch still under way is told to end."""
+    def end(self) -> None:
+        """After the app: choices are written, a launch still under way is told to end."""
+        if self.remembered.changed:
+            with contextlib.suppress(OSError, PlannerError):
+                self.services.keep(self.remembered.taken())
         if self._job is not None:
             self._job.interrupt()
             self._job.settle(QUIT_GRACE_S)
@@ -303,21 +367,24 @@ def _silent(_text: str, _transient: bool) -> None:
     """Nobody listens."""
 
 
-def run(services: Services | None = None) -> int:
-    """Run the app on this terminal; returns the exit code. The terminal is restored whatever happens."""
+def run(services: Services | None = None, *, page: str = "home") -> int:
+    """Run the app on this terminal, beginning with a page; returns the exit code.
+
+    The terminal is restored whatever happens.
+    """
     marks = UNICODE if speaks_unicode(os.environ, sys.stdout.encoding) else ASCII
     ends = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     app: PlannerApp | None = None
     crash: str | None = None
     try:
-        app = PlannerApp(services, marks=marks, signals=ends)
+        app = PlannerApp(services, marks=marks, signals=ends, page=page)
         app.run()
         crash = app.crash
     except Exception:  # noqa: BLE001  # the last line of defence: one line, not a traceback
         crash = traceback.format_exc()
     finally:
         if app is not None:
-            app.end_launch()
+            app.end()
     if crash is not None:
         sys.stderr.write(report_crash(crash))
         return 1
@@ -328,7 +395,11 @@ def report_crash(crash: str, state_dir: Path | None = None) -> str:
     """Write a traceback to the log file (readable by its owner alone); returns the one line for people."""
     what = crash.strip().rsplit("\n", 1)[-1][:200]
     try:
-        folder = load_config().state_dir if state_dir is None else state_dir
+        if state_dir is None:
+            from planner.config import load_config
+
+            state_dir = load_config().state_dir
+        folder = state_dir
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = folder / "app-crash.log"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

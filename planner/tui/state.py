@@ -7,8 +7,8 @@ import msgspec
 from planner.core.recommendation import Recommendation
 from planner.serve.state import DeploymentRecord
 from planner.tui.child import Outcome
+from planner.tui.data.machine import Situation
 from planner.tui.problem import Problem
-from planner.tui.services import Situation
 
 
 @dataclass(frozen=True)

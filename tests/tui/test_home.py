@@ -9,10 +9,10 @@ from planner.core.model import Role
 from planner.core.supervise import DeploymentState, Phase
 from planner.errors import CatalogError, NoResultError
 from planner.tui.app import PlannerApp
+from planner.tui.data.machine import Situation, plan_pairs
 from planner.tui.marks import ASCII
 from planner.tui.screens.help import Help
 from planner.tui.screens.too_small import TooSmall
-from planner.tui.services import Situation, plan_pairs
 from planner.tui.widgets.plan_list import PlanList
 from planner.units import GIB
 from tests.core.shapes import BERT_LARGE, LLAMA_8B, gpu, machine, make_model

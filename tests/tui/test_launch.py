@@ -235,7 +235,7 @@ async def test_quitting_during_a_launch_asks_and_then_ends_it(world: World) -> N
         await pilot.press("ctrl+c")
         await until(pilot, lambda: isinstance(app.screen, Confirm), "the question")
         await pilot.press("y")
-    app.end_launch()
+    app.end()
     assert world.jobs[0].interrupted.is_set()
     assert world.jobs[0].settled
 
@@ -246,7 +246,7 @@ async def test_quitting_leaves_running_servers_alone(world: World) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await planned(pilot)
         await pilot.press("q")
-    app.end_launch()
+    app.end()
     assert not world.jobs
 
 

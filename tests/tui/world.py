@@ -1,8 +1,9 @@
 """A world that never changes, for the app: two cards, three pairs, and commands that end when told to."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from planner.core.estimate import DeviceMemory, Estimate, Memory, Placement, Rate, Throughput, Verdict
 from planner.core.hardware import Backend, Cpu, Device, DeviceKind, Hardware, Host, Vendor
@@ -12,8 +13,9 @@ from planner.core.supervise import DeploymentState, Phase
 from planner.core.workload import Settings
 from planner.serve.state import CheckRecord, DeploymentRecord, ProcessRecord
 from planner.tui.child import OnLine, Outcome
+from planner.tui.data.machine import Situation
 from planner.tui.problem import Problem
-from planner.tui.services import Services, Situation
+from planner.tui.services import Services
 from planner.units import GB, GIB, MIB
 
 HARDWARE = Hardware(
@@ -222,6 +224,7 @@ class World:
     looks: int = 0
     now_s: float = 100.0
     jobs: list[FakeJob] = field(default_factory=list)
+    choices: dict[str, Any] = field(default_factory=dict)
     gate: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -253,9 +256,18 @@ class World:
         self.jobs.append(job)
         return job
 
+    def _keep(self, choices: Mapping[str, Any]) -> None:
+        self.choices = dict(choices)
+
     @property
     def services(self) -> Services:
         """The seams."""
         return Services(
-            look=self._look, plan=self._plan, servers=self._servers, start=self._start, clock=lambda: self.now_s
+            look=self._look,
+            plan=self._plan,
+            servers=self._servers,
+            start=self._start,
+            clock=lambda: self.now_s,
+            recall=lambda: dict(self.choices),
+            keep=self._keep,
         )

@@ -1,27 +1,22 @@
 """The first screen: the machine, the pairs it can run, the chosen one closer, and what is running."""
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import Screen
 
 from planner.tui.marks import Marks
+from planner.tui.screens.page import Page
 from planner.tui.state import State
 from planner.tui.widgets.fitted import Fitted
-from planner.tui.widgets.key_bar import KeyBar
 from planner.tui.widgets.machine import Machine
 from planner.tui.widgets.plan_detail import PlanDetail
 from planner.tui.widgets.plan_list import PlanList
 from planner.tui.widgets.server_list import ServerList
-from planner.tui.widgets.title_bar import TitleBar
 from planner.units import printable
-
-if TYPE_CHECKING:
-    from planner.tui.app import PlannerApp
 
 
 class LaunchLineBar(Fitted):
@@ -47,12 +42,11 @@ class LaunchLineBar(Fitted):
         return Content("")
 
 
-class HomeScreen(Screen[None]):
+class HomeScreen(Page):
     """Draws the app's state and turns keys into wishes."""
 
     AUTO_FOCUS = "#plans-list"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (160, "-wide")]  # noqa: RUF012  # declared without ClassVar by Textual
-    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (20, "-short"), (30, "-tall")]  # noqa: RUF012  # same
+    CSS_PATH = "home.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("u", "launch", "Launch", key_display="enter"),
         Binding("t", "starter", "Starter pair"),
@@ -62,18 +56,12 @@ class HomeScreen(Screen[None]):
     ]
 
     def __init__(self, *, marks: Marks) -> None:
-        super().__init__()
-        self._marks = marks
+        super().__init__(marks=marks)
         self._drawn = State()
 
-    @property
-    def _app(self) -> "PlannerApp":
-        return cast("PlannerApp", self.app)
-
-    def compose(self) -> ComposeResult:
-        """From the machine to the keys."""
-        marks = self._marks
-        yield TitleBar(id="title", marks=marks)
+    def compose_body(self) -> ComposeResult:
+        """From the machine to what runs."""
+        marks = self.marks
         yield Machine(id="machine", marks=marks)
         plans = PlanList(id="plans", marks=marks)
         plans.border_title = "Pairs for this machine"
@@ -83,17 +71,19 @@ class HomeScreen(Screen[None]):
             part.border_title = "Running"
             yield LaunchLineBar(id="launch-line", marks=marks)
             yield ServerList(id="servers", marks=marks)
-        yield KeyBar(marks=marks)
 
     def on_mount(self) -> None:
-        """Follow the state."""
+        """Nothing is chosen yet."""
         self.query_one(PlanDetail).show(None, ())
-        self.watch(self.app, "state", self._show)
 
-    def _show(self, state: State) -> None:
+    def status(self, state: State) -> str:
+        """With a sign that something goes on."""
+        return state.status + (f" {self.marks.ellipsis}" if state.looking or state.planning else "")
+
+    def show_state(self, state: State) -> None:
+        """Draw what changed."""
         before, self._drawn = self._drawn, state
         situation = state.situation
-        self.query_one(TitleBar).show(state.status + (f" {self._marks.ellipsis}" if state.looking else ""))
         hardware = situation.hardware if situation is not None else None
         self.query_one(Machine).show(hardware, state.look_problem if hardware is None else None)
         plans = self.query_one(PlanList)
@@ -111,7 +101,7 @@ class HomeScreen(Screen[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that have nothing to act on are not offered."""
         del parameters
-        state = self._app.state
+        state = self.planner.state
         match action:
             case "stop":
                 return bool(state.servers)
@@ -124,34 +114,34 @@ class HomeScreen(Screen[None]):
 
     @on(PlanList.Highlighted)
     def _highlighted(self, event: PlanList.Highlighted) -> None:
-        situation = self._app.state.situation
+        situation = self.planner.state.situation
         self.query_one(PlanDetail).show(event.plan, situation.notes if situation else ())
         self.refresh_bindings()
 
     @on(PlanList.Chosen)
     def _chosen(self, event: PlanList.Chosen) -> None:
-        self._app.launch(event.plan)
+        self.planner.launch(event.plan)
 
     def action_launch(self) -> None:
         """Launch the highlighted plan."""
         plan = self.query_one(PlanList).selected
         if plan is not None:
-            self._app.launch(plan)
+            self.planner.launch(plan)
 
     def action_starter(self) -> None:
         """Launch the starter pair."""
-        self._app.launch(None)
+        self.planner.launch(None)
 
     def action_stop(self) -> None:
         """Stop the highlighted deployment."""
         record = self.query_one(ServerList).selected
         if record is not None:
-            self._app.ask_to_stop(record)
+            self.planner.ask_to_stop(record)
 
     def action_log(self) -> None:
         """Show the launch."""
-        self._app.show_launch()
+        self.planner.show_launch()
 
     def action_refresh(self) -> None:
         """Look and plan anew."""
-        self._app.look()
+        self.planner.look()
