@@ -25,7 +25,7 @@ def step_seconds(run: Run, slots: int) -> float:
     """
     seconds = sum(_part_seconds(run, part.device, part.first, part.end, slots) for part in run.parts)
     layers = run.host_layers
-    read = _read_bytes(run, 0, min(layers, run.arch.layers + 1), slots) + _left_on_host(
+    read = read_bytes(run, 0, min(layers, run.arch.layers + 1), slots) + left_on_host(
         run, 0, run.arch.layers, slots
     )
     if layers or read:
@@ -35,7 +35,7 @@ def step_seconds(run: Run, slots: int) -> float:
     return seconds
 
 
-def _read_bytes(run: Run, first: int, end: int, slots: int) -> float:
+def read_bytes(run: Run, first: int, end: int, slots: int) -> float:
     """Bytes of weights and caches that the units `first` to before `end` read in a step, wherever these are."""
     work, layers = run.work, run.arch.layers
     read = sum(work.active_bytes[first:end]) + slots * sum(work.kv_bytes[first:end])
@@ -45,7 +45,7 @@ def _read_bytes(run: Run, first: int, end: int, slots: int) -> float:
     return read + (work.output_bytes if end > layers else 0)
 
 
-def _left_on_host(run: Run, first: int, end: int, slots: int) -> float:
+def left_on_host(run: Run, first: int, end: int, slots: int) -> float:
     """What units of a GPU read on the host: experts that are moved there, caches that are kept there."""
     start = max(first, run.host_layers)
     left = 0.0
@@ -70,13 +70,13 @@ def _part_seconds(run: Run, device: Device, first: int, end: int, slots: int) ->
     if end > arch.layers:
         parameters += work.output_parameters
     bandwidth = (device.memory_bandwidth_gbps or 0.0) * 1e9
-    read = _read_bytes(run, first, end, slots) - _left_on_host(run, first, end, slots)
+    read = read_bytes(run, first, end, slots) - left_on_host(run, first, end, slots)
     seconds = read / (constants.bandwidth_share * bandwidth)
-    seconds += slots * 2.0 * parameters / _row_flops(run, device)
+    seconds += slots * 2.0 * parameters / row_flops(run, device)
     return seconds + layers * layer_seconds(run, device)
 
 
-def _row_flops(run: Run, device: Device) -> float:
+def row_flops(run: Run, device: Device) -> float:
     """FLOP/s that a device reaches while it multiplies one row."""
     constants = run.calibration.generation
     share = constants.arithmetic_share.get(device.vendor.value, constants.arithmetic_share_default)

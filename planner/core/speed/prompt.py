@@ -44,28 +44,28 @@ def prompt_time(run: Run) -> PromptTime | None:
         first, end = part.first, min(part.end, arch.layers)
         if end <= first:
             continue
-        flops = _device_flops(run, part.device)
+        flops = device_flops(run, part.device)
         if flops is None:
             return None
-        operations += (end - first) / arch.layers * _operations(run, attention) / flops
-        fixed += _once(run, part.device, first, end)
+        operations += (end - first) / arch.layers * token_operations(run, attention) / flops
+        fixed += batch_seconds(run, part.device, first, end)
     split = math.pow(max(1, len(run.parts)), run.calibration.prompt.split_gain)
     operations, fixed = operations / split, fixed / split
     host = min(run.host_layers, arch.layers)
     if host:
         weights = sum(run.work.layer_bytes[:host])
-        operations += _host_seconds(run, host / arch.layers * _operations(run, attention), weights)
+        operations += host_seconds(run, host / arch.layers * token_operations(run, attention), weights)
     if run.moved:
         # On the GPU they count as if they were there: what comes on top is sending them, or doing them on the CPU.
         share = len(run.moved) / arch.layers
         weights = sum(run.work.expert_bytes[run.moved.start : run.moved.stop])
-        operations += _host_seconds(run, share * 2.0 * run.work.expert_parameters, weights, work_counted=True)
+        operations += host_seconds(run, share * 2.0 * run.work.expert_parameters, weights, work_counted=True)
     if settings.embedding:
         fixed += run.calibration.prompt.embed_batch_us * 1e-6 / run.micro_batch
     return PromptTime(operations, fixed)
 
 
-def _operations(run: Run, attention: float) -> float:
+def token_operations(run: Run, attention: float) -> float:
     """Operations of one token in all layers, weighted by how slow each kind is beside a large matrix."""
     arch, work, constants = run.arch, run.work, run.calibration.prompt
     experts = work.expert_parameters
@@ -106,7 +106,7 @@ def block_flops(device: Device, constants: Prompt) -> float | None:
     return share * peak * 1e12
 
 
-def _device_flops(run: Run, device: Device) -> float | None:
+def device_flops(run: Run, device: Device) -> float | None:
     """The same for the run's quant type and kind of model."""
     constants = run.calibration.prompt
     flops = block_flops(device, constants)
@@ -116,14 +116,14 @@ def _device_flops(run: Run, device: Device) -> float | None:
     return flops if run.arch.causal else flops * constants.encoder_share
 
 
-def _once(run: Run, device: Device, first: int, end: int) -> float:
+def batch_seconds(run: Run, device: Device, first: int, end: int) -> float:
     """A token's part of what happens once per micro-batch: reading all weights, starting the kernels."""
     share = run.calibration.generation.bandwidth_share
     read = sum(run.work.layer_bytes[first:end]) / (share * (device.memory_bandwidth_gbps or 0.0) * 1e9)
     return (read + (end - first) * layer_seconds(run, device)) / run.micro_batch
 
 
-def _host_seconds(run: Run, work: float, weights: int, *, work_counted: bool = False) -> float:
+def host_seconds(run: Run, work: float, weights: int, *, work_counted: bool = False) -> float:
     """Operations of a token on weights that are on the host: the CPU does them, or the GPU after reading them.
 
     llama.cpp sends batches of 32 tokens and more to the GPU (op offload); the sooner done counts. `work_counted`: the
@@ -131,7 +131,7 @@ def _host_seconds(run: Run, work: float, weights: int, *, work_counted: bool = F
     """
     on_cpu = work / (host_quant_share(run) * cpu_gflops(run.hardware, run.calibration.host) * 1e9)
     device = run.device
-    flops = None if device is None else _device_flops(run, device)
+    flops = None if device is None else device_flops(run, device)
     if device is None or flops is None or run.micro_batch < 32:
         return on_cpu
     link = link_gbps(device) or run.calibration.host.link_gbps_default
