@@ -50,8 +50,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A piece of work. Sizes in GB (10^9 bytes), `document_tokens` of each document, `network_mbps` in Mbit/s.
 
     `hours` it is kept at least, None for no longer than the work takes. `interruptions` of a rental that may be taken
-    away: each costs `restart_hours` and loading the model again; work that is lost is not counted. `utilisation` is
-    the share of the paid time in which tokens flow. `network_mbps` holds where the offer does not say its own.
+    away: each costs `restart_hours` and loading the model again, and before that the storage of `paused_hours` in
+    which the machine is somebody else's; work that is lost is not counted. `utilisation` is the share of the paid
+    time in which tokens flow. `network_mbps` holds where the offer does not say its own.
     """
 
     tokens_in: int = 0
@@ -64,16 +65,21 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     hours: Decimal | None = None
     interruptions: int = 0
     restart_hours: Decimal = Decimal("0.1")
+    paused_hours: Decimal = Decimal(1)
     load_gb_per_s: Decimal = Decimal("0.5")
     network_mbps: Decimal = Decimal(500)
     utilisation: Decimal = Decimal(1)
 
 
 class Tariff(msgspec.Struct, frozen=True, kw_only=True):
-    """What time, storage and traffic cost at a provider; None where it does not say."""
+    """What time, storage and traffic cost at a provider; None where it does not say.
+
+    `paused_storage_usd_gb_month` is that of a machine that stands still, where it differs.
+    """
 
     hour_usd: Decimal
     storage_usd_gb_month: Decimal | None = None
+    paused_storage_usd_gb_month: Decimal | None = None
     month_hours: int | None = None
     ingress_usd_gb: Decimal | None = None
     egress_usd_gb: Decimal | None = None
@@ -83,7 +89,8 @@ class Tariff(msgspec.Struct, frozen=True, kw_only=True):
 class JobCost(msgspec.Struct, frozen=True, kw_only=True):
     """What a job takes and costs. `hours` are paid; `unknown` names what is not in the sum because nobody says it.
 
-    `interrupted` is the total with the interruptions of the job.
+    `interrupted` is the total with the interruptions of the job, `paused_storage` its part for storage while the
+    machine is somebody else's.
     """
 
     download_hours: Decimal
@@ -95,6 +102,7 @@ class JobCost(msgspec.Struct, frozen=True, kw_only=True):
     traffic: Decimal
     total: Spread
     interrupted: Spread
+    paused_storage: Decimal
     unknown: tuple[str, ...]
 
 
@@ -153,7 +161,8 @@ def job_cost(job: Job, tariff: Tariff, speeds: Speeds) -> JobCost | None:
     """What a job costs at a tariff. None where it has tokens whose speed is not known.
 
     hours = download + loading + work, at least those it is kept; USD = hours * USD/h
-    + GB * USD/GB/month * hours / hours per month + GB in and out * USD/GB.
+    + GB * USD/GB/month * hours / hours per month + GB in and out * USD/GB. An interruption adds (restart + loading)
+    * (USD/h + storage per hour) + the hours that it stands still * storage per hour.
     """
     work = work_hours(job, speeds)
     if work is None:
@@ -167,12 +176,13 @@ def job_cost(job: Job, tariff: Tariff, speeds: Speeds) -> JobCost | None:
     least = job.hours or Decimal(0)
     needed = work.plus(download + load)
     hours = Spread(max(least, needed.low), max(least, needed.mid), max(least, needed.high))
-    month = Decimal(tariff.month_hours or USUAL_MONTH_HOURS)
-    storage_hour = Decimal(0)
+    gb_months = job.storage_gb / Decimal(tariff.month_hours or USUAL_MONTH_HOURS)
+    storage_hour = gb_months * (tariff.storage_usd_gb_month or 0)
+    paused_hour = storage_hour
+    if tariff.paused_storage_usd_gb_month is not None:
+        paused_hour = gb_months * tariff.paused_storage_usd_gb_month
     if job.storage_gb and tariff.storage_usd_gb_month is None:
         unknown.append("storage")
-    elif tariff.storage_usd_gb_month is not None:
-        storage_hour = job.storage_gb * tariff.storage_usd_gb_month / month
     traffic = Decimal(0)
     for size, each in ((job.download_gb, tariff.ingress_usd_gb), (job.egress_gb, tariff.egress_usd_gb)):
         if size and each is None:
@@ -181,6 +191,7 @@ def job_cost(job: Job, tariff: Tariff, speeds: Speeds) -> JobCost | None:
     time, storage = hours.times(tariff.hour_usd), hours.times(storage_hour)
     total = Spread(time.low + storage.low, time.mid + storage.mid, time.high + storage.high).plus(traffic)
     again = job.interruptions * (job.restart_hours + load) * (tariff.hour_usd + storage_hour)
+    paused = job.interruptions * job.paused_hours * paused_hour
     return JobCost(
         download_hours=download,
         load_hours=load,
@@ -190,7 +201,8 @@ def job_cost(job: Job, tariff: Tariff, speeds: Speeds) -> JobCost | None:
         storage=storage,
         traffic=traffic,
         total=total,
-        interrupted=total.plus(again),
+        interrupted=total.plus(again + paused),
+        paused_storage=paused,
         unknown=tuple(dict.fromkeys(unknown)),
     )
 

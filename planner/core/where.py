@@ -6,13 +6,14 @@ from typing import Literal
 
 import msgspec
 
-from planner.core.cost import Speeds, Spread, electricity_usd_per_hour, usd_per_million
+from planner.core.cost import Speeds, Spread, usd_per_million
 from planner.core.device_grid import COMMON_DEVICES
 from planner.core.estimate import Verdict
 from planner.core.hardware import DeviceSpec
 from planner.core.offers import Offer
 from planner.core.overrides import Overrides, virtual_hardware
-from planner.core.own_device import Own, watts_of
+from planner.core.own_device import Own, idle_watts_of, mean_hour_usd, watts_of
+from planner.core.priced import Priced, Pricing
 from planner.core.renting import running_on
 from planner.core.running import Load, Running
 from planner.core.speed.calibration import GENERIC, Calibration
@@ -22,7 +23,8 @@ from planner.units import GIB
 class Place(msgspec.Struct, frozen=True, kw_only=True):
     """A place to run a load. `hour_usd` is rent, or electricity alone for what one owns (None: watts not known).
 
-    `name` is empty for a rental, which has its `offer`.
+    An hour of which only a part is work costs the same rent, and less electricity. `name` is empty for a rental,
+    which has its `offer`.
     """
 
     kind: Literal["here", "device", "rental"]
@@ -60,33 +62,35 @@ def place(
     offer: Offer | None = None,
     utilisation: Decimal = Decimal(1),
 ) -> Place:
-    """A place with what a million tokens cost there.
-
-    `utilisation` counts for rent alone: what one owns draws its watts when tokens flow.
-    """
-    share = utilisation if kind == "rental" else Decimal(1)
+    """A place with what a million tokens cost there, at `hour_usd` for an hour of which `utilisation` is work."""
     speeds = running.speeds
     return Place(
         kind=kind,
         name=name,
         running=running,
         hour_usd=hour_usd,
-        generated=None if hour_usd is None else usd_per_million(hour_usd, speeds.write, share),
-        embedded=None if hour_usd is None else usd_per_million(hour_usd, speeds.embed, share),
+        generated=None if hour_usd is None else usd_per_million(hour_usd, speeds.write, utilisation),
+        embedded=None if hour_usd is None else usd_per_million(hour_usd, speeds.embed, utilisation),
         watts=watts,
         offer=offer,
     )
 
 
-def own_place(own: Own) -> Place | None:
+def own_place(own: Own, utilisation: Decimal = Decimal(1)) -> Place | None:
     """One's own machine; None where the load does not run there."""
     if own.running is None or own.running.verdict is Verdict.NO_FIT:
         return None
-    return place("here", own.name, own.running, own.hour_usd, watts=own.watts)
+    hour = own.mean_hour_usd(utilisation)
+    return place("here", own.name, own.running, hour, watts=own.watts, utilisation=utilisation)
 
 
 def device_places(
-    load: Load, specs: Sequence[DeviceSpec], *, kwh_usd: Decimal, calibration: Calibration = GENERIC
+    load: Load,
+    specs: Sequence[DeviceSpec],
+    *,
+    kwh_usd: Decimal,
+    utilisation: Decimal = Decimal(1),
+    calibration: Calibration = GENERIC,
 ) -> list[Place]:
     """The devices that many people have, those on which the load runs."""
     known = {spec.slug for spec in specs}
@@ -99,8 +103,8 @@ def device_places(
         if running is None or running.verdict is Verdict.NO_FIT:
             continue
         watts, _ = watts_of(hardware)
-        hour = None if watts is None else electricity_usd_per_hour(watts, kwh_usd)
-        found.append(place("device", device.label, running, hour, watts=watts))
+        hour = mean_hour_usd(watts, idle_watts_of(watts), kwh_usd, utilisation)
+        found.append(place("device", device.label, running, hour, watts=watts, utilisation=utilisation))
     return found
 
 
@@ -112,3 +116,25 @@ def by_cost(places: Iterable[Place]) -> list[Place]:
         return spread is None, Decimal(0) if spread is None else spread.mid
 
     return sorted(places, key=key)
+
+
+def places(
+    pricing: Pricing,
+    rows: Iterable[Priced],
+    specs: Sequence[DeviceSpec],
+    *,
+    kwh_usd: Decimal,
+    calibration: Calibration = GENERIC,
+) -> list[Place]:
+    """One's own device, common ones and the rentals given, the cheapest per token first; none without a load."""
+    if pricing.load is None:
+        return []
+    found = device_places(pricing.load, specs, kwh_usd=kwh_usd, calibration=calibration)
+    mine = None if pricing.own is None else own_place(pricing.own)
+    rented = [
+        place("rental", "", row.running, row.offer.quote.price_hour_usd, offer=row.offer,
+              utilisation=pricing.job.utilisation)
+        for row in rows
+        if row.running is not None
+    ]  # fmt: skip
+    return by_cost([*([] if mine is None else [mine]), *found, *rented])

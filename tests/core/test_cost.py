@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,7 +75,8 @@ def test_a_job_is_download_loading_and_work_and_storage_and_traffic() -> None:
     assert found.traffic == Decimal("0.11")
     assert found.total.mid == Decimal("1.0525") + found.storage.mid + Decimal("0.11")
     again = 2 * (Decimal("0.1") + Decimal("0.005")) * (Decimal("0.50") + Decimal(20) * Decimal("0.36") / 720)
-    assert found.interrupted.mid - found.total.mid == again
+    assert found.paused_storage == 2 * Decimal(20) * Decimal("0.36") / 720  # an hour each
+    assert found.interrupted.mid - found.total.mid == again + found.paused_storage
     assert found.unknown == ()
     assert found.total.low < found.total.mid < found.total.high
 
@@ -123,6 +125,31 @@ def test_a_month_of_storage_has_720_hours_at_vast_and_730_where_nothing_is_said(
     usual = job_cost(job, Tariff(hour_usd=Decimal(1), storage_usd_gb_month=Decimal("0.73")), Speeds())
     assert usual is not None
     assert usual.storage.mid == Decimal("0.01")
+
+
+def test_a_machine_that_is_taken_away_costs_its_storage_while_it_stands_still() -> None:
+    tariff = Tariff(hour_usd=Decimal(1), storage_usd_gb_month=Decimal("0.72"), month_hours=720)
+    job = Job(hours=Decimal(1), storage_gb=Decimal(100), interruptions=3, restart_hours=Decimal(0))
+    short, long = (
+        job_cost(msgspec.structs.replace(job, paused_hours=Decimal(hours)), tariff, Speeds()) for hours in (0, 5)
+    )
+    assert short is not None
+    assert long is not None
+    assert (short.paused_storage, short.interrupted) == (Decimal(0), short.total)
+    assert long.paused_storage == Decimal("1.5")  # 3 times 5 h at 0.1 USD/h, and no rent
+    assert long.interrupted.mid == long.total.mid + Decimal("1.5")
+    assert long.total == short.total  # uninterrupted it costs what it costs
+
+
+def test_storage_that_is_dearer_on_a_machine_that_stands_still_is_reckoned_so() -> None:
+    job = Job(hours=Decimal(1), storage_gb=Decimal(73), interruptions=1, restart_hours=Decimal(0))
+    tariff = Tariff(
+        hour_usd=Decimal(0), storage_usd_gb_month=Decimal("0.10"), paused_storage_usd_gb_month=Decimal("0.20")
+    )
+    found = job_cost(job, tariff, Speeds())
+    assert found is not None
+    assert found.storage.mid == Decimal("0.01")
+    assert found.paused_storage == Decimal("0.02")
 
 
 def test_electricity_is_kilowatts_times_the_price_of_a_kilowatt_hour() -> None:

@@ -141,7 +141,7 @@ def test_the_cheapest_are_one_of_a_kind_and_none_that_is_in_doubt() -> None:
 RATE = Rate(40.0, 50.0, 60.0)
 
 
-def own(price: str | None = "700", watts: str | None = "350") -> Own:
+def own(price: str | None = "700", watts: str | None = "350", idle: str | None = None) -> Own:
     return Own(
         name="mine",
         running=running_on(Load(models=(WRITER,)), machine(gpu(0, 24))),
@@ -150,6 +150,7 @@ def own(price: str | None = "700", watts: str | None = "350") -> Own:
         kwh_usd=Decimal("0.20"),
         kwh_assumed=False,
         price_usd=None if price is None else Decimal(price),
+        idle_watts=None if idle is None else Decimal(idle),
     )
 
 
@@ -172,6 +173,51 @@ def test_electricity_that_is_not_known_is_not_nothing() -> None:
     assert mine.hour_usd is None
     assert mine.per_million(Role.GENERATION) is None
     assert mine.job_usd(Job(tokens_out=1)) is None
+
+
+def test_an_own_device_that_waits_half_of_the_time_draws_its_idle_power_then() -> None:
+    mine, half = own(idle="50"), Decimal("0.5")
+    assert mine.idle_hour_usd == Decimal("0.01")
+    assert mine.mean_hour_usd() == Decimal("0.07")
+    assert mine.mean_hour_usd(half) == Decimal("0.04")
+    busy, waiting = mine.per_million(Role.GENERATION), mine.per_million(Role.GENERATION, half)
+    assert busy is not None
+    assert waiting is not None
+    assert float(waiting.mid / busy.mid) == pytest.approx(0.08 / 0.07)  # an hour at work and one of waiting
+
+
+def test_the_electricity_of_a_job_is_that_of_its_work_and_of_waiting_until_the_time_it_is_kept() -> None:
+    mine, job = own(idle="50"), Job(tokens_out=1_000_000)
+    assert mine.speeds.write is not None
+    work_h = 1e6 / mine.speeds.write.mid / 3600
+    alone = mine.job_usd(job)
+    kept = mine.job_usd(msgspec.structs.replace(job, hours=Decimal(100)))
+    half = mine.job_usd(msgspec.structs.replace(job, utilisation=Decimal("0.5")))
+    assert alone is not None
+    assert kept is not None
+    assert half is not None
+    assert float(alone.mid) == pytest.approx(0.07 * work_h)
+    assert float(kept.mid) == pytest.approx(0.07 * work_h + 0.01 * (100 - work_h))
+    assert float(half.mid) == pytest.approx((0.07 + 0.01) * work_h)
+    assert kept.low < kept.mid < kept.high
+    nothing = mine.job_usd(Job(hours=Decimal(2)))
+    assert nothing is not None
+    assert nothing.mid == Decimal("0.02")
+
+
+def test_without_its_idle_power_nothing_is_said_of_the_time_in_which_a_device_waits() -> None:
+    mine = own()
+    assert mine.mean_hour_usd(Decimal("0.5")) is None
+    assert mine.job_usd(Job(tokens_out=1, hours=Decimal(1000))) is None
+    assert mine.job_usd(Job(tokens_out=1)) is not None
+
+
+def test_a_device_that_mostly_waits_saves_less_electricity_than_it_would_not_draw() -> None:
+    mine = own(idle="50")
+    busy = paid_off(mine, Decimal("0.27"), mine.speeds, Role.GENERATION)
+    waiting = paid_off(mine, Decimal("0.27"), mine.speeds, Role.GENERATION, Decimal("0.5"))
+    assert busy == Decimal(3500)
+    assert waiting == Decimal(700) / Decimal("0.23")
 
 
 def test_what_is_owned_already_is_not_paid_off() -> None:
@@ -221,3 +267,10 @@ def test_common_devices_are_those_on_which_the_load_runs() -> None:
     by_name = {item.name: item for item in found}
     assert by_name["RTX 3090 24 GB"].hour_usd == Decimal("0.07")
     assert by_name["CPU only, 32 GiB"].hour_usd is None
+    half = device_places(Load(models=(WRITER,)), SPECS, kwh_usd=Decimal("0.20"), utilisation=Decimal("0.5"))
+    waiting = {item.name: item for item in half}["RTX 3090 24 GB"]
+    assert waiting.hour_usd == Decimal("0.0385")  # half an hour at 350 W, half at 35 W
+    cost, busy = waiting.generated, by_name["RTX 3090 24 GB"].generated
+    assert cost is not None
+    assert busy is not None
+    assert cost.mid == pytest.approx(busy.mid * Decimal("1.1"))
