@@ -4,8 +4,12 @@ Times are seconds of any monotonic clock; `now` is always an argument. A process
 is not restarted (the same would happen again, and the person who started it is waiting for the reason). One that
 dies later is restarted after 1, 2 and 4 s, and given up on after three crashes within 60 s, or when it dies again
 after all three delays without having answered for 60 s in between: loading slowly must not make a crash loop endless.
+
+One that dies for lack of memory is started once more with the smaller plan that was made beside its own, if there is
+one: at once when it never answered, else after the usual delay. That happens once; the same end again is final.
 """
 
+from collections.abc import Collection
 from enum import StrEnum
 
 import msgspec
@@ -42,7 +46,8 @@ class DeploymentState(StrEnum):
 class Process(msgspec.Struct, frozen=True, kw_only=True):
     """One supervised process. `crashes` holds the times of recent crashes, `restart_at` the time of the next start.
 
-    `streak` counts crashes since the process last ran for a whole window; it picks the delay.
+    `streak` counts crashes since the process last ran for a whole window; it picks the delay. `can_shrink`: a smaller
+    plan exists; `shrunk`: it is the one in use. `ending`: it was told to end, and its exit has not come yet.
     """
 
     role: Role
@@ -54,6 +59,9 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     streak: int = 0
     restarts: int = 0
     reason: str = ""
+    can_shrink: bool = False
+    shrunk: bool = False
+    ending: bool = False
 
 
 class Supervision(msgspec.Struct, frozen=True):
@@ -94,11 +102,15 @@ class BecameReady(msgspec.Struct, frozen=True):
 
 
 class Exited(msgspec.Struct, frozen=True):
-    """The process is gone, or never came up. `permanent`: starting it again cannot help."""
+    """The process is gone, or never came up. `permanent`: starting it again as it was cannot help.
+
+    `out_of_memory`: it is known to have ended for lack of memory.
+    """
 
     role: Role
     reason: str
     permanent: bool = False
+    out_of_memory: bool = False
 
 
 class Unhealthy(msgspec.Struct, frozen=True):
@@ -116,13 +128,17 @@ class StopRequested(msgspec.Struct, frozen=True):
     """Somebody wants everything to end."""
 
 
+_ALIVE = (Phase.STARTING, Phase.RUNNING)
+"""Phases in which there is a process, or one is just being started."""
+
 Event = Began | BecameReady | Exited | Unhealthy | Ticked | StopRequested
 
 
 class Start(msgspec.Struct, frozen=True):
-    """Start the process of this role."""
+    """Start the process of this role; `smaller`: with the smaller of its two plans."""
 
     role: Role
+    smaller: bool = False
 
 
 class Kill(msgspec.Struct, frozen=True):
@@ -135,9 +151,9 @@ class Kill(msgspec.Struct, frozen=True):
 Action = Start | Kill
 
 
-def begin(roles: tuple[Role, ...]) -> Supervision:
-    """The state before anything was started."""
-    return Supervision(processes=tuple(Process(role=role) for role in roles))
+def begin(roles: tuple[Role, ...], *, can_shrink: Collection[Role] = ()) -> Supervision:
+    """The state before anything was started; for the roles in `can_shrink` there is a smaller plan as well."""
+    return Supervision(processes=tuple(Process(role=role, can_shrink=role in can_shrink) for role in roles))
 
 
 def step(state: Supervision, event: Event, now: float) -> tuple[Supervision, tuple[Action, ...]]:
@@ -155,34 +171,52 @@ def step(state: Supervision, event: Event, now: float) -> tuple[Supervision, tup
             running = msgspec.structs.replace(process, phase=Phase.RUNNING, was_ready=True, ready_at=now, reason="")
             changed = _put(state, running)
         case Unhealthy(role, reason) if (process := _find(state, role)) and process.phase is Phase.RUNNING:
-            changed = _put(state, msgspec.structs.replace(process, reason=reason))
-            actions = (Kill(role, reason),)
-        case Exited(role, reason, permanent) if process := _find(state, role):
-            changed, actions = _exited(state, process, reason, permanent=permanent, now=now)
+            if not process.ending:
+                changed = _put(state, msgspec.structs.replace(process, reason=reason, ending=True))
+                actions = (Kill(role, reason),)
+        case Exited(role) if process := _find(state, role):
+            changed, actions = _exited(state, process, event, now=now)
         case _:
             pass
     return changed, actions
 
 
 def _exited(
-    state: Supervision, process: Process, reason: str, *, permanent: bool, now: float
+    state: Supervision, process: Process, event: Exited, *, now: float
 ) -> tuple[Supervision, tuple[Action, ...]]:
-    if state.stopping or process.phase in (Phase.STOPPED, Phase.FAILED):
-        phase = Phase.FAILED if process.phase is Phase.FAILED else Phase.STOPPED
-        return _put(state, msgspec.structs.replace(process, phase=phase, restart_at=None)), ()
-    reason = process.reason or reason
+    if process.phase not in _ALIVE:
+        return state, ()  # a start has one end, and this is not it
+    process = msgspec.structs.replace(process, ending=False, ready_at=None)
+    if state.stopping:
+        return _put(state, msgspec.structs.replace(process, phase=Phase.STOPPED, restart_at=None)), ()
+    ready_at = state.process(process.role).ready_at
+    reason = process.reason or event.reason
+    shrinks = event.out_of_memory and process.can_shrink and not process.shrunk
+    if shrinks and not process.was_ready:
+        # The reason is told as a note by whoever starts it again; the new start is not to be blamed for it.
+        smaller = msgspec.structs.replace(
+            process, phase=Phase.STARTING, shrunk=True, restarts=process.restarts + 1, reason=""
+        )
+        return _put(state, smaller), (Start(process.role, smaller=True),)
     if not process.was_ready:
         failed = msgspec.structs.replace(process, phase=Phase.FAILED, reason=reason)
         return _stop(_put(state, failed), f"the {process.role.value} engine did not start")
     crashes = (*(t for t in process.crashes if now - t <= CRASH_WINDOW_S), now)
-    ran_well = process.ready_at is not None and now - process.ready_at > CRASH_WINDOW_S
+    ran_well = ready_at is not None and now - ready_at > CRASH_WINDOW_S
     streak = 1 if ran_well else process.streak + 1
-    if permanent or len(crashes) >= CRASH_LIMIT or streak >= STREAK_LIMIT:
+    spent = len(crashes) >= CRASH_LIMIT or streak >= STREAK_LIMIT
+    if spent or (event.permanent and not shrinks):
         phase, restart_at = Phase.FAILED, None
     else:
         phase, restart_at = Phase.RESTARTING, now + RESTART_DELAYS_S[streak - 1]
     changed = msgspec.structs.replace(
-        process, phase=phase, restart_at=restart_at, crashes=crashes, streak=streak, reason=reason, ready_at=None
+        process,
+        phase=phase,
+        restart_at=restart_at,
+        crashes=crashes,
+        streak=streak,
+        reason=reason,
+        shrunk=process.shrunk or shrinks,
     )
     return _put(state, changed), ()
 
@@ -198,16 +232,18 @@ def _restart_due(state: Supervision, now: float) -> tuple[Supervision, tuple[Act
                     process, phase=Phase.STARTING, restart_at=None, restarts=process.restarts + 1, reason=""
                 ),
             )
-            actions.append(Start(process.role))
+            actions.append(Start(process.role, smaller=process.shrunk))
     return state, tuple(actions)
 
 
 def _stop(state: Supervision, reason: str) -> tuple[Supervision, tuple[Action, ...]]:
     if state.stopping:
         return state, ()
-    actions = tuple(Kill(p.role, reason) for p in state.processes if p.phase in (Phase.STARTING, Phase.RUNNING))
+    actions = tuple(Kill(p.role, reason) for p in state.processes if p.phase in _ALIVE and not p.ending)
     processes = tuple(
-        msgspec.structs.replace(p, phase=Phase.STOPPED, restart_at=None) if p.phase is Phase.RESTARTING else p
+        msgspec.structs.replace(p, phase=Phase.STOPPED, restart_at=None)
+        if p.phase is Phase.RESTARTING
+        else msgspec.structs.replace(p, ending=p.phase in _ALIVE)
         for p in state.processes
     )
     return Supervision(processes=processes, stopping=True), actions

@@ -169,3 +169,37 @@ def test_late_and_foreign_events_change_nothing() -> None:
     late: tuple[Event, ...] = (BecameReady(GENERATOR), Unhealthy(GENERATOR, "late"), Ticked())
     for event in late:
         assert step(stopped, event, 9) == (stopped, ())
+
+
+def starved(state: Supervision, at: float) -> tuple[Supervision, list[Action]]:
+    return play((at, Exited(GENERATOR, "out of memory", out_of_memory=True)), state=state)
+
+
+def test_a_start_that_runs_out_of_memory_is_tried_once_with_the_smaller_plan() -> None:
+    state, actions = starved(play((0, Began()), state=begin((GENERATOR,), can_shrink={GENERATOR}))[0], 1)
+    assert actions == [Start(GENERATOR, smaller=True)]
+    assert (state.process(GENERATOR).restarts, state.deployment_state) == (1, DeploymentState.STARTING)
+    again, actions = starved(state, 2)
+    assert actions == []
+    assert again.process(GENERATOR).reason == "out of memory"
+    assert again.deployment_state is DeploymentState.FAILED
+    ready, _ = play((3, BecameReady(GENERATOR)), state=state)
+    assert ready.deployment_state is DeploymentState.RUNNING
+
+
+def test_without_a_smaller_plan_running_out_of_memory_is_the_end_of_a_start() -> None:
+    state, actions = starved(play((0, Began()), state=begin((GENERATOR,)))[0], 1)
+    assert (actions, state.deployment_state) == ([], DeploymentState.FAILED)
+
+
+def test_one_that_runs_out_of_memory_later_comes_back_smaller_and_stays_so() -> None:
+    state, _ = play((0, Began()), (1, BecameReady(GENERATOR)), state=begin((GENERATOR,), can_shrink={GENERATOR}))
+    state, actions = starved(state, 10)
+    assert actions == []
+    state, actions = play((11, Ticked()), (12, BecameReady(GENERATOR)), (100, CRASH), (102, Ticked()), state=state)
+    assert actions == [Start(GENERATOR, smaller=True)] * 2
+
+
+def test_an_end_that_is_told_twice_counts_once() -> None:
+    state, _ = play((10, CRASH), (10, CRASH), (10, CRASH), state=running())
+    assert state.process(GENERATOR).phase is Phase.RESTARTING
