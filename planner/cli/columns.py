@@ -126,3 +126,8 @@ def wrapped(text: str, width: int | None, *, first: str = "", indent: str = "") 
         break_on_hyphens=False,
         break_long_words=False,
     )
+
+
+def note_lines(text: str, width: int | None) -> list[str]:
+    """A paragraph, two cells in, further lines four."""
+    return wrapped(text, width, first="  ", indent="    ")

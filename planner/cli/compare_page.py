@@ -4,11 +4,11 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from planner.cli.columns import cells, wrapped
-from planner.cli.machine import machine_name
 from planner.cli.show_document import difference_view, memory_view
 from planner.core.difference import Side, difference_sentence
 from planner.core.fitting import rate_of
 from planner.core.hardware import Hardware
+from planner.core.own_device import machine_name
 from planner.core.side_by_side import Fact, SideBySide
 from planner.core.significance import Comparison
 from planner.core.views import hardware_view, model_view, rate_view

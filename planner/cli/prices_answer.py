@@ -9,12 +9,13 @@ from planner.cli.columns import terminal_width
 from planner.cli.cost_options import Costing
 from planner.cli.market import device_table, find_market
 from planner.cli.output import write_json, write_lines
-from planner.cli.pricing import Priced, Pricer
+from planner.cli.pricing import Pricer
 from planner.cli.session import Session
 from planner.core.hardware import DeviceSpec
 from planner.core.market import Market
 from planner.core.offer_names import least_memory_gib
 from planner.core.offers import Filters, ordered, wanted_offers
+from planner.core.priced import Priced, one_of_each
 from planner.errors import NoResultError, UsageError
 from planner.prices.parsing import epoch
 from planner.prices.provider import Wanted
@@ -95,7 +96,7 @@ def _print(
     now: float,
     left_out: int,
 ) -> None:
-    from planner.cli.prices_page import one_of_each, page
+    from planner.cli.prices_page import page
 
     everything = question.everything
     listed = [(row, 0) for row in rows] if everything else one_of_each(rows)
@@ -128,7 +129,6 @@ def _answer_where(
 ) -> None:
     """Devices and the best rentals in one table; doubtful offers stay out of it."""
     from planner.cli.prices_document import document
-    from planner.cli.prices_page import one_of_each
     from planner.cli.where_page import place_view, where_lines
     from planner.core.cheapest import DOUBTFUL
 

@@ -5,11 +5,12 @@ from decimal import Decimal
 
 import msgspec
 
-from planner.cli.pricing import Priced, Pricer
+from planner.cli.pricing import Pricer
 from planner.core.market import Market, Origin
 from planner.core.model import Role
 from planner.core.offer_view import number, offer_view, spread_view
 from planner.core.own_device import Own
+from planner.core.priced import Priced
 from planner.core.views import rate_view
 
 

@@ -3,35 +3,22 @@
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-from planner.cli.columns import Cell, Column, lay_out, wrapped
-from planner.cli.offer_words import (
+from planner.cli.columns import Cell, Column, lay_out, note_lines, wrapped
+from planner.cli.pricing import Pricer
+from planner.core.market import Market
+from planner.core.model import Role
+from planner.core.offer_view import TIERS, TIERS_SHORT, provider_name, usd, usd_range
+from planner.core.offer_words import (
     FLAGS,
     age_words,
     flag_words,
     gpu_words,
-    note_lines,
     seen_words,
     spread_cell,
     vram_words,
 )
-from planner.cli.pricing import Priced, Pricer
-from planner.core.market import Market
-from planner.core.model import Role
-from planner.core.offer_view import TIERS, TIERS_SHORT, provider_name, usd, usd_range
 from planner.core.own_device import Own
-
-
-def one_of_each(rows: Sequence[Priced]) -> list[tuple[Priced, int]]:
-    """The best row of every GPU, provider and tier, no outlier if it can be helped; with the number of the others."""
-    groups: dict[object, list[Priced]] = {}
-    for row in rows:
-        quote = row.offer.quote
-        groups.setdefault((quote.provider, quote.tier, quote.plan, *row.offer.same_gpu), []).append(row)
-    others = {
-        id(next((row for row in group if "outlier" not in row.offer.flags), group[0])): len(group) - 1
-        for group in groups.values()
-    }
-    return [(row, others[id(row)]) for row in rows if id(row) in others]
+from planner.core.priced import Priced
 
 
 def page(

@@ -71,7 +71,7 @@ def rental_lines(
 
 def _cells(row: Rental, names: dict[str, str]) -> Sequence[Cell]:
     from planner.cli.models_page import range_cell
-    from planner.cli.offer_words import gpu_words, spread_cell
+    from planner.core.offer_words import gpu_words, spread_cell
 
     quote = row.offer.quote
     return (

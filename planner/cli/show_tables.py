@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Sequence
 
 from planner.cli.columns import Cell, Column, lay_out, wrapped
-from planner.cli.machine import machine_name
-from planner.cli.models_page import VERDICTS, range_cell, tokens_short
+from planner.cli.models_page import VERDICTS, range_cell
 from planner.core.device_grid import HOST_RAM_GIB, DeviceRow
 from planner.core.estimate import HOST, Verdict
 from planner.core.fitting import LOSS_TOLERANCE, SPEED_TOLERANCE, Fit, rate_of
 from planner.core.model import Model, Role
 from planner.core.model_page import Here, Page, QuantRow
-from planner.units import format_gb, format_gib
+from planner.core.own_device import machine_name
+from planner.units import format_gb, format_gib, format_tokens
 
 _VIA = "via"
 _LOSS = {
@@ -100,7 +100,7 @@ def here_lines(found: Page, here: Here, *, described: bool, width: int | None) -
                 fit.variant.quant,
                 VERDICTS[fit.verdict],
                 format_gib(fit.estimate.memory.total_bytes),
-                "-" if usable is None else (f"{usable:,}", tokens_short(usable)),
+                "-" if usable is None else (f"{usable:,}", format_tokens(usable)),
                 range_cell(rate),
                 fit.estimate.placement.reason,
             )

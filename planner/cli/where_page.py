@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-from planner.cli.columns import Cell, Column, lay_out, wrapped
+from planner.cli.columns import Cell, Column, lay_out, note_lines, wrapped
 from planner.cli.models_page import range_cell
-from planner.cli.offer_words import gpu_words, note_lines, spread_cell
 from planner.core.estimate import Verdict
 from planner.core.model import Role
 from planner.core.offer_view import TIERS, number, offer_view, provider_name, spread_view, usd
+from planner.core.offer_words import gpu_words, spread_cell
 from planner.core.running import Load
 from planner.core.views import rate_view
 from planner.core.where import Place

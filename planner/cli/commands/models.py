@@ -8,13 +8,14 @@ import click
 
 from planner.cli import models_page, output
 from planner.cli.columns import terminal_width
-from planner.cli.machine import asked_machine, machine_name
+from planner.cli.machine import asked_machine
 from planner.cli.models_page import COLUMN_NAMES
 from planner.cli.session import Session, common_options, hardware_options
 from planner.core.estimate import Verdict
 from planner.core.model import Role
 from planner.core.model_fit import Fitted, fitted
 from planner.core.model_list import SORT_KEYS, Query, ordered
+from planner.core.own_device import machine_name
 from planner.core.views import hardware_view
 from planner.core.wishes import Wishes
 from planner.errors import NoResultError, UsageError

@@ -1,8 +1,7 @@
-"""An offer in the words of a table: GPU, age, marks."""
+"""An offer in the words of a table: GPU, age, marks. Pure."""
 
 import re
 
-from planner.cli.columns import Cell, wrapped
 from planner.core.cost import Spread
 from planner.core.offer_view import usd, usd_range
 from planner.core.offers import Offer
@@ -25,11 +24,6 @@ FLAGS = {
 
 
 _SIZE = re.compile(r" \d+ GB$")
-
-
-def note_lines(text: str, width: int | None) -> list[str]:
-    """A paragraph, two cells in, further lines four."""
-    return wrapped(text, width, first="  ", indent="    ")
 
 
 def seen_words(offer: Offer, age_s: float | None) -> str:
@@ -59,7 +53,7 @@ def gpu_words(offer: Offer, names: dict[str, str]) -> str:
     return count + name
 
 
-def flag_words(offer: Offer) -> Cell:
+def flag_words(offer: Offer) -> tuple[str, str]:
     """The flags that matter for choosing: as words, as letters where room is short."""
     found = [known for flag, known in FLAGS.items() if flag in offer.flags]
     return ", ".join(word for _, word, _ in found), "".join(letter for letter, _, _ in found)
@@ -70,6 +64,6 @@ def vram_words(offer: Offer) -> str:
     return "?" if offer.vram_each_gib is None else f"{offer.vram_each_gib:.4g}"
 
 
-def spread_cell(spread: Spread | None) -> Cell:
+def spread_cell(spread: Spread | None) -> str | tuple[str, str]:
     """A cost with its range, the middle alone where room is short."""
     return "-" if spread is None else (usd_range(spread), usd(spread.mid))
