@@ -76,6 +76,7 @@ def offer_view(offer: Offer, per_million: Spread | None = None, job: JobCost | N
         "inet_down_mbps": quote.inet_down_mbps,
         "inet_up_mbps": quote.inet_up_mbps,
         "storage_usd_gb_month": number(quote.storage_usd_gb_month),
+        "paused_storage_usd_gb_month": number(quote.paused_storage_usd_gb_month),
         "month_hours": quote.month_hours,
         "ingress_usd_gb": number(quote.ingress_usd_gb),
         "egress_usd_gb": number(quote.egress_usd_gb),
@@ -98,5 +99,6 @@ def job_view(job: JobCost) -> dict[str, object]:
         "traffic_usd": number(job.traffic),
         "total_usd": spread_view(job.total),
         "interrupted_usd": spread_view(job.interrupted),
+        "paused_storage_usd": number(job.paused_storage),
         "unknown": list(job.unknown),
     }

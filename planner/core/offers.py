@@ -30,8 +30,9 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     """What a provider says about one thing for rent, in our units, with the GPU's name as it was given.
 
     `price_hour_usd` is USD per hour for all GPUs of it, `vram_each_gib` memory of one GPU, `plan` the provider's own
-    word for the tier. `storage_usd_gb_month` is billed on `month_hours` hours a month, traffic per GB (10^9 bytes),
-    rates of the network in Mbit/s. `reliability` is between 0 and 1. `observed_at` is ISO 8601 UTC, or a day.
+    word for the tier. `storage_usd_gb_month` is billed on `month_hours` hours a month, `paused_storage_usd_gb_month`
+    that of a machine that stands still, where it differs; traffic per GB (10^9 bytes), rates in Mbit/s.
+    `reliability` is between 0 and 1. `observed_at` is ISO 8601 UTC, or a day.
     """
 
     provider: str
@@ -52,6 +53,7 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     inet_down_mbps: float | None = None
     inet_up_mbps: float | None = None
     storage_usd_gb_month: Decimal | None = None
+    paused_storage_usd_gb_month: Decimal | None = None
     month_hours: int | None = None
     ingress_usd_gb: Decimal | None = None
     egress_usd_gb: Decimal | None = None

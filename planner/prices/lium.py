@@ -6,37 +6,30 @@ Prices are USD per hour and GPU, memory GB per GPU. A node may be for rent only 
 from collections.abc import Iterator
 
 from planner.core.offers import Quote
+from planner.prices.conditional import conditions, unchanged, validators_of
+from planner.prices.one_request import OneRequest
 from planner.prices.parsing import Row, epoch, iso, parse_json, part, price, real, rows, text, unreadable, whole
-from planner.prices.provider import Asking, Part, Wanted
+from planner.prices.provider import Asking, Part
 
 URL = "https://lium.io/api/public/v1/nodes"
 
 
-class Lium:
+class Lium(OneRequest):
     """All nodes in one request."""
 
     name = "lium"
-    key_name = None
-    workers = 1
-    instead_of = None
 
     def __init__(self, url: str = URL) -> None:
-        self._url = url
-
-    def parts(self, wanted: Wanted) -> tuple[str, ...]:
-        """There is one part."""
-        return ("all",)
+        super().__init__(url)
 
     def fetch(self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None, due: int) -> Part:
-        """Every node with GPUs that are free; conditional where the server gave a tag."""
-        tag = before.validators.get("etag") if before is not None else None
-        answer = client.get(self._url, headers={"If-None-Match": tag} if tag else None)
-        if answer.status == 304 and before is not None:
-            return Part(fetched_at=now, quotes=before.quotes, validators=before.validators)
+        """Every node with GPUs that are free; conditional where the server allows it."""
+        answer = client.get(self._url, headers=conditions(before))
+        if (same := unchanged(answer, before, now)) is not None:
+            return same
         tree = parse_json(answer.body, "Lium")
         quotes = tuple(quote for row in _nodes(tree) for quote in _quotes(row, observed_at=_made(tree, now)))
-        tag = answer.headers.get("etag")
-        return Part(fetched_at=now, quotes=quotes, validators={"etag": tag[:200]} if tag else {})
+        return Part(fetched_at=now, quotes=quotes, validators=validators_of(answer))
 
 
 def _nodes(tree: object) -> Iterator[Row]:

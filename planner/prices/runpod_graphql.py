@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from planner.core.offers import Quote, Tier
+from planner.prices.one_request import OneRequest
 from planner.prices.parsing import Row, iso, parse_json, part, price, real, rows, text, unreadable, whole
-from planner.prices.provider import Asking, Part, Wanted
+from planner.prices.provider import Asking, Part
 
 URL = "https://api.runpod.io/graphql"
 _LOWEST = "{ minimumBidPrice uninterruptablePrice stockStatus availableGpuCounts }"
@@ -26,23 +27,18 @@ _PLACEHOLDER = Decimal("0.5")
 _COUNTS = frozenset({1, 2, 4, 8})
 STORAGE_USD_GB_MONTH = Decimal("0.10")
 """Container disk and running volume, by RunPod's documentation of August 2026; traffic costs nothing."""
+PAUSED_STORAGE_USD_GB_MONTH = Decimal("0.20")
+"""The volume of a machine that stands still, by the same."""
 MONTH_HOURS = 730
 
 
-class RunPodGraphQL:
+class RunPodGraphQL(OneRequest):
     """All GPU types in one request."""
 
     name = "runpod"
-    key_name = None
-    workers = 1
-    instead_of = None
 
     def __init__(self, url: str = URL) -> None:
-        self._url = url
-
-    def parts(self, wanted: Wanted) -> tuple[str, ...]:
-        """There is one part."""
-        return ("all",)
+        super().__init__(url)
 
     def fetch(self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None, due: int) -> Part:
         """Both clouds, with their spot prices."""
@@ -101,6 +97,7 @@ def quotes_of(row: Row, *, observed_at: str, url: str) -> Iterator[Quote]:
                     source=url,
                     stock=stock or None,
                     storage_usd_gb_month=STORAGE_USD_GB_MONTH,
+                    paused_storage_usd_gb_month=PAUSED_STORAGE_USD_GB_MONTH,
                     month_hours=MONTH_HOURS,
                     ingress_usd_gb=Decimal(0),
                     egress_usd_gb=Decimal(0),

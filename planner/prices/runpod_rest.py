@@ -8,9 +8,10 @@ from decimal import Decimal
 from urllib.parse import urlencode
 
 from planner.core.offers import Quote
+from planner.prices.conditional import conditions, unchanged, validators_of
 from planner.prices.parsing import Row, iso, parse_json, part, price, real, rows, text, unreadable
 from planner.prices.provider import Asking, Part, Wanted
-from planner.prices.runpod_graphql import MONTH_HOURS, STORAGE_USD_GB_MONTH
+from planner.prices.runpod_graphql import MONTH_HOURS, PAUSED_STORAGE_USD_GB_MONTH, STORAGE_USD_GB_MONTH
 
 URL = "https://api.runpod.io/v2/catalog/gpus"
 
@@ -34,14 +35,16 @@ class RunPodRest:
     def fetch(self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None, due: int) -> Part:
         """One cloud."""
         query = urlencode({"include": "AVAILABILITY", "product": "POD", "count": 1, "cloud": part.upper()})
-        answer = client.get(f"{self._url}?{query}", secret=f"Bearer {key}")
+        answer = client.get(f"{self._url}?{query}", headers=conditions(before), secret=f"Bearer {key}")
+        if (same := unchanged(answer, before, now)) is not None:
+            return same
         tree = parse_json(answer.body, "RunPod")
         quotes = tuple(
             quote
             for row in _gpus(tree)
             if (quote := _quote(row, part, observed_at=iso(now), url=self._url)) is not None
         )
-        return Part(fetched_at=now, quotes=quotes)
+        return Part(fetched_at=now, quotes=quotes, validators=validators_of(answer))
 
 
 def _gpus(tree: object) -> Iterator[Row]:
@@ -69,6 +72,7 @@ def _quote(row: Row, cloud: str, *, observed_at: str, url: str) -> Quote | None:
         source=url,
         stock=None if available is None else available.capitalize(),
         storage_usd_gb_month=STORAGE_USD_GB_MONTH,
+        paused_storage_usd_gb_month=PAUSED_STORAGE_USD_GB_MONTH,
         month_hours=MONTH_HOURS,
         ingress_usd_gb=Decimal(0),
         egress_usd_gb=Decimal(0),

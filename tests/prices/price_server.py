@@ -80,6 +80,8 @@ class PriceServer:
         self.csv: dict[str, str] = {"aws": CSV_HEAD + AWS_ROWS}
         self.version = VERSION
         self.csv_headers: dict[str, str] = {}
+        self.tags: bool = True
+        self.last_modified: str | None = None
         self.key = "rp-a-key"
         self.faults: dict[str, list[Fault]] = {}
         self.seen: list[Seen] = []
@@ -189,10 +191,17 @@ class PriceServer:
             return 401, {}, {"title": "Unauthorized", "status": 401, "detail": "missing bearer token"}
         if "include" in query and "product" not in query:
             return 400, {}, {"title": "Bad Request", "status": 400, "detail": "product is required"}
-        return 200, {"RateLimit-Policy": "60;w=60"}, self.rest
+        return self._unless_known(seen, {"RateLimit-Policy": "60;w=60"}, self.rest)
 
     def _lium(self, seen: Seen) -> tuple[int, dict[str, str], Any]:
-        tag = f'"{hash(json.dumps(self.lium))}"'
-        if seen.headers.get("if-none-match") == tag:
-            return 304, {"ETag": tag}, {}
-        return 200, {"ETag": tag}, self.lium
+        return self._unless_known(seen, {}, self.lium)
+
+    def _unless_known(self, seen: Seen, headers: dict[str, str], tree: Any) -> tuple[int, dict[str, str], Any]:
+        """The document, or 304 where the request says that it is known; by tag or by time."""
+        if self.tags:
+            headers["ETag"] = f'"{hash(json.dumps(tree))}"'
+        if self.last_modified is not None:
+            headers["Last-Modified"] = self.last_modified
+        by_tag = seen.headers.get("if-none-match", "") == headers.get("ETag")
+        by_time = seen.headers.get("if-modified-since", "") == headers.get("Last-Modified")
+        return (304, headers, {}) if by_tag or by_time else (200, headers, tree)

@@ -257,6 +257,9 @@ def test_runpods_newer_interface_needs_the_key_and_has_both_clouds(server: Price
     prices = {(quote.provider, quote.tier): quote.price_hour_usd for quote in found.quotes}
     assert prices == {("runpod", "on-demand"): Decimal("0.44"), ("runpod", "community"): Decimal("0.31")}
     assert {quote.stock for quote in found.quotes} == {"High"}
+    assert {(q.storage_usd_gb_month, q.paused_storage_usd_gb_month) for q in found.quotes} == {
+        (Decimal("0.10"), Decimal("0.20"))
+    }
     assert all("product=POD" in seen.path for seen in server.asked("/v2"))
 
 
@@ -308,12 +311,31 @@ def test_a_node_of_lium_without_enough_free_gpus_is_no_offer(server: PriceServer
     assert gather("lium").quotes == ()
 
 
-def test_lium_is_asked_whether_anything_has_changed(server: PriceServer, gather: Collect) -> None:
-    first = gather("lium")
-    second = gather("lium", refresh=True)
-    assert [seen.headers.get("if-none-match") is not None for seen in server.asked("/lium")] == [False, True]
+def test_a_provider_is_asked_whether_anything_has_changed(server: PriceServer, gather: Collect) -> None:
+    keys = {"RUNPOD_API_KEY": server.key}
+    first = gather("lium", "runpod-rest", keys=keys)
+    second = gather("lium", "runpod-rest", keys=keys, refresh=True)
+    for path in ("/lium", "/v2"):
+        asked = [seen.headers.get("if-none-match") is not None for seen in server.asked(path)]
+        assert asked == [False] * (len(asked) // 2) + [True] * (len(asked) // 2)
     assert second.quotes == first.quotes
-    assert second.sources[0].status == "fresh"
+    assert {source.status for source in second.sources} == {"fresh"}
+    server.lium["nodes"] = server.lium["nodes"][:1]
+    assert len(gather("lium", refresh=True).quotes) < len([q for q in first.quotes if q.provider == "lium"])
+
+
+def test_a_server_without_tags_is_asked_by_the_time_it_named(server: PriceServer, gather: Collect) -> None:
+    server.tags, server.last_modified = False, "Sun, 22 Nov 2026 11:30:00 GMT"
+    first = gather("lium")
+    assert gather("lium", refresh=True).quotes == first.quotes
+    assert [seen.headers.get("if-modified-since") for seen in server.asked("/lium")] == [None, server.last_modified]
+
+
+def test_a_server_that_gives_nothing_to_ask_by_is_asked_plainly(server: PriceServer, gather: Collect) -> None:
+    server.tags = False
+    gather("lium")
+    gather("lium", refresh=True)
+    assert not any(name.startswith("if-") for seen in server.asked("/lium") for name in seen.headers)
 
 
 # The CSV catalog
