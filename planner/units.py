@@ -115,6 +115,20 @@ def format_rate(tokens_per_s: float) -> str:
     return f"{tokens_per_s:.0f}" if tokens_per_s >= 10 else f"{tokens_per_s:.1f}"
 
 
+def format_tokens(tokens: int) -> str:
+    """A context for people: `32k` for 32,768."""
+    return f"{tokens // 1024}k" if tokens >= 1024 else str(tokens)
+
+
+def format_rates(low: float, high: float) -> str:
+    """A range of tokens per second where room is short: `5.8k-38k`, `53-92`."""
+    return f"{_rate_short(low)}-{_rate_short(high)}"
+
+
+def _rate_short(tokens_per_s: float) -> str:
+    return format_rate(tokens_per_s) if tokens_per_s < 1000 else f"{format_rate(tokens_per_s / 1000)}k"
+
+
 def printable(text: str) -> str:
     """Text from outside made safe for a terminal: C0 and C1 controls (escape sequences) are dropped, tabs kept."""
     return "".join(char for char in text if char in "\n\t" or not (ord(char) < 32 or 127 <= ord(char) < 160))

@@ -14,7 +14,7 @@ from planner.core.model_words import COMMERCIAL_SHORT, licence_name
 from planner.core.quality import POOLS
 from planner.core.views import estimate_view, model_view
 from planner.errors import UsageError
-from planner.units import format_count, format_gb, format_gib, format_rate
+from planner.units import format_count, format_gb, format_gib, format_rate, format_rates, format_tokens
 
 _ROLE_SHORT = {Role.EMBEDDING: "embed", Role.GENERATION: "gen", Role.RERANKER: "rerank"}
 VERDICTS = {Verdict.FITS: "fits", Verdict.OFFLOAD: "offload", Verdict.NO_FIT: "no"}
@@ -34,13 +34,8 @@ class _Known(NamedTuple):
     cell: Callable[[Shown], Cell]
 
 
-def tokens_short(tokens: int) -> str:
-    """`32k` for 32,768."""
-    return f"{tokens // 1024}k" if tokens >= 1024 else str(tokens)
-
-
 def _tokens(tokens: int | None) -> Cell:
-    return UNKNOWN if tokens is None else (f"{tokens:,}", tokens_short(tokens))
+    return UNKNOWN if tokens is None else (f"{tokens:,}", format_tokens(tokens))
 
 
 def _name(shown: Shown) -> Cell:
@@ -89,11 +84,7 @@ def range_cell(rate: Rate | None) -> Cell:
     """`5840 to 37700`, or shorter `5.8k-38k`: tokens per second."""
     if rate is None:
         return UNKNOWN
-    return f"{format_rate(rate.low)} to {format_rate(rate.high)}", f"{_rate_short(rate.low)}-{_rate_short(rate.high)}"
-
-
-def _rate_short(tokens_per_s: float) -> str:
-    return format_rate(tokens_per_s) if tokens_per_s < 1000 else f"{format_rate(tokens_per_s / 1000)}k"
+    return f"{format_rate(rate.low)} to {format_rate(rate.high)}", format_rates(rate.low, rate.high)
 
 
 def _of_fit(text: Callable[[Fitted], Cell]) -> Callable[[Shown], Cell]:

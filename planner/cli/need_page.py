@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from planner.cli.columns import Cell, Column, lay_out, wrapped
-from planner.cli.models_page import range_cell, tokens_short
+from planner.cli.models_page import range_cell
 from planner.cli.show_tables import note_lines, table_lines
 from planner.core.device_market import DeviceClass
 from planner.core.estimate import Rate, Verdict
@@ -13,7 +13,7 @@ from planner.core.need_answer import CONTEXT_SIZES_GIB, DESKTOP, SERVER, DeviceN
 from planner.core.need_search import WORTH_A_CARD
 from planner.core.score import READING_TOKENS_PER_S
 from planner.core.views import model_view, rate_view
-from planner.units import GIB, format_gb, format_gib, format_rate
+from planner.units import GIB, format_gb, format_gib, format_rate, format_tokens
 
 _CLASSES = {
     DeviceClass.CONSUMER: "consumer",
@@ -129,7 +129,7 @@ def _context_lines(found: Need, width: int | None) -> Iterator[str]:
 
 
 def _tokens(tokens: int) -> Cell:
-    return f"{tokens:,}", tokens_short(tokens)
+    return f"{tokens:,}", format_tokens(tokens)
 
 
 def _device_lines(found: Need, width: int | None) -> Iterator[str]:

@@ -40,6 +40,32 @@ class Cell:
 Row = Sequence[Cell | str]
 
 
+class Layout:
+    """Columns in `width` cells, for rows whose cells are at most `natural` wide. `header` is ready to be shown."""
+
+    def __init__(self, columns: Sequence[Column], natural: Sequence[int], width: int, *, ellipsis: str = "…") -> None:
+        kept = _kept(columns, natural, width)
+        widths = _fitted(columns, natural, kept, width)
+        self.shape = tuple((i, columns[i], widths[i]) for i in kept)
+        """Of each column that is shown: its position, itself, its width."""
+        self._ellipsis = ellipsis
+        self.header = self.line([Cell(c.title, MUTED) for c in columns])
+
+    def line(self, row: Row) -> Content:
+        """A row, with a cell for every column, those that are left out included."""
+        parts: list[Content] = []
+        for position, (index, column, width) in enumerate(self.shape):
+            cell = _cell(row[index])
+            text = shorten(cell.text, width, self._ellipsis)
+            pad = " " * (width - cell_len(text))
+            if position:
+                parts.append(Content(" " * GAP))
+            parts.append(Content(pad) if column.right else Content(""))
+            parts.append(Content.styled(text, cell.style) if cell.style else Content(text))
+            parts.append(Content("" if column.right else pad))
+        return Content("").join(parts)
+
+
 class Table:
     """Rows laid out in `width` cells. `header` and `lines` are ready to be shown."""
 
@@ -51,24 +77,9 @@ class Table:
             max([cell_len(c.title) if header else 0, *(cell_len(row[i].text) for row in cells)])
             for i, c in enumerate(columns)
         ]
-        kept = _kept(columns, natural, width)
-        widths = _fitted(columns, natural, kept, width)
-        self._shape = [(i, columns[i], widths[i]) for i in kept]
-        self._ellipsis = ellipsis
-        self.header = self._line([Cell(c.title, MUTED) for c in columns])
-        self.lines = [self._line(row) for row in cells]
-
-    def _line(self, row: Sequence[Cell]) -> Content:
-        parts: list[Content] = []
-        for position, (index, column, width) in enumerate(self._shape):
-            text = shorten(row[index].text, width, self._ellipsis)
-            pad = " " * (width - cell_len(text))
-            if position:
-                parts.append(Content(" " * GAP))
-            parts.append(Content(pad) if column.right else Content(""))
-            parts.append(Content.styled(text, row[index].style) if row[index].style else Content(text))
-            parts.append(Content("" if column.right else pad))
-        return Content("").join(parts)
+        layout = Layout(columns, natural, width, ellipsis=ellipsis)
+        self.header = layout.header
+        self.lines = [layout.line(row) for row in cells]
 
 
 def _cell(cell: Cell | str) -> Cell:
