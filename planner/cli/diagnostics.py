@@ -4,6 +4,7 @@ import os
 import sys
 from enum import IntEnum
 
+from planner.core.events import Event, NoteTold, encode_event
 from planner.errors import BadDataError, EngineError, NoResultError, PlannerError, RemoteError, UsageError
 from planner.units import printable
 
@@ -42,8 +43,21 @@ def error_body(error: PlannerError) -> dict[str, object]:
 
 def note(text: str = "") -> None:
     """One line of narration."""
-    sys.stderr.write(printable(text) + "\n")
+    line = printable(text)
+    sys.stderr.write((encode_event(NoteTold(line)) if tells_events() else line) + "\n")
     sys.stderr.flush()
+
+
+def tells_events() -> bool:
+    """Whether a program reads along and wants events (the app does)."""
+    return os.environ.get("PLANNER_PROGRESS") == "events"
+
+
+def tell(event: Event) -> None:
+    """An event, if anybody wants any."""
+    if tells_events():
+        sys.stderr.write(encode_event(event) + "\n")
+        sys.stderr.flush()
 
 
 def complain(error: PlannerError) -> None:

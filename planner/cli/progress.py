@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Self
 
 from planner.cli import diagnostics
+from planner.core.events import ProgressTold
 from planner.fetch.progress import Phase
 from planner.units import format_gb
 
@@ -75,6 +76,12 @@ class ProgressLine:
         if phase is not self._phase:
             self._phase, self._began_s, self._began_bytes, self._percent = phase, now_s, done_bytes, 0
             self._lined_s = float("-inf")
+        if diagnostics.tells_events():
+            ended = total_bytes is not None and done_bytes >= total_bytes
+            if now_s - self._drawn_s >= _REDRAW_S or ended:
+                diagnostics.tell(ProgressTold(self._label, phase.value, done_bytes, total_bytes))
+                self._drawn_s = now_s
+            return
         if self._interactive:
             if now_s - self._drawn_s >= _REDRAW_S or (total_bytes is not None and done_bytes >= total_bytes):
                 diagnostics.redraw(self._text(done_bytes, total_bytes, now_s))

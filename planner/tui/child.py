@@ -1,6 +1,7 @@
 """Running `planner` itself in a child process, so that the app survives its crashes and deployments survive the app.
 
-The child's stderr is narration and is passed on line by line; its stdout is one JSON document.
+The child's stderr is narration and is passed on line by line, with events between the lines where they are wanted
+(`planner.core.events`); its stdout is one JSON document.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from typing import Any, BinaryIO, Protocol, cast
 
 import msgspec
 
+from planner.core.events import Event, NoteTold, decode_event
 from planner.tui.problem import Problem
 from planner.units import printable
 
@@ -30,6 +32,8 @@ _POLL_S = 0.1
 _INTERRUPTED = 130
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
 
+OnEvent = Callable[[Event], None]
+"""Gets each event. Called from another thread."""
 OnLine = Callable[[str, bool], None]
 """Gets each line, and whether it is one that the next will replace (progress). Called from another thread."""
 
@@ -59,8 +63,8 @@ class Job(Protocol):
 class Start(Protocol):
     """Starts `planner` with arguments. Raises OSError when that is not possible."""
 
-    def __call__(self, arguments: Sequence[str], on_line: OnLine) -> Job:
-        """The started command."""
+    def __call__(self, arguments: Sequence[str], on_line: OnLine, on_event: OnEvent | None = None) -> Job:
+        """The started command. With `on_event` it tells its progress in events, and on a redrawn line otherwise."""
 
 
 class ChildJob:
@@ -70,10 +74,17 @@ class ChildJob:
     """
 
     def __init__(
-        self, arguments: Sequence[str], on_line: OnLine, *, command: Sequence[str], environ: Mapping[str, str]
+        self,
+        arguments: Sequence[str],
+        on_line: OnLine,
+        on_event: OnEvent | None = None,
+        *,
+        command: Sequence[str],
+        environ: Mapping[str, str],
     ) -> None:
         self._name = f"planner {arguments[0]}" if arguments else "planner"
         self._on_line = on_line
+        self._on_event = on_event
         self._lines: list[str] = []
         self._interrupted = threading.Event()
         with contextlib.ExitStack() as until_started:
@@ -85,7 +96,11 @@ class ChildJob:
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
-                env={**environ, "PYTHONIOENCODING": "utf-8", "PLANNER_PROGRESS": "redraw"},
+                env={
+                    **environ,
+                    "PYTHONIOENCODING": "utf-8",
+                    "PLANNER_PROGRESS": "redraw" if on_event is None else "events",
+                },
             )
 
     def wait(self) -> Outcome:
@@ -116,7 +131,16 @@ class ChildJob:
             self._process.wait(grace_s)
 
     def _tell(self, lines: Sequence[tuple[str, bool]]) -> None:
-        for text, transient in lines:
+        for line, transient in lines:
+            text = line
+            if self._on_event is not None:
+                if transient:
+                    continue  # half a line: the rest is on its way
+                event = decode_event(line)
+                if event is not None and not isinstance(event, NoteTold):
+                    self._on_event(event)
+                    continue
+                text = line if event is None else printable(event.text)
             if not transient:
                 self._lines = [*self._lines, text][-_KEPT_LINES:]
             self._on_line(text, transient)
@@ -145,9 +169,9 @@ class ChildJob:
         )
 
 
-def start_child(arguments: Sequence[str], on_line: OnLine) -> Job:
+def start_child(arguments: Sequence[str], on_line: OnLine, on_event: OnEvent | None = None) -> Job:
     """Start `planner` with arguments. Raises OSError."""
-    return ChildJob(arguments, on_line, command=COMMAND, environ=os.environ)
+    return ChildJob(arguments, on_line, on_event, command=COMMAND, environ=os.environ)
 
 
 def _error_in(body: Mapping[str, Any]) -> Problem | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from planner.core.events import Event, NoteTold, ProgressTold, Step, StepState, StepTold, encode_event
 from planner.tui.child import ChildJob, LineSplitter, Outcome
 
 Run = Callable[[str], tuple[Outcome, list[tuple[str, bool]]]]
@@ -80,6 +81,38 @@ def test_a_grandchild_that_keeps_the_streams_open_is_not_waited_for(run: Run, tm
     )
     assert outcome.problem is None
     lock.unlink()
+
+
+def test_events_come_apart_from_lines_and_notes_are_lines() -> None:
+    said: list[tuple[str, bool]] = []
+    told: list[Event] = []
+    events = (
+        StepTold(Step.FETCH, StepState.BEGUN, "embedding"),
+        ProgressTold("bge-m3:F16", "downloading", 5, 10),
+        NoteTold("engine: embedded \x1b[31m"),
+    )
+    code = f"import sys\nfor line in {[encode_event(event) for event in events]!r} + ['{{\"event\": 1}}', 'plain']:\n"
+    job = ChildJob(
+        ["up"],
+        lambda text, transient: said.append((text, transient)),
+        told.append,
+        command=(sys.executable, "-I", "-c", code + "    print(line, file=sys.stderr)\nprint('{\"a\": 1}')"),
+        environ=os.environ,
+    )
+    assert job.wait() == Outcome({"a": 1})
+    assert told == list(events[:2])
+    assert said == [("engine: embedded [31m", False), ('{"event": 1}', False), ("plain", False)]
+
+
+def test_only_a_reader_of_events_asks_for_them() -> None:
+    modes = []
+    for on_event in (None, lambda _event: None):
+        code = "import os; print('{\"mode\": \"%s\"}' % os.environ['PLANNER_PROGRESS'])"
+        job = ChildJob(
+            ["up"], lambda *_: None, on_event, command=(sys.executable, "-I", "-c", code), environ=os.environ
+        )
+        modes.append(job.wait().answer["mode"])
+    assert modes == ["redraw", "events"]
 
 
 def test_an_interrupt_ends_it_and_counts_as_cancelled() -> None:
