@@ -5,7 +5,7 @@ A pool is either scores as a source had them on a day, or a selection: another p
 
 import difflib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,9 +16,11 @@ from planner.catalog.location import data_dir
 from planner.catalog.reading import read_file
 from planner.catalog.rules import is_date
 from planner.core.evals import ModelScores, Pool, Task
-from planner.core.model import Model, Name
+from planner.core.model import Model, Name, Role
+from planner.core.quality import POOLS
 from planner.core.ranking import Ranking, rank_pool
-from planner.errors import CatalogError, UsageError
+from planner.core.standing import pools_of
+from planner.errors import CatalogError, PlannerError, UsageError
 
 Names = Annotated[tuple[Name, ...], msgspec.Meta(min_length=1, max_length=10_000)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
@@ -215,3 +217,23 @@ def all_figures(folder: Path) -> tuple[dict[str, Figures], dict[Path, CatalogErr
         except CatalogError as error:
             broken[path] = error
     return found, broken
+
+
+def rankings_of(models: Iterable[Model], folder: Path | None, *, note: Callable[[str], None]) -> dict[str, Ranking]:
+    """The pools that embedders among the models quote, and those that are trusted most, ranked.
+
+    One that is broken is left out, and `note` hears why. Without a `folder` there is none.
+    """
+    embedders = [model for model in models if model.role is Role.EMBEDDING]
+    wanted = dict.fromkeys(POOLS if embedders else ())
+    wanted.update(dict.fromkeys(pool for model in embedders for pool in pools_of(model)))
+    known = pool_files(folder) if folder is not None else {}
+    found: dict[str, Ranking] = {}
+    for name in wanted:
+        if name not in known:
+            continue
+        try:
+            found[name] = rank_pool(load_pool(name, folder))
+        except PlannerError as error:
+            note(f"{error.message} It is left out.")
+    return found

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from planner.cli.columns import cells, wrapped
 from planner.cli.show_document import difference_view, memory_view
-from planner.core.difference import Side, difference_sentence
+from planner.core.comparison_words import sentences
+from planner.core.difference import Side
 from planner.core.fitting import rate_of
 from planner.core.hardware import Hardware
 from planner.core.own_device import machine_name
@@ -41,40 +42,6 @@ def page(found: SideBySide, machine: Hardware | None, *, width: int | None) -> I
         yield ""
     for text in found.notes:
         yield from wrapped(text, width, indent="  ")
-
-
-def sentences(found: SideBySide) -> Iterator[str]:
-    """The differences of the first model to each other one, and whether they mean something."""
-    first = found.sides[0]
-    yield " ".join(
-        difference_sentence(item, first, other)
-        for item, other in zip(found.differences, found.sides[1:], strict=True)
-    )
-    if found.comparison is not None:
-        yield significance_words(found, found.comparison)
-
-
-def significance_words(found: SideBySide, comparison: Comparison) -> str:
-    """Which of the differences in rank are more than chance, in words."""
-    names = [found.sides[index].model.name for index in found.tested]
-    ranks = ", ".join(f"{name} {rank:.2f}" for name, rank in zip(names, comparison.mean_ranks, strict=True))
-    needed = f"{comparison.critical_difference:.2f} apart"
-    basis = (
-        f"on the {comparison.tasks} tasks of pool {found.pool}, ranked among these {len(names)} alone "
-        f"({ranks}; Friedman and Nemenyi at {100 * comparison.alpha:.0f} %: {needed})"
-    )
-    alike = [
-        f"{names[i]} and {names[j]}"
-        for i in range(len(names))
-        for j in range(i + 1, len(names))
-        if abs(comparison.mean_ranks[i] - comparison.mean_ranks[j]) < comparison.critical_difference
-    ]
-    if not comparison.differ:
-        return f"No difference in rank is significant {basis}."
-    if not alike:
-        word = "The difference in rank is" if len(names) == 2 else "All differences in rank are"
-        return f"{word} significant {basis}."
-    return f"The ranks differ significantly, but not those of {'; '.join(alike)}, {basis}."
 
 
 def _block(found: SideBySide, columns: range, label: int, size: int) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from planner.cli.columns import Cell, Column, wrapped
 from planner.cli.show_tables import device_lines, here_lines, note_lines, quant_lines, table_lines
-from planner.core.alternatives import Kind
+from planner.core.alternatives import KIND_WORDS
 from planner.core.device_grid import REFERENCE_NAME
 from planner.core.difference import difference_words
 from planner.core.evals import Category
@@ -28,15 +28,6 @@ _CATEGORY = {
     Category.RERANKING: "RERANK",
     Category.RETRIEVAL: "RETRIEVE",
     Category.STS: "STS",
-}
-_KINDS = {
-    Kind.SUCCESSOR: "built on it",
-    Kind.PREDECESSOR: "what it is built on",
-    Kind.RUNNABLE: "runs here",
-    Kind.COMMERCIAL: "for commercial use",
-    Kind.BETTER: "better",
-    Kind.SMALLER: "smaller",
-    Kind.LANGUAGES: "more languages",
 }
 
 
@@ -177,7 +168,7 @@ def _alternatives(found: Page, width: int | None) -> Iterator[str]:
         words = [*difference_words(item.difference), licence_words(model)]
         if not model.deployable:
             words.append(f"cannot be run here: {model.deploy_note.rstrip('.')}")
-        kinds = ", ".join(_KINDS[kind] for kind in item.kinds)
+        kinds = ", ".join(KIND_WORDS[kind] for kind in item.kinds)
         yield from note_lines(f"{kinds}: {item.side.name}, {'; '.join(words)}", width)
 
 

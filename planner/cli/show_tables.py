@@ -8,11 +8,10 @@ from planner.core.device_grid import HOST_RAM_GIB, DeviceRow
 from planner.core.estimate import HOST, Verdict
 from planner.core.fitting import LOSS_TOLERANCE, SPEED_TOLERANCE, Fit, rate_of
 from planner.core.model import Model, Role
-from planner.core.model_page import Here, Page, QuantRow
+from planner.core.model_page import VIA, Here, Page, QuantRow, where_from
 from planner.core.own_device import machine_name
 from planner.units import format_gb, format_gib, format_tokens
 
-_VIA = "via"
 _LOSS = {
     True: "Quality loss: the relative rise of perplexity, measured on Llama-3-8B with llama.cpp and carried over to "
     "this model; ? where that table has no such type.",
@@ -39,8 +38,8 @@ def quant_lines(found: Page, width: int | None) -> Iterator[str]:
     yield from table_lines(columns, [_quant_cells(found.model, row) for row in found.quants], width)
     if any(_rounded(row) for row in found.quants) and not predicted:
         yield from note_lines("~ a file size that was rounded or predicted, not read from the file", width)
-    if any(where_from(found.model, row).startswith(_VIA) for row in found.quants):
-        yield from note_lines(f"{_VIA}: the file is found by listing the repository when it is fetched", width)
+    if any(where_from(found.model, row).startswith(VIA) for row in found.quants):
+        yield from note_lines(f"{VIA}: the file is found by listing the repository when it is fetched", width)
     yield from note_lines(_LOSS[found.model.role is Role.GENERATION], width)
 
 
@@ -59,25 +58,6 @@ def _quant_cells(model: Model, row: QuantRow) -> Sequence[Cell]:
     guess = " ?" if model.role is Role.GENERATION and row.loss_basis not in (None, "measured") else ""
     loss = "-" if row.loss is None else f"{100 * row.loss:.1f} %{guess}"
     return row.variant.quant, size, gpu, host, bits, loss, where_from(model, row)
-
-
-def where_from(model: Model, row: QuantRow) -> str:
-    """Where the file of a quant is fetched from, in words."""
-    if not row.variant.artifacts:
-        if model.gguf_repos:
-            return f"{_VIA} {', '.join(model.gguf_repos)}"
-        return "convert it yourself" if row.predicted else "no file is known"
-    first = row.variant.artifacts[0]
-    match first.source:
-        case "hub":
-            text = f"{first.repo}"
-        case "package":
-            text = f"Python package {first.package} {first.version}"
-        case "file":
-            text = f"{first.file}"
-    shards = f", {len(first.shards)} files" if first.shards else ""
-    more = len(row.variant.artifacts) - 1
-    return text + shards + (f" and {more} more" if more else "")
 
 
 def here_lines(found: Page, here: Here, *, described: bool, width: int | None) -> Iterator[str]:

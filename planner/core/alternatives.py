@@ -35,6 +35,18 @@ class Kind(StrEnum):
     LANGUAGES = "languages"
 
 
+KIND_WORDS = {
+    Kind.SUCCESSOR: "built on it",
+    Kind.PREDECESSOR: "what it is built on",
+    Kind.RUNNABLE: "runs here",
+    Kind.COMMERCIAL: "for commercial use",
+    Kind.BETTER: "better",
+    Kind.SMALLER: "smaller",
+    Kind.LANGUAGES: "more languages",
+}
+"""What an alternative is to the model that is looked at."""
+
+
 class Alternative(msgspec.Struct, frozen=True):
     """A model, why it is one, and what it has more (or less) than the model looked at."""
 

@@ -25,6 +25,9 @@ from planner.core.ranking import Ranking
 from planner.core.speed.calibration import GENERIC, Calibration
 from planner.core.standing import Standing, Unranked, standings, unranked
 
+VIA = "via"
+"""How the place of a file begins that is found by listing a repository."""
+
 
 class QuantRow(msgspec.Struct, frozen=True, kw_only=True):
     """A quant: its file, what it takes on a CUDA card with room (None: not known), and what it costs in quality.
@@ -144,3 +147,22 @@ def _here(
         if (fit := fit_on(model, variant, machine, context, calibration=calibration)) is not None
     ]
     return Here(machine, tuple(rows))
+
+
+def where_from(model: Model, row: QuantRow) -> str:
+    """Where the file of a quant is fetched from, in words."""
+    if not row.variant.artifacts:
+        if model.gguf_repos:
+            return f"{VIA} {', '.join(model.gguf_repos)}"
+        return "convert it yourself" if row.predicted else "no file is known"
+    first = row.variant.artifacts[0]
+    match first.source:
+        case "hub":
+            text = f"{first.repo}"
+        case "package":
+            text = f"Python package {first.package} {first.version}"
+        case "file":
+            text = f"{first.file}"
+    shards = f", {len(first.shards)} files" if first.shards else ""
+    more = len(row.variant.artifacts) - 1
+    return text + shards + (f" and {more} more" if more else "")

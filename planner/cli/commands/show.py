@@ -9,7 +9,6 @@ from planner.cli.machine import asked_machine
 from planner.cli.output import write_json, write_lines
 from planner.cli.session import Session, common_options, hardware_options
 from planner.core.model import Model
-from planner.errors import PlannerError
 
 if TYPE_CHECKING:
     from planner.core.ranking import Ranking
@@ -82,26 +81,9 @@ def show(session: Session, *, model: str, context: int | None, here: bool | None
 
 def rankings_of(session: Session, models: list[Model]) -> dict[str, "Ranking"]:
     """The pools that the models quote and those that are trusted most; one that is broken is said and left out."""
-    from planner.catalog.evals import load_pool, pool_files
-    from planner.core.model import Role
-    from planner.core.quality import POOLS
-    from planner.core.ranking import rank_pool
-    from planner.core.standing import pools_of
+    from planner.catalog.evals import rankings_of as read
 
-    embedders = [model for model in models if model.role is Role.EMBEDDING]
-    wanted = dict.fromkeys(POOLS if embedders else ())
-    wanted.update(dict.fromkeys(pool for model in embedders for pool in pools_of(model)))
-    folder = session.catalog.folder
-    known = pool_files(folder) if folder is not None else {}
-    found: dict[str, Ranking] = {}
-    for name in wanted:
-        if name not in known:
-            continue
-        try:
-            found[name] = rank_pool(load_pool(name, folder))
-        except PlannerError as error:
-            session.note(f"{error.message} It is left out.")
-    return found
+    return read(models, session.catalog.folder, note=session.note)
 
 
 def short_name(session: Session, model: Model) -> str:
