@@ -22,6 +22,7 @@ class Costing(msgspec.Struct, frozen=True, kw_only=True):
     here: bool | None = None
     device: str | None = None
     watts: Decimal | None = None
+    idle_watts: Decimal | None = None
     kwh_usd: Decimal | None = None
     device_usd: Decimal | None = None
 
@@ -54,7 +55,7 @@ class Amount(click.ParamType[Decimal]):
 
 _JOB = (
     "tokens_in", "tokens_out", "documents", "document_tokens", "download_gb", "storage_gb", "egress_gb", "hours",
-    "interruptions", "restart_hours", "utilisation", "network_mbps",
+    "interruptions", "restart_hours", "paused_hours", "utilisation", "network_mbps",
 )  # fmt: skip
 _MANY = click.IntRange(0, 10**15)
 
@@ -78,7 +79,8 @@ def cost_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--egress-gb", type=Amount(), metavar="GB", help="Data to send out.  [0]")
     @click.option("--hours", type=Amount(), metavar="H", help="Hours it is kept.  [as long as the work takes]")
     @click.option("--interruptions", type=click.IntRange(0, 10000), metavar="K", help="Of a spot rental.  [0]")
-    @click.option("--restart-hours", type=Amount(), metavar="H", help="After an interruption.  [0.1]")
+    @click.option("--restart-hours", type=Amount(), metavar="H", help="To start again after one.  [0.1]")
+    @click.option("--paused-hours", type=Amount(), metavar="H", help="Before that, with storage alone paid.  [1]")
     @click.option("--network-mbps", type=Amount(more=True), metavar="MBIT/S", help="Where not said.  [500]")
     @click.option(
         "--utilisation", type=Amount(more=True, most="1"), metavar="SHARE", help="Of the time tokens flow.  [1]"
@@ -86,12 +88,13 @@ def cost_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--here/--no-here", default=None, help="Compare with this machine; the default with --model.")
     @click.option("--device", metavar="NAME", help='Compare with another device of your own: "RTX 3090".')
     @click.option("--watts", type=Amount(), metavar="W", help="What it draws at work.  [its data sheet's power]")
+    @click.option("--idle-watts", type=Amount(), metavar="W", help="Loaded, without work.  [a tenth of that]")
     @click.option("--kwh-price", "kwh_usd", type=Amount(), metavar="USD", help="Of a kWh.  [0.20]")
     @click.option("--device-price", "device_usd", type=Amount(), metavar="USD", help="What buying it costs.")
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         said = {name: value for name in _JOB if (value := kwargs.pop(name)) is not None}
-        names = ("models", "context", "parallel", "here", "device", "watts", "kwh_usd", "device_usd")
+        names = ("models", "context", "parallel", "here", "device", "watts", "idle_watts", "kwh_usd", "device_usd")
         costing = Costing(job=Job(**said), given=frozenset(said), **{name: kwargs.pop(name) for name in names})
         return function(*args, costing=costing, **kwargs)
 

@@ -14,7 +14,7 @@ from planner.cli.session import Session
 from planner.core.hardware import DeviceSpec
 from planner.core.market import Market
 from planner.core.offer_names import least_memory_gib
-from planner.core.offers import Filters, ordered, wanted_offers
+from planner.core.offers import DOUBTFUL, Filters, ordered, wanted_offers
 from planner.core.priced import Priced, one_of_each
 from planner.errors import NoResultError, UsageError
 from planner.prices.parsing import epoch
@@ -129,8 +129,9 @@ def _answer_where(
 ) -> None:
     """Devices and the best rentals in one table; doubtful offers stay out of it."""
     from planner.cli.prices_document import document
+    from planner.cli.prices_inputs import input_lines
+    from planner.cli.prices_page import origin_lines
     from planner.cli.where_page import place_view, where_lines
-    from planner.core.cheapest import DOUBTFUL
 
     sound = [row for row in rows if not DOUBTFUL & set(row.offer.flags)]
     best = [row for row, _ in one_of_each(sound)][: limit or _RENTALS]
@@ -141,7 +142,9 @@ def _answer_where(
         return
     assert pricer.load is not None
     names = {spec.slug: spec.name for spec in specs}
-    write_lines(where_lines(places, pricer.load, names, kwh_usd=pricer.kwh_usd, width=terminal_width()))
+    width = terminal_width()
+    write_lines(where_lines(places, pricer.load, names, kwh_usd=pricer.kwh_usd, width=width))
+    write_lines([*input_lines(pricer, best, names, width), "", *origin_lines(market, width)])
 
 
 def _check(session: Session, question: Question, order: str, pricer: Pricer) -> None:

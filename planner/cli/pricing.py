@@ -11,7 +11,7 @@ from planner.cli.session import Session
 from planner.core.cost import Job
 from planner.core.hardware import DeviceSpec
 from planner.core.model import Role
-from planner.core.own_device import KWH_USD, Own, machine_name, watts_of
+from planner.core.own_device import IDLE_SOURCE, KWH_USD, Own, idle_watts_of, machine_name, watts_of
 from planner.core.priced import Priced, Pricing
 from planner.core.running import Load
 from planner.core.speed.calibration import GENERIC
@@ -109,7 +109,7 @@ def _job(costing: Costing, load: Load | None) -> Job:
 
 def _own(session: Session, costing: Costing, load: Load | None, specs: Sequence[DeviceSpec]) -> Own | None:
     """The device of one's own to compare with: the one named, else this machine where it was asked for."""
-    asked = costing.device_usd is not None or costing.watts is not None
+    asked = any(value is not None for value in (costing.device_usd, costing.watts, costing.idle_watts))
     here = costing.here if costing.here is not None else (asked or (load is not None and not session.as_json))
     if costing.device is None and not here:
         return None
@@ -125,6 +125,15 @@ def _own(session: Session, costing: Costing, load: Load | None, specs: Sequence[
     watts, source = watts_of(hardware)
     if costing.watts is not None:
         watts, source = costing.watts, "--watts"
+    idle, idle_source = idle_watts_of(watts), IDLE_SOURCE
+    if costing.idle_watts is not None:
+        idle, idle_source = costing.idle_watts, "--idle-watts"
+    if watts is not None and idle is not None and idle > watts:
+        raise UsageError(
+            f"{idle:f} W without work are more than the {watts:f} W at work.",
+            hint="Give both: --watts and --idle-watts.",
+            reference="contradiction",
+        )
     return Own(
         name=machine_name(hardware),
         running=None if load is None else running_on(load, hardware, calibration=mine),
@@ -133,4 +142,6 @@ def _own(session: Session, costing: Costing, load: Load | None, specs: Sequence[
         kwh_usd=KWH_USD if costing.kwh_usd is None else costing.kwh_usd,
         kwh_assumed=costing.kwh_usd is None,
         price_usd=costing.device_usd,
+        idle_watts=idle,
+        idle_source=idle_source,
     )

@@ -58,8 +58,8 @@ def where_lines(
         yield f"  {line}"
     yield from note_lines(
         f"What is yours or to own costs its electricity alone here: the GPU's power by data sheet at {usd(kwh_usd)} "
-        "a kWh (--kwh-price); ? where no power is known. Buying it: --device NAME --device-price USD. In part: with "
-        "layers on the CPU. SEEN: when the rent was; see planner prices for its marks.",
+        "a kWh (--kwh-price), a tenth of it while it waits; ? where no power is known. Buying it: --device NAME "
+        "--device-price USD. In part: with layers on the CPU. SEEN: when the rent was; its marks: planner prices.",
         width,
     )
 

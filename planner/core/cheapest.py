@@ -6,13 +6,11 @@ from planner.core.cost import Spread, usd_per_million
 from planner.core.estimate import Rate
 from planner.core.market import Market
 from planner.core.model import Role
-from planner.core.offers import Offer, ordered
+from planner.core.offers import DOUBTFUL, Offer, ordered
 from planner.core.renting import Rented
 from planner.core.running import Running
 
 SHOWN = 5
-DOUBTFUL = frozenset({"outlier", "no_discount", "vram_differs", "gpu_only"})
-"""Flags of offers that stand in no short list: they cannot be compared, or probably not be had."""
 
 
 class Rental(msgspec.Struct, frozen=True):

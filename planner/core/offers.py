@@ -24,6 +24,8 @@ STALE_S = 24 * 3600
 OUTLIER_SHARE = Decimal("0.25")
 """Below this share of the median of the same GPU a price is probably no price (2 H100 for a $0.34 bid each)."""
 _FEWEST_FOR_A_MEDIAN = 4
+DOUBTFUL = frozenset({"outlier", "no_discount", "vram_differs", "gpu_only"})
+"""Flags of offers that stand in no short list: they cannot be compared, or probably not be had."""
 
 
 class Quote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

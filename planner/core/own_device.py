@@ -32,7 +32,7 @@ IDLE_SHARE = Decimal("0.1")
 Told of llama.cpp and Ollama (ggml-org/llama.cpp issues 3717, 4598 and 25570, ollama/ollama issue 8591): 5 % of an RTX
 4090, 8 % of an RTX 3060, 16 % of a V100, 20 % of a P40, 30 % of an A40.
 """
-IDLE_SOURCE = "assumed: a tenth of its power while it holds a model and waits"
+IDLE_SOURCE = "assumed: a tenth of its power at work; --idle-watts"
 
 
 class Own(msgspec.Struct, frozen=True, kw_only=True):

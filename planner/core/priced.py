@@ -96,6 +96,7 @@ class Pricing:
             tariff = Tariff(
                 hour_usd=hour,
                 storage_usd_gb_month=quote.storage_usd_gb_month,
+                paused_storage_usd_gb_month=quote.paused_storage_usd_gb_month,
                 month_hours=quote.month_hours,
                 ingress_usd_gb=quote.ingress_usd_gb,
                 egress_usd_gb=quote.egress_usd_gb,
@@ -108,7 +109,7 @@ class Pricing:
             generated=None if speeds is None else per_million(speeds.write),
             embedded=None if speeds is None else per_million(speeds.embed),
             job=job,
-            break_even_hours=None if self.own is None else paid_off(self.own, hour, speeds, self.role),
+            break_even_hours=None if self.own is None else paid_off(self.own, hour, speeds, self.role, utilisation),
         )
 
     def cost(self, order: str) -> Callable[[Priced], Decimal | None] | None:

@@ -129,11 +129,11 @@ def places(
     """One's own device, common ones and the rentals given, the cheapest per token first; none without a load."""
     if pricing.load is None:
         return []
-    found = device_places(pricing.load, specs, kwh_usd=kwh_usd, calibration=calibration)
-    mine = None if pricing.own is None else own_place(pricing.own)
+    share = pricing.job.utilisation
+    found = device_places(pricing.load, specs, kwh_usd=kwh_usd, utilisation=share, calibration=calibration)
+    mine = None if pricing.own is None else own_place(pricing.own, share)
     rented = [
-        place("rental", "", row.running, row.offer.quote.price_hour_usd, offer=row.offer,
-              utilisation=pricing.job.utilisation)
+        place("rental", "", row.running, row.offer.quote.price_hour_usd, offer=row.offer, utilisation=share)
         for row in rows
         if row.running is not None
     ]  # fmt: skip

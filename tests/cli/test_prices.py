@@ -221,10 +221,45 @@ def test_all_that_was_reckoned_with_is_printed_with_the_options_that_change_it(p
     )  # fmt: skip
     for words in (
         "(--parallel)", "(--utilisation)", "(--download-gb)", "(--storage-gb)", "(--network-mbps)", "(assumed)",
-        "350 W", "$0.35 a kWh", "Your own: GeForce RTX 3090", "bought for $700.00 it",
+        "(--paused-hours)", "(--restart-hours)", "(--document-tokens)", "64.0 GiB of host memory", "cached in F16",
+        "730 h", "350 W", "$0.35 a kWh", "Your own: GeForce RTX 3090", "bought for $700.00 it",
     ):  # fmt: skip
         assert words in text
     assert "(--tokens-out)" not in text  # it was given
+
+
+def test_a_device_of_ones_own_that_waits_is_paid_for_too(planner: Planner) -> None:
+    asked = (
+        "prices", "--model", "Qwen3-8B:Q4_K_M", "--device", "RTX 3090", "--device-price", "700", "--tokens-out",
+        "1000000", "--hours", "100", "--offline",
+    )  # fmt: skip
+    own = planner(*asked, "--utilisation", "0.25", "--json").json["own"]
+    assert (own["idle_watts"], own["idle_usd_hour"]) == (35, pytest.approx(0.007))
+    assert own["idle_source"].startswith("assumed: a tenth")
+    mean = 0.25 * 0.07 + 0.75 * 0.007
+    expected = mean / 0.25 / (own["tg"]["mid"] * 3600 / 1e6)
+    assert own["usd_per_million_generated"]["mid"] == pytest.approx(expected, rel=1e-6)
+    work_h = 1e6 / own["tg"]["mid"] / 3600
+    assert own["job_usd"]["mid"] == pytest.approx(0.07 * work_h + 0.007 * (100 - work_h), rel=1e-6)
+    said = planner(*asked, "--idle-watts", "80", "--json").json["own"]
+    assert (said["idle_watts"], said["idle_source"]) == (80, "--idle-watts")
+    text = " ".join(planner(*asked).out.split())
+    assert "waiting: $0.0070 an hour, 35 W (assumed: a tenth of its power at work; --idle-watts)" in text
+
+
+def test_a_rental_that_is_taken_away_is_paid_for_its_storage_meanwhile(planner: Planner) -> None:
+    keep(lium("0.10", age_s=60, tier="spot", interruptible=True, storage_usd_gb_month=Decimal("7.30")))
+    asked = (
+        "prices", "--model", "Qwen3-8B:Q4_K_M", "--provider", "lium", "--hours", "10", "--storage-gb", "10",
+        "--interruptions", "2", "--offline",
+    )  # fmt: skip
+    once, long = (planner(*asked, *more, "--json").json for more in ((), ("--paused-hours", "10")))
+    assert once["inputs"]["paused_hours"] == 1
+    costs = [document["offers"][0]["job"]["paused_storage_usd"] for document in (once, long)]
+    assert costs == [pytest.approx(0.2), pytest.approx(2.0)]  # 0.1 USD an hour for 10 GB
+    job = long["offers"][0]["job"]
+    assert job["interrupted_usd"]["mid"] > job["total_usd"]["mid"] + 2
+    assert "before that 1 h with storage alone paid (--paused-hours)" in " ".join(planner(*asked).out.split())
 
 
 def test_a_device_of_ones_own_stands_beside_the_rentals(planner: Planner) -> None:
@@ -268,6 +303,7 @@ def test_a_device_of_ones_own_stands_beside_the_rentals(planner: Planner) -> Non
         (("--vram", "4000"), 3, "no-offers"),
         (("--model", "DeepSeek-R1", "--gpu", "RTX 3090"), 3, "nothing-fits"),
         (("--device", "Frobnicator"), 2, "unknown-gpu"),
+        (("--device", "RTX 3090", "--watts", "20", "--idle-watts", "30"), 2, "contradiction"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
@@ -315,6 +351,19 @@ def test_one_table_has_devices_and_rentals_by_what_tokens_cost(planner: Planner)
     assert mine["name"] == "GeForce RTX 3090 (24.0 GiB)"
     assert mine["hour_usd"] == pytest.approx(0.35 * 0.2)
     assert sum(place["kind"] == "rental" for place in places) == len(document["offers"]) == 10
+
+
+def test_what_waits_costs_more_a_token_wherever_it_stands(planner: Planner) -> None:
+    asked = ("prices", "--where", "--model", "Qwen3-8B:Q4_K_M", "--device", "RTX 3090", "--offline", "--json")
+    busy, half = (planner(*asked, *more).json["places"] for more in ((), ("--utilisation", "0.5")))
+
+    def cost(places: list[Any], **wanted: str) -> float:
+        place = next(p for p in places if all(p[name] == value for name, value in wanted.items()))
+        return float(place["usd_per_million_generated"]["mid"])
+
+    for owned in ({"kind": "here"}, {"kind": "device", "name": "RTX 3090 24 GB"}):
+        assert cost(half, **owned) == pytest.approx(1.1 * cost(busy, **owned), rel=1e-5)
+    assert cost(half, kind="rental") == pytest.approx(2 * cost(busy, kind="rental"), rel=1e-5)
 
 
 def test_the_table_fits_a_terminal_and_names_what_costs_are_made_of(
