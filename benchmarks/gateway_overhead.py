@@ -1,0 +1,142 @@
+"""What the gateway costs: the same requests sent to an engine directly and through the gateway, in turns.
+
+    python benchmarks/gateway_overhead.py [--name default] [--embeddings 400] [--streams 12] [--json]
+
+Needs a running deployment with an embedding and a generation model (`planner up --starter --detach`) and a quiet
+machine. Embeddings: milliseconds of one short text on a kept connection, the median of many, direct and through the
+gateway by turns, so that what else runs slows both. Streams: tokens/s from the first to the last event of an answer
+at temperature 0, of which the median of the runs; a pair of runs is direct and gateway by turns too.
+The aim is at most 3 ms and at least 0.97 of the tokens/s.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from dataclasses import dataclass
+
+import httpx2
+
+from planner.config import load_config
+from planner.serve.deployments import list_deployments
+from planner.serve.state import DeploymentRecord, Home
+
+_TEXT = "The ferry to the island leaves at seven."
+_WARM_UP = 20
+_ANSWER_TOKENS = 192
+
+
+@dataclass(frozen=True)
+class Door:
+    """One of the two ways to the same engine."""
+
+    url: str
+    key: str
+
+    def client(self) -> httpx2.Client:
+        """A client that keeps its connection."""
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return httpx2.Client(base_url=self.url, headers=headers, trust_env=False, timeout=300)
+
+
+def embedding_ms(client: httpx2.Client) -> float:
+    """Milliseconds of one request."""
+    started = time.perf_counter()
+    response = client.post("/v1/embeddings", json={"input": _TEXT, "encoding_format": "float"})
+    elapsed = time.perf_counter() - started
+    response.raise_for_status()
+    return elapsed * 1000
+
+
+def stream_tokens_per_s(door: Door, number: int) -> float:
+    """Tokens/s between the first and the last event with text of one streamed answer.
+
+    On a connection of its own: engines close a kept one after a few seconds.
+    """
+    question = f"Note {number}: tell a long story about a ferry, an island and a storm."
+    body = {
+        "messages": [{"role": "user", "content": question}],
+        "max_tokens": _ANSWER_TOKENS,
+        "temperature": 0,
+        "seed": 1,
+        "stream": True,
+    }
+    times: list[float] = []
+    with door.client() as client, client.stream("POST", "/v1/chat/completions", json=body) as response:
+        response.raise_for_status()
+        for line in response.iter_lines():
+            if line.startswith("data: {"):
+                choices = json.loads(line[6:]).get("choices") or [{}]
+                if choices[0].get("delta", {}).get("content"):
+                    times.append(time.perf_counter())
+    if len(times) < 16:
+        raise SystemExit("The answers are too short to time; is another model running?")
+    return (len(times) - 1) / (times[-1] - times[0])
+
+
+def measure(direct: dict[str, Door], gateway: Door, *, embeddings: int, streams: int) -> dict[str, object]:
+    """All figures."""
+    with direct["embedding"].client() as plain, gateway.client() as through:
+        for _ in range(_WARM_UP):
+            embedding_ms(plain)
+            embedding_ms(through)
+        pairs = [(embedding_ms(plain), embedding_ms(through)) for _ in range(embeddings)]
+    direct_ms, gateway_ms = ([pair[side] for pair in pairs] for side in (0, 1))
+    stream_tokens_per_s(gateway, -1)
+    rates = []
+    for number in range(streams):
+        # Whoever comes second finds the prompt in the engine's cache; what is timed begins after it.
+        sides = (direct["generation"], gateway)
+        first, second = (stream_tokens_per_s(side, number) for side in (sides if number % 2 == 0 else sides[::-1]))
+        rates.append((first, second) if number % 2 == 0 else (second, first))
+    direct_rate, gateway_rate = (statistics.median(pair[side] for pair in rates) for side in (0, 1))
+    return {
+        "embedding_direct_ms": _spread(direct_ms),
+        "embedding_gateway_ms": _spread(gateway_ms),
+        "embedding_overhead_p50_ms": round(statistics.median(gateway_ms) - statistics.median(direct_ms), 3),
+        "embedding_paired_overhead_p50_ms": round(statistics.median(b - a for a, b in pairs), 3),
+        "stream_direct_tokens_per_s": round(direct_rate, 2),
+        "stream_gateway_tokens_per_s": round(gateway_rate, 2),
+        "stream_share": round(gateway_rate / direct_rate, 4),
+        "stream_paired_share": round(statistics.median(b / a for a, b in rates), 4),
+    }
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    cuts = statistics.quantiles(values, n=100)
+    return {"p50": round(cuts[49], 3), "p90": round(cuts[89], 3), "p99": round(cuts[98], 3)}
+
+
+def running(name: str) -> tuple[Home, DeploymentRecord]:
+    """The deployment that is measured."""
+    directory = load_config().deployments_dir
+    for record in list_deployments(directory):
+        if record.name == name and record.gateway_url is not None:
+            return Home(directory, name), record
+    raise SystemExit(f"No deployment “{name}” is running: planner up --starter --detach")
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--name", default="default", help="the deployment")
+    parser.add_argument("--embeddings", type=int, default=400, help="pairs of embedding requests")
+    parser.add_argument("--streams", type=int, default=12, help="pairs of streamed answers")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args()
+    home, record = running(arguments.name)
+    engine_key = home.read_key(home.engine_key)
+    direct = {process.role: Door(process.url or "", engine_key) for process in record.processes}
+    gateway = Door(record.gateway_url or "", home.read_key(home.gateway_key))
+    found = measure(direct, gateway, embeddings=arguments.embeddings, streams=arguments.streams)
+    if arguments.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    for label, value in found.items():
+        print(f"{label:36} {value}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
