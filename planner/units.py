@@ -110,6 +110,16 @@ def duration_range(low_s: float, high_s: float) -> str:
     return f"{high} {unit}" if low == high else f"{low} to {high} {unit}"
 
 
+def format_duration(seconds: float) -> str:
+    """How long something takes, or took: `42 s`, `1:31 min`, `2:05 h`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02d} min"
+    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
+
+
 def format_rate(tokens_per_s: float) -> str:
     """Tokens per second with no more digits than an estimate has."""
     return f"{tokens_per_s:.0f}" if tokens_per_s >= 10 else f"{tokens_per_s:.1f}"

@@ -6,17 +6,9 @@ from typing import Self
 
 from planner.cli import diagnostics
 from planner.core.events import ProgressTold
-from planner.fetch.progress import Phase
-from planner.units import format_gb
+from planner.fetch.progress import PHASE_WORDS, Phase
+from planner.units import format_duration, format_gb
 
-_WORDS = {
-    Phase.WAITING: "waiting for another planner",
-    Phase.CHECKING: "checking",
-    Phase.DOWNLOADING: "downloading",
-    Phase.COPYING: "copying",
-    Phase.EXTRACTING: "unpacking",
-    Phase.CONVERTING: "converting",
-}
 _REDRAW_S = 0.1
 _BAR = 24
 _LINE_S = 5.0
@@ -89,18 +81,18 @@ class ProgressLine:
             return
         if total_bytes is None and phase not in self._said and phase is not Phase.WAITING:
             self._said.add(phase)
-            diagnostics.note(f"{self._label}: {_WORDS[phase]}")
+            diagnostics.note(f"{self._label}: {PHASE_WORDS[phase]}")
         if not total_bytes or total_bytes < _SHOWN_FROM_BYTES.get(phase, total_bytes + 1):
             return
         percent = min(100, done_bytes * 100 // total_bytes)
         if percent > self._percent and (percent == 100 or now_s - self._lined_s >= _LINE_S):
             self._percent, self._lined_s = percent, now_s
             left = self._rate(done_bytes, total_bytes, now_s)
-            diagnostics.note(f"{self._label}: {_WORDS[phase]} {percent} % of {format_gb(total_bytes)}{left}")
+            diagnostics.note(f"{self._label}: {PHASE_WORDS[phase]} {percent} % of {format_gb(total_bytes)}{left}")
 
     def _text(self, done_bytes: int, total_bytes: int | None, now_s: float) -> str:
         assert self._phase is not None
-        head = f"{self._label}  {_WORDS[self._phase]}"
+        head = f"{self._label}  {PHASE_WORDS[self._phase]}"
         if not total_bytes:
             return f"{head}  {format_gb(done_bytes)}" if done_bytes else head
         share = min(1.0, done_bytes / total_bytes)
@@ -115,13 +107,4 @@ class ProgressLine:
         if elapsed_s <= 1 or moved <= 0 or self._phase is not Phase.DOWNLOADING or done_bytes >= total_bytes:
             return ""
         rate = moved / elapsed_s
-        return f"  {rate / 10**6:.1f} MB/s  {_duration((total_bytes - done_bytes) / rate)} left"
-
-
-def _duration(seconds: float) -> str:
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60}:{whole % 60:02d} min"
-    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
+        return f"  {rate / 10**6:.1f} MB/s  {format_duration((total_bytes - done_bytes) / rate)} left"

@@ -18,6 +18,17 @@ class Phase(StrEnum):
     CONVERTING = "converting"
 
 
+PHASE_WORDS = {
+    Phase.WAITING: "waiting for another planner",
+    Phase.CHECKING: "checking",
+    Phase.DOWNLOADING: "downloading",
+    Phase.COPYING: "copying",
+    Phase.EXTRACTING: "unpacking",
+    Phase.CONVERTING: "converting",
+}
+"""A phase for people."""
+
+
 class Progress(Protocol):
     """Called from the thread that fetches, about four times a second, also while nothing arrives.
 
