@@ -69,8 +69,11 @@ def keep_example_lines(command: click.Command) -> click.Command:
 
 @click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="planner")
+@click.option(
+    "--screen", metavar="NAME", help="Open the app on this screen: models, prices, ...; model:ID for a model."
+)
 @click.pass_context
-def cli(ctx: click.Context) -> None:
+def cli(ctx: click.Context, screen: str | None) -> None:
     r"""Plan, fetch and run a private RAG stack on the hardware at hand.
 
     On a terminal, `planner` alone opens the app; elsewhere it prints a short recommendation.
@@ -80,11 +83,14 @@ def cli(ctx: click.Context) -> None:
       planner recommend --vram 8      the best pairs for an 8 GiB card
       planner up --starter            two small models, running in a minute
       planner status                  what runs, measured against estimated
+      planner --screen models         the app, at a screen of its own
     """
     if ctx.invoked_subcommand is None:
         from planner.cli.home import home
 
-        home()
+        home(screen)
+    elif screen is not None:
+        raise click.UsageError(f"--screen opens the app; it does not go with {ctx.invoked_subcommand}.", ctx)
 
 
 keep_example_lines(cli)

@@ -8,12 +8,15 @@ from planner.cli.session import Session
 from planner.config import load_config
 
 
-def home() -> None:
-    """Open the app, or print what it would open with."""
+def home(screen: str | None = None) -> None:
+    """Open the app (at a screen), or print what it would open with. Raises UsageError for an unknown screen."""
+    from planner.tui.screens.registry import page_and_model
+
+    page, model = page_and_model(screen or "home")
     if sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         from planner.tui.app import run
 
-        sys.exit(run())
+        sys.exit(run(page=page, model=model))
     from planner.cli.output import write_lines
     from planner.cli.planning import plan, planned_hardware
     from planner.cli.recommend_page import machine_lines, short_lines

@@ -6,16 +6,18 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from rich.console import Console
 from textual import on, work
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.command import Provider
 from textual.events import Resize
 from textual.filter import LineFilter
 from textual.reactive import reactive
@@ -33,12 +35,11 @@ from planner.tui.problem import Problem
 from planner.tui.remembered import Remembered
 from planner.tui.screens import registry
 from planner.tui.screens.confirm import Confirm
-from planner.tui.screens.help import Help
 from planner.tui.screens.launch import LaunchScreen
 from planner.tui.screens.too_small import TooSmall, too_small
 from planner.tui.services import Services
 from planner.tui.state import Launch, State
-from planner.tui.themes import THEMES
+from planner.tui.themes import DARK, THEMES, described
 from planner.tui.workers import in_background
 
 LOOK_DEADLINE_S = 20.0
@@ -51,16 +52,24 @@ _KEEP_AFTER_S = 0.3
 """Choices that change quickly (each letter of a search) are written once."""
 
 
+def _palette() -> type[Provider]:
+    """Imported when it is first opened."""
+    from planner.tui.screens.palette import Commands
+
+    return Commands
+
+
 class PlannerApp(App[None]):
-    """`services` are the seams to the world, `marks` the signs to draw with, `page` what is shown first."""
+    """`services` are the seams to the world, `marks` the signs to draw with; `page` (and `model`) come first."""
 
     TITLE = "planner"
     DEFAULT_MODE = "home"
     CSS_PATH = "planner.tcss"
     ENABLE_COMMAND_PALETTE = True
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_palette}
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark", "help", "Help", key_display="?"),
-        Binding("q", "quit", "Quit"),
+        Binding("question_mark", "help", "Help", key_display="?", tooltip="this help"),
+        Binding("q", "quit", "Quit", tooltip="quit; what is running keeps running"),
         Binding("ctrl+c", "quit", show=False, priority=True),
         *(
             Binding(str(number), f"open_page('{name}')", title, show=False)
@@ -77,12 +86,15 @@ class PlannerApp(App[None]):
         marks: Marks = UNICODE,
         signals: Sequence[signal.Signals] = (),
         page: str = "home",
+        model: str = "",
+        few_colours: bool = False,
     ) -> None:
         super().__init__()
+        self._few_colours = few_colours
         self.services = services or Services()
         self.marks = marks
         self.remembered = Remembered(self.services.recall())
-        self._page = page
+        self._first = (page, model)
         self.crash: str | None = None
         self._signals = signals
         self._job: Job | None = None
@@ -90,12 +102,29 @@ class PlannerApp(App[None]):
         self._lines_dropped = 0
         for theme in THEMES:
             self.register_theme(theme)
-        self.theme = THEMES[0].name
+        self.theme = self._first_theme()
         for name in registry.offered():
             self.add_mode(name, partial(self._make, name))
 
+    def _first_theme(self) -> str:
+        theme = self.remembered.get("theme", "")
+        if theme in self.available_themes:
+            return theme
+        return "ansi-dark" if self._few_colours else DARK.name  # ours rounded to 16 lose the quiet ones
+
+    @property
+    def themes(self) -> tuple[tuple[str, str], ...]:
+        """Names, and a word about each."""
+        return described(self.available_themes)
+
+    def use_theme(self, name: str) -> None:
+        """Draw in other colours, from now on."""
+        self.theme = name
+        self.remember("theme", name)
+
     def _make(self, name: str, *arguments: object) -> Screen[Any]:
-        return registry.load_screen(name)(*arguments, marks=self.marks)
+        make: Callable[..., Screen[Any]] = registry.load_screen(name)
+        return make(*arguments, marks=self.marks)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Nothing but ASCII for a terminal without Unicode."""
@@ -110,7 +139,10 @@ class PlannerApp(App[None]):
         self.look()
         self._read_servers()
         self.set_interval(SERVERS_EVERY_S, self._read_servers)
-        self.open_page(self._page)
+        page, model = self._first
+        self.open_page(page)
+        if model:
+            self.open_model(model)
 
     # --- going places, remembering -------------------------------------------------------------------------------
 
@@ -134,6 +166,12 @@ class PlannerApp(App[None]):
     def _open(self, detail: str, argument: object) -> None:
         if detail in registry.DETAILS:
             self.push_screen(self._make(detail, argument))
+
+    def act_on(self, page: str, action: str) -> None:
+        """Go to a page, then do what one of its keys does."""
+        self.open_page(page)
+        screen = self.screen
+        self.call_after_refresh(self.run_action, action, screen)
 
     def action_open_page(self, name: str) -> None:
         """Same, from a key or a click."""
@@ -320,9 +358,13 @@ class PlannerApp(App[None]):
     # --- help, quit, crash ---------------------------------------------------------------------------------------
 
     def action_help(self) -> None:
-        """Show the keys."""
+        """Show the keys, those of this screen first."""
+        from planner.tui.keys import groups
+        from planner.tui.screens.help import Help
+
         if not isinstance(self.screen, Help):
-            self.push_screen(Help(marks=self.marks))
+            here = registry.name_of(self.screen) or self.current_mode
+            self.push_screen(Help(groups(type(self), here), marks=self.marks))
 
     async def action_quit(self) -> None:
         """Quit at once; asks only when that ends a launch. Deployments keep running."""
@@ -367,8 +409,8 @@ def _silent(_text: str, _transient: bool) -> None:
     """Nobody listens."""
 
 
-def run(services: Services | None = None, *, page: str = "home") -> int:
-    """Run the app on this terminal, beginning with a page; returns the exit code.
+def run(services: Services | None = None, *, page: str = "home", model: str = "") -> int:
+    """Run the app on this terminal, beginning with a page and a model's on top of it; returns the exit code.
 
     The terminal is restored whatever happens.
     """
@@ -377,7 +419,8 @@ def run(services: Services | None = None, *, page: str = "home") -> int:
     app: PlannerApp | None = None
     crash: str | None = None
     try:
-        app = PlannerApp(services, marks=marks, signals=ends, page=page)
+        few_colours = Console(force_terminal=True).color_system == "standard"
+        app = PlannerApp(services, marks=marks, signals=ends, page=page, model=model, few_colours=few_colours)
         app.run()
         crash = app.crash
     except Exception:  # noqa: BLE001  # the last line of defence: one line, not a traceback

@@ -101,6 +101,13 @@ def test_without_a_terminal_it_prints_a_recommendation() -> None:
     assert "planner --help" in done.stderr
 
 
+def test_an_unknown_screen_of_the_app_is_a_usage_error_that_names_the_screens(planner: Planner) -> None:
+    outcome = planner("--screen", "hom")
+    assert outcome.code == 2
+    assert "Screens: home" in outcome.err
+    assert planner("--screen", "home", "models").code == 2
+
+
 def test_a_reader_that_leaves_is_no_error() -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "planner", "models", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE

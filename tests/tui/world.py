@@ -221,6 +221,7 @@ class World:
     plan_error: Exception | None = None
     servers_error: Exception | None = None
     start_error: OSError | None = None
+    keep_error: OSError | None = None
     looks: int = 0
     now_s: float = 100.0
     jobs: list[FakeJob] = field(default_factory=list)
@@ -257,6 +258,8 @@ class World:
         return job
 
     def _keep(self, choices: Mapping[str, Any]) -> None:
+        if self.keep_error:
+            raise self.keep_error
         self.choices = dict(choices)
 
     @property

@@ -48,11 +48,11 @@ class HomeScreen(Page):
     AUTO_FOCUS = "#plans-list"
     CSS_PATH = "home.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("u", "launch", "Launch", key_display="enter"),
-        Binding("t", "starter", "Starter pair"),
-        Binding("s,delete", "stop", "Stop", key_display="s"),
-        Binding("l", "log", "Log"),
-        Binding("r", "refresh", "Refresh"),
+        Binding("u", "launch", "Launch", key_display="enter", tooltip="fetch and launch the plan; enter does too"),
+        Binding("t", "starter", "Starter pair", tooltip="fetch and launch the starter pair (about 0.2 GB)"),
+        Binding("s,delete", "stop", "Stop", key_display="s", tooltip="stop a deployment; asks first"),
+        Binding("l", "log", "Log", tooltip="see the launch and its log"),
+        Binding("r", "refresh", "Refresh", tooltip="look at the machine again and plan anew"),
     ]
 
     def __init__(self, *, marks: Marks) -> None:

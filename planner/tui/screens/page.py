@@ -1,5 +1,6 @@
 """The frame of every full screen: title, pages in a row, a body, the keys. A page follows the app's state."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -25,6 +26,9 @@ class Page(Screen[None]):
 
     HELP_TITLE: ClassVar[str] = ""
     """What Help calls the keys of this screen; the tab's title by default."""
+    HELP_KEYS: ClassVar[Sequence[tuple[str, str]]] = ()
+    """Keys its widgets understand, with what they do; `BINDINGS` are listed without being named here (a binding's
+    `tooltip`, if it has one, says more than its description)."""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (160, "-wide")]  # noqa: RUF012  # declared without ClassVar by Textual
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (20, "-short"), (30, "-tall")]  # noqa: RUF012  # same
 
