@@ -16,7 +16,7 @@ def require_consent(session: Session, model: Model, variant: Variant, *, accepte
     the option was given. Raises UsageError `licence-unaccepted` naming the option.
     """
     from planner.fetch.fetch import find_variant
-    from planner.fetch.licences import accept, needs_consent
+    from planner.fetch.licences import accept, needs_consent, terms_of
     from planner.fetch.store import Store
 
     state_dir = session.config.state_dir
@@ -24,10 +24,7 @@ def require_consent(session: Session, model: Model, variant: Variant, *, accepte
         return
     if find_variant(Store(session.config.models_dir), model, variant) is not None:
         return
-    terms = (
-        f"{model.id} is published under {model.licence.spdx}, which does not allow commercial use. "
-        f"The terms: {session.config.hf_endpoint}/{model.id}"
-    )
+    terms = terms_of(model, session.config.hf_endpoint)
     if not accepted:
         if session.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise UsageError(

@@ -1,10 +1,9 @@
 """Deployments for people: what happens while one starts, what runs, and how to call it."""
 
-import json
-import shlex
 from collections.abc import Callable
 
 from planner.cli.output import table
+from planner.serve.client_settings import curl_calls
 from planner.serve.state import DeploymentRecord, ProcessRecord
 from planner.units import format_gib, format_rate
 
@@ -85,22 +84,7 @@ def process_table(record: DeploymentRecord) -> list[str]:
 
 def curl_lines(record: DeploymentRecord) -> list[str]:
     """Commands that work when pasted into a shell: the key is read from its file, not shown."""
-    roles = {process.role for process in record.processes}
-    calls: list[tuple[str, dict[str, object]]] = []
-    if "embedding" in roles:
-        calls.append(("/v1/embeddings", {"input": "The cat sleeps on the sofa."}))
-    if "generation" in roles:
-        question = [{"role": "user", "content": "Why do cats purr?"}]
-        calls.append(("/v1/chat/completions", {"messages": question, "max_tokens": 100, "stream": True}))
-    if "reranker" in roles:
-        documents = ["Taxes are due in April.", "A cat purrs when it is content."]
-        calls.append(("/v1/rerank", {"query": "cats", "documents": documents}))
-    key = f'"Authorization: Bearer $(cat {shlex.quote(record.api_key_file)})"'
-    lines: list[str] = []
-    for path, body in calls:
-        lines.append(f"  curl -sN {record.gateway_url}{path} -H {key} -H 'Content-Type: application/json' \\")
-        lines.append(f"    -d {shlex.quote(json.dumps(body))}")
-    return lines
+    return [f"  {line}" for call in curl_calls(record) for line in call]
 
 
 def _gib(size_bytes: float) -> str:

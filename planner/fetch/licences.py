@@ -39,6 +39,14 @@ def needs_consent(state_dir: Path, model: Model) -> bool:
     return not any(_is_for(consent, model) for consent in _read(state_dir))
 
 
+def terms_of(model: Model, hf_endpoint: str) -> str:
+    """What is asked about: the licence, what it does not allow, and where it can be read."""
+    return (
+        f"{model.id} is published under {model.licence.spdx}, which does not allow commercial use. "
+        f"The terms: {hf_endpoint}/{model.id}"
+    )
+
+
 def accept(state_dir: Path, model: Model) -> None:
     """Remember that the model's licence was accepted. Raises UsageError when the folder cannot be written."""
     path = licences_path(state_dir)
