@@ -1,19 +1,13 @@
-"""What a candidate can reach at best, told from its file's size alone, so that most need not be looked at in full.
+"""The most that a model, a file of it, or a way to run that can add to a score.
 
-Every bound is on the safe side: never below the score that the estimate would give, never above the bytes it would
-count. `planner.core.pair` skips what cannot win even so; a test holds it to brute force.
+Never below what the estimate would give: `planner.core.search` looks no closer at what cannot win even so. A test
+holds it to brute force.
 """
 
-import math
-from collections.abc import Sequence
-from typing import NamedTuple
-
-from planner.core.candidates import Candidate
-from planner.core.estimate import HOST
-from planner.core.hardware import Device, Hardware
-from planner.core.memory import BACKEND_OVERHEAD_BYTES, PROCESS_OVERHEAD_BYTES, ProcessMemory
-from planner.core.model import Role
+from planner.core.candidates import Candidate, File, Option
+from planner.core.model import Architecture, Role
 from planner.core.placement import Machine
+from planner.core.reach import Reach
 from planner.core.score import (
     WEIGHTS,
     answering,
@@ -23,255 +17,104 @@ from planner.core.score import (
     reading_target,
     speed_value,
 )
-from planner.core.speed.calibration import Calibration, HostSpeed, Prompt, prompt_class
-from planner.core.speed.cpu import cpu_bandwidth_gbps, cpu_gflops
-from planner.core.speed.local import LocalCalibration
-from planner.core.speed.prompt import block_flops, link_gbps
-from planner.core.speed.work import layer_parameters
-from planner.core.throughput import device_spread
-from planner.core.workload import Workload
-from planner.units import GIB
-
-_PROMPT_SLACK = 4.0
-"""Times its data sheet's peak that no device's prompt exceeds, whatever its share of it and its power."""
-_ROUNDING = 1.01
-"""Rates are rounded to three digits, and counts of parameters include norms and tables that no token multiplies."""
-_MICRO_BATCH = 512
-"""The most tokens of a prompt that a generator processes at once."""
-_SURELY_FITS = 2
-"""A file of which so many fit into a card beside a GiB is held whole by it, with cache and buffers."""
+from planner.core.workload import Settings, Workload
 
 
 class Bounds:
-    """Bounds of the parts of a score on one machine. `machine` is empty: beside another process there is less."""
+    """Bounds for one question. None stands for what cannot be an answer to it."""
 
-    def __init__(self, machine: Machine, hardware: Hardware, workload: Workload, calibration: Calibration) -> None:
-        self._machine = machine
+    def __init__(self, reach: Reach, workload: Workload) -> None:
+        self._reach = reach
         self._weights = WEIGHTS[workload.prefer]
         self._contexts: dict[int, float] = {}
         self._needed = workload.needed_context
+        self._least_speed = workload.min_speed or 0.0
         self._reading_target = reading_target(workload.prefer)
         self._prompt_target = prompt_target(workload)
         self._indexing_target = indexing_target(workload)
-        self._needs: dict[Candidate, _Needs] = {}
-        self._rates: dict[tuple[int, bool], float | None] = {}
-        self._prompts: dict[tuple[int, bool], float | None] = {}
-        self._low_ends: dict[tuple[bool, bool, bool], tuple[float, float]] = {}
-        self._calibration = calibration
-        used = {pool.id for pool in machine.gpus}
-        self._devices = devices = [device for device in hardware.devices if device.id in used]
-        self._gain = _local_gain(calibration)
-        self._host_gbps = cpu_bandwidth_gbps(hardware, calibration.host)
-        self._host_gflops = cpu_gflops(hardware, calibration.host)
-        speeds = [device.memory_bandwidth_gbps for device in devices]
-        shared = self._host_gbps / calibration.host.bandwidth_share if machine.unified else None
-        self._fastest_gbps = _fastest(speeds, shared, self._host_gbps)
-        peaks = [prompt_class(device)[1] for device in devices]
-        self._fastest_gflops = max([1e3 * _PROMPT_SLACK * (peak or 0) for peak in peaks] + [self._host_gflops])
-        self._peaks_known = all(peaks)
-        self._host_prompt_flops = self._host_gflops * 1e9 * _best_share(calibration.host)
-        self._prompt_flops = _prompt_flops(devices, calibration, self._host_prompt_flops)
-        self._link_gbps = max([calibration.host.link_gbps_default, *(link_gbps(device) or 0 for device in devices)])
-        # A card that holds a layer holds the backend's own memory too.
-        self._card_bytes = sum(
-            max(0, (pool.budget_bytes or 0) - BACKEND_OVERHEAD_BYTES[pool.backend]) for pool in machine.gpus
+
+    def of_option(self, option: Option) -> float | None:
+        """The most that any file of a model can add."""
+        layers = option.least_layers
+        if layers is not None and layers > self._reach.machine.total_bytes:
+            return None
+        on_cpu = all(option.on_cpu)
+        rate = self._reach.rate(option.model, option.architecture, layers, on_cpu=on_cpu)
+        return self._best(option, option.score, rate, self._reach.is_offloaded(layers))
+
+    def of_file(self, file: File) -> float | None:
+        """The most that any way to run a file can add."""
+        least, option = file.least, file.option
+        if least is not None and least.tensors > self._reach.machine.total_bytes:
+            return None
+        rate = self._reach.rate_of(file, on_cpu=all(option.on_cpu))
+        return self._best(option, file.score, rate, least is not None and self._reach.is_offloaded(least.layers))
+
+    def of_candidate(self, candidate: Candidate) -> float | None:
+        """The most that one way to run a file can add."""
+        file, on_cpu = candidate.file, candidate.on_cpu
+        rate = self._reach.rate_of(file, on_cpu=on_cpu)
+        if self._too_slow(file.option, rate):
+            return None
+        if file.model.role is not Role.GENERATION:
+            return self._indexing(file.score, rate)
+        offloaded = file.least is not None and self._reach.is_offloaded(file.least.layers)
+        return self._generation(
+            file.architecture, file.score, rate, candidate.context, on_cpu=on_cpu, offloaded=offloaded
         )
 
-    def part(
-        self, candidate: Candidate, rate: float | None, *, offloaded: bool | None = None, host_s: float = 0.0
-    ) -> float:
-        """The most that a candidate can add to a score; `rate` is what `rate` says of it.
+    def on(self, candidate: Candidate, rest: Machine) -> float | None:
+        """The most that a generator whose layers are known can add on what a machine has left."""
+        process = candidate.process
+        if process is None or process.least_bytes > rest.total_bytes:
+            return None
+        beside = self._reach.beside(candidate, process, rest)
+        if beside is None:
+            return self.of_candidate(candidate)
+        if self._too_slow(candidate.file.option, beside.rate):
+            return None
+        file = candidate.file
+        return self._generation(
+            file.architecture, file.score, beside.rate, candidate.context,
+            on_cpu=False, offloaded=beside.on_host, host_s=beside.host_s,
+        )  # fmt: skip
 
-        `offloaded`: the host holds weights that no card has room for; None: as the size of its file says. `host_s`
-        are the seconds that these take of a prompt's token at least.
-        """
-        weights, good = self._weights, candidate.file.quality.score
-        if candidate.model.role is not Role.GENERATION:
-            speed = 1.0 if rate is None else speed_value(rate, *self._indexing_target)
-            return weights.retrieval * good + weights.indexing_speed * speed
-        if offloaded is None:
-            least = candidate.file.least
-            offloaded = not self._machine.unified and least is not None and least.layers > self._card_bytes
-        low, prompt_low = self._lows(candidate, offloaded=offloaded)
+    def _too_slow(self, option: Option, rate: float | None) -> bool:
+        return option.model.role is Role.GENERATION and rate is not None and rate < self._least_speed
+
+    def _best(self, option: Option, good: float, rate: float | None, offloaded: bool) -> float | None:
+        """With the longest context, on whatever device is faster: `rate` is that of the faster one."""
+        if self._too_slow(option, rate):
+            return None
+        if option.model.role is not Role.GENERATION:
+            return self._indexing(good, rate)
+        context = max(map(_context, option.settings))
+        return max(
+            self._generation(
+                option.architecture, good, rate, context, on_cpu=on_cpu, offloaded=offloaded and not on_cpu
+            )
+            for on_cpu in option.on_cpu
+        )
+
+    def _indexing(self, good: float, rate: float | None) -> float:
+        speed = 1.0 if rate is None else speed_value(rate, *self._indexing_target)
+        return self._weights.retrieval * good + self._weights.indexing_speed * speed
+
+    def _generation(
+        self, arch: Architecture, good: float, rate: float | None, context: int, *, on_cpu: bool, offloaded: bool,
+        host_s: float = 0.0,
+    ) -> float:  # fmt: skip
+        weights, reach = self._weights, self._reach
+        low, prompt_low = reach.lows(arch, on_cpu=on_cpu, offloaded=offloaded)
         reading = 1.0 if rate is None else speed_value(rate * low, *self._reading_target)
-        prompt = self._prompt(candidate)
+        prompt = reach.prompt(arch, on_cpu=on_cpu)
         if host_s > 0:
-            prompt = self._gain / host_s if prompt is None else min(prompt, self._gain / host_s)
+            prompt = reach.gain / host_s if prompt is None else min(prompt, reach.gain / host_s)
         speed = answering(reading, 1.0 if prompt is None else speed_value(prompt * prompt_low, *self._prompt_target))
-        context = candidate.context
         if context not in self._contexts:
             self._contexts[context] = weights.context * context_term(context, self._needed)
         return weights.answers * good + weights.generation_speed * speed + self._contexts[context]
 
-    def rate(self, candidate: Candidate) -> float | None:
-        """Tokens per second that a candidate cannot exceed in its role; None where its file's size does not tell."""
-        key = (id(candidate.file), candidate.on_cpu)
-        if key not in self._rates:
-            generates = candidate.model.role is Role.GENERATION
-            self._rates[key] = self._generation(candidate) if generates else self._indexing(candidate)
-        return self._rates[key]
 
-    def _generation(self, candidate: Candidate) -> float | None:
-        """Every token reads at least the active weights of all layers; what no card can hold the host reads."""
-        least = candidate.file.least
-        if least is None or self._fastest_gbps is None:
-            return None
-        layers = least.layers
-        arch = candidate.file.architecture
-        active = (arch.expert_used_count or 1) / (arch.expert_count or 1) if arch.is_moe else 1.0
-        if candidate.on_cpu or not self._machine.gpus:
-            host = layers
-        else:
-            host = 0 if self._machine.unified else max(0, layers - self._card_bytes)
-        seconds = active * (host / (self._host_gbps * 1e9) + (layers - host) / (self._fastest_gbps * 1e9))
-        return self._gain / seconds if seconds > 0 else None
-
-    def _indexing(self, candidate: Candidate) -> float | None:
-        """Every token is multiplied with all weights of the layers."""
-        arch, parameters = candidate.file.architecture, candidate.model.parameters
-        if parameters is None or arch.is_moe or not self._peaks_known:
-            return None
-        tables = 1 if arch.tied_embeddings and arch.causal else 2
-        operations = 2.0 * (parameters - tables * arch.vocab_size * arch.embedding_length)
-        if operations <= 0:
-            return None
-        gflops = self._host_gflops if candidate.on_cpu else self._fastest_gflops
-        return self._gain * gflops * 1e9 / operations
-
-    def _prompt(self, candidate: Candidate) -> float | None:
-        """Prompt tokens per second that a generator cannot exceed: each is multiplied with all active weights."""
-        key = (id(candidate.file), candidate.on_cpu)
-        if key not in self._prompts:
-            flops = self._host_prompt_flops if candidate.on_cpu else self._prompt_flops
-            operations = 2.0 * sum(layer_parameters(candidate.file.architecture))
-            self._prompts[key] = None if flops is None or operations <= 0 else self._gain * flops / operations
-        return self._prompts[key]
-
-    def _lows(self, candidate: Candidate, *, offloaded: bool) -> tuple[float, float]:
-        """The most that the low ends of generation and prompt can be of the middle."""
-        moe, on_host = candidate.file.architecture.is_moe, candidate.on_cpu or not self._devices
-        key = (moe, on_host, offloaded)
-        if key not in self._low_ends:
-            self._low_ends[key] = self._low_end(moe, on_host, offloaded), self._low_end(moe, on_host, offloaded, "pp")
-        return self._low_ends[key]
-
-    def _low_end(self, moe: bool, on_host: bool, offloaded: bool, quantity: str = "tg") -> float:
-        calibration, spreads = self._calibration, self._calibration.spreads
-        if isinstance(calibration, LocalCalibration):
-            return 1.0  # what was measured here has an interval of its own
-        if on_host:
-            return spreads.host.low
-        if quantity == "tg":
-            tiers, known = (spreads.generation_moe if moe else spreads.generation), calibration.known_generation
-        else:
-            tiers, known = (spreads.prompt_moe if moe else spreads.prompt), calibration.known_prompt
-        found = [device_spread(device, tiers, known)[0] for device in self._devices]
-        return max((each.wider(spreads.offload) if offloaded else each).low for each in found) * _ROUNDING
-
-    def may_fit(self, candidate: Candidate) -> bool:
-        """Whether the machine could hold the file's tensors."""
-        least = candidate.file.least
-        return least is None or least.tensors <= self._machine.total_bytes
-
-    def part_on(self, candidate: Candidate, machine: Machine) -> float:
-        """The most that a generator whose layers are known can add on what a machine has left.
-
-        What the cards have no room for the host reads, at least the part of it that is active: of a byte of weights
-        and cache together, as layers move with their cache, or of experts alone.
-        """
-        process = candidate.process
-        if process is None or candidate.on_cpu or machine.unified or self._fastest_gbps is None:
-            return self.part(candidate, self.rate(candidate))
-        room = sum(
-            max(0, (pool.budget_bytes or 0) - process.fixed_bytes(pool, shared=False)) for pool in machine.gpus
-        )
-        if candidate not in self._needs:
-            self._needs[candidate] = _needs(candidate, process)
-        needs = self._needs[candidate]
-        off = max(0, needs.total_bytes - room)
-        host = min(needs.active_bytes, off * needs.active_share)
-        seconds = host / (self._host_gbps * 1e9) + (needs.active_bytes - host) / (self._fastest_gbps * 1e9)
-        # A prompt meets what the host holds where that is sooner done: on the CPU, or on the GPU it is sent to.
-        computed = min(needs.operations, off * needs.operations_per_byte) / self._host_prompt_flops
-        sent = min(needs.total_bytes, off) * needs.weight_share / (self._link_gbps * 1e9) / _MICRO_BATCH
-        return self.part(
-            candidate,
-            self._gain / seconds if seconds > 0 else None,
-            offloaded=host > 0,
-            host_s=min(computed, sent),
-        )
-
-    def least_usage(self, candidate: Candidate) -> dict[str, int] | None:
-        """Bytes that it takes at least of every device, None where that is not sure without looking closer."""
-        least, gpus = candidate.file.least, self._machine.gpus
-        if least is None or len(gpus) > 1:
-            return None
-        if candidate.on_cpu or not gpus or self._machine.unified:
-            return {HOST: least.tensors + PROCESS_OVERHEAD_BYTES}
-        if _SURELY_FITS * (candidate.variant.file_bytes or 0) + GIB > (gpus[0].budget_bytes or 0):
-            return None
-        return {gpus[0].id: least.layers, HOST: least.table + PROCESS_OVERHEAD_BYTES}
-
-
-class _Needs(NamedTuple):
-    """What a generator's layers need: bytes of weights and cache, bytes that a token reads, operations of a token.
-
-    And the least that a byte of a layer, or of experts alone, has of them.
-    """
-
-    total_bytes: int
-    active_bytes: float
-    operations: float
-    active_share: float
-    operations_per_byte: float
-    weight_share: float
-
-
-def _needs(candidate: Candidate, process: ProcessMemory) -> _Needs:
-    work, units, arch = candidate.work, process.units, process.arch
-    operations = 2.0 * work.layer_parameters
-    sizes = [process.unit_bytes(layer, layer + 1, 0) for layer in range(len(work.active_bytes))]
-    active = [read / size if size else 1.0 for read, size in zip(work.active_bytes, sizes, strict=True)]
-    weights = [held / size if size else 1.0 for held, size in zip(work.layer_bytes, sizes, strict=True)]
-    dense = operations / arch.layers / max([1, *sizes])
-    experts = sum(work.expert_bytes) if process.experts else 0
-    return _Needs(
-        total_bytes=process.unit_bytes(0, units, 0),
-        active_bytes=sum(work.active_bytes) + work.output_bytes,
-        operations=operations,
-        active_share=min(1.0, (arch.expert_used_count or 1) / (arch.expert_count or 1) if experts else 1.0, *active),
-        operations_per_byte=min(dense, 2.0 * work.expert_parameters / experts) if experts else dense,
-        weight_share=min(1.0, *weights),
-    )
-
-
-def _fastest(speeds: list[float | None], shared: float | None, host_gbps: float) -> float | None:
-    """The highest bandwidth in GB/s that any device has; None where one's is not known.
-
-    A GPU without a figure of its own that shares the host's memory has the host's, `shared`.
-    """
-    known = [speed or shared for speed in speeds]
-    return None if None in known else max([host_gbps, *(speed for speed in known if speed)]) * _ROUNDING
-
-
-def _best_share(constants: Prompt | HostSpeed) -> float:
-    """What the quant type with the fastest kernels has of the speed on 32-weight blocks."""
-    return max(1.0, constants.float_share, constants.k_share)
-
-
-def _prompt_flops(devices: Sequence[Device], calibration: Calibration, host: float) -> float | None:
-    """FLOP/s that no prompt exceeds on all devices together; None where one's peak is not known."""
-    constants = calibration.prompt
-    found = [block_flops(device, constants) for device in devices]
-    if None in found:
-        return None
-    split = max(1.0, math.pow(max(1, len(devices)), constants.split_gain))
-    return max([host, *(each * _best_share(constants) * split for each in found if each)])
-
-
-def _local_gain(calibration: Calibration) -> float:
-    """How much faster than the formula anything may be here by what was measured."""
-    if not isinstance(calibration, LocalCalibration):
-        return _ROUNDING
-    points = [point.measured_tokens_per_s / point.predicted_tokens_per_s for point in calibration.points]
-    return _ROUNDING * max([1.0, *points, *(factor.factor for factor in calibration.factors.values())])
+def _context(settings: Settings) -> int:
+    return settings.context // settings.parallel

@@ -1,7 +1,8 @@
 """Every way to run the models that match the wishes, each made in full only when it is looked at."""
 
 import functools
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -11,7 +12,7 @@ from planner.core.file_size import header_bytes
 from planner.core.memory import ProcessMemory
 from planner.core.model import Architecture, Commercial, Model, Role, Variant
 from planner.core.placement import Machine
-from planner.core.quality import Quality, quality
+from planner.core.quality import base_score, quantised_score
 from planner.core.quants import canonical
 from planner.core.speed.work import Work, work_per_token
 from planner.core.variants import is_fetchable
@@ -48,18 +49,67 @@ class Least(NamedTuple):
     table: int
 
 
+class Option:
+    """A model that may fill a role; its files and the ways to run them are made when first asked for."""
+
+    def __init__(
+        self, model: Model, architecture: Architecture, variants: Sequence[Variant], settings: Sequence[Settings],
+        *, on_cpu: tuple[bool, ...],
+    ) -> None:  # fmt: skip
+        self.model = model
+        self.architecture = architecture
+        self.settings = settings
+        self.on_cpu = on_cpu
+        self.variants = variants
+
+    @functools.cached_property
+    def files(self) -> tuple["File", ...]:
+        """One for each quantisation."""
+        return tuple(File(self, variant) for variant in self.variants)
+
+    @functools.cached_property
+    def score(self) -> float:
+        """How good the model is, 0 to 1; no quantisation is better."""
+        return base_score(self.model)
+
+    @functools.cached_property
+    def least_layers(self) -> int | None:
+        """Bytes that the layers of the smallest file have at least; None where the size of one is not known."""
+        sizes = [
+            None
+            if variant.file_bytes is None
+            else variant.file_bytes - inputs_bytes(self.architecture, variant.quant)
+            for variant in self.variants
+        ]
+        known = [size for size in sizes if size is not None]
+        if len(known) < len(sizes):
+            return None
+        return max(0, int(min(known) - _HEADER_SLACK * header_bytes(self.architecture)))
+
+    def __iter__(self) -> Iterator["Candidate"]:
+        """All ways to run it."""
+        return itertools.chain.from_iterable(file.candidates for file in self.files)
+
+
 class File:
     """One quantisation of one model; `weights` are spread over its layers when first asked for."""
 
-    def __init__(self, model: Model, architecture: Architecture, variant: Variant) -> None:
-        self.model = model
-        self.architecture = architecture
+    def __init__(self, option: Option, variant: Variant) -> None:
+        self.option = option
+        self.model = option.model
+        self.architecture = option.architecture
         self.variant = variant
 
     @functools.cached_property
-    def quality(self) -> Quality:
-        """How good the model is in this quantisation."""
-        return quality(self.model, self.variant.quant)
+    def candidates(self) -> tuple["Candidate", ...]:
+        """The ways to run it."""
+        option = self.option
+        return tuple(Candidate(self, settings, on_cpu=cpu) for settings in option.settings for cpu in option.on_cpu)
+
+    @functools.cached_property
+    def score(self) -> float:
+        """How good the model is in this quantisation, 0 to 1."""
+        return quantised_score(self.option.score, self.variant.quant, self.model.parameters)
 
     @functools.cached_property
     def least(self) -> Least | None:
@@ -67,14 +117,10 @@ class File:
         size, arch = self.variant.file_bytes, self.architecture
         if size is None:
             return None
-        elements = arch.vocab_size * arch.embedding_length
-        low, high = _TABLE_BYTES.get(canonical(self.variant.quant), _OTHER_TABLE_BYTES)
-        inputs = 4.0 * (arch.position_embeddings + arch.token_types) * arch.embedding_length
-        if not (arch.tied_embeddings and arch.causal):
-            inputs += high * elements
-        inputs += high * arch.vocab_size * arch.layers * (arch.per_layer_embedding_length or 0)
+        low, _ = _table_bytes(self.variant.quant)
         tensors = max(0, int(size - _HEADER_SLACK * header_bytes(arch)))
-        return Least(tensors, max(0, int(tensors - inputs)), int(low * elements))
+        layers = max(0, int(tensors - inputs_bytes(arch, self.variant.quant)))
+        return Least(tensors, layers, int(low * arch.vocab_size * arch.embedding_length))
 
     @functools.cached_property
     def weights(self) -> WeightTable | None:
@@ -83,6 +129,19 @@ class File:
             return weights_of(self.model, self.variant)
         except NoResultError:
             return None
+
+
+def inputs_bytes(arch: Architecture, quant: str) -> float:
+    """The most bytes that the input tables of a file have."""
+    _, high = _table_bytes(quant)
+    inputs = 4.0 * (arch.position_embeddings + arch.token_types) * arch.embedding_length
+    if not (arch.tied_embeddings and arch.causal):
+        inputs += high * arch.vocab_size * arch.embedding_length
+    return inputs + high * arch.vocab_size * arch.layers * (arch.per_layer_embedding_length or 0)
+
+
+def _table_bytes(quant: str) -> tuple[float, float]:
+    return _TABLE_BYTES.get(canonical(quant), _OTHER_TABLE_BYTES)
 
 
 class Candidate:
@@ -126,28 +185,21 @@ class Candidate:
         return self.settings.context // self.settings.parallel
 
 
-def candidates_for(
+def options_for(
     role: Role, models: Iterable[Model], workload: Workload, machine: Machine, pins: Sequence[Pin]
-) -> list[Candidate]:
-    """All ways to fill a role: pinned models alone where there are some, else those that match the wishes."""
+) -> list[Option]:
+    """Models that may fill a role: pinned ones alone where there are some, else those that match the wishes."""
     pinned = [pin for pin in pins if pin.model.role is role]
     chosen = pinned or [Pin(model) for model in models if model.role is role and matches(model, workload)]
-    found: list[Candidate] = []
-    for pin in chosen:
-        architecture = pin.model.architecture
-        if architecture is None:
-            continue
-        for variant in (pin.variant,) if pin.variant else pin.model.variants:
-            if not is_fetchable(pin.model, variant):
-                continue
-            file = File(pin.model, architecture, variant)
-            for context in _contexts(pin.model, role, workload):
-                settings = settings_for(pin.model, workload, context)
-                found.append(Candidate(file, settings))
-                # An embedder on the CPU leaves a card to the generator; a generator on the CPU may use more of a
-                # memory that both share.
-                if machine.gpus and (role is Role.GENERATION) is machine.unified:
-                    found.append(Candidate(file, settings, on_cpu=True))
+    # An embedder on the CPU leaves a card to the generator; a generator on the CPU may use more of a memory that
+    # both share.
+    on_cpu = (False, True) if machine.gpus and (role is Role.GENERATION) is machine.unified else (False,)
+    found: list[Option] = []
+    for model, variant in ((pin.model, pin.variant) for pin in chosen):
+        variants = [v for v in ((variant,) if variant else model.variants) if is_fetchable(model, v)]
+        settings = [settings_for(model, workload, context) for context in _contexts(model, role, workload)]
+        if model.architecture is not None and variants and settings:
+            found.append(Option(model, model.architecture, variants, settings, on_cpu=on_cpu))
     return found
 
 

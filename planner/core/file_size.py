@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from planner.core.model import Architecture
 from planner.core.quants import BLOCKS
-from planner.core.recipe import Place, Recipe, has_recipe, place_of
+from planner.core.recipe import Place, Recipe, has_recipe, is_kept, place_of
 from planner.core.tensor import Tensor
 from planner.core.tensors import input_tensors, layer_tensors, output_tensors
 
@@ -56,16 +56,16 @@ def file_size(arch: Architecture, quant: str, *, imatrix: bool = False) -> FileS
     recipe = Recipe(arch, quant, imatrix=imatrix)
     inputs = [_size_bytes(tensor, recipe.type(tensor)) for tensor in input_tensors(arch)]
     share = (arch.expert_used_count or 0) / (arch.expert_count or 1)
-    known: dict[tuple[int, Place], tuple[int, int]] = {}
-    layers = []
-    for tensors, place in _layers(arch):
-        # Layers of one kind and place are of one size, and there are few kinds and places.
-        if (found := known.get((id(tensors), place))) is None:
-            sizes = [(tensor.is_routed, _size_bytes(tensor, recipe.type(tensor, place))) for tensor in tensors]
-            total = sum(size for _, size in sizes)
-            routed = sum(size for is_routed, size in sizes if is_routed)
-            found = known[id(tensors), place] = total, total - routed + round(routed * share)
-        layers.append(found)
+    kinds, kind_of = _layer_kinds(arch)
+    sizes = []
+    for kind in kinds:
+        total, routed = kind.kept_bytes, kind.kept_routed_bytes
+        for tensor in kind.matrices:
+            size = _size_bytes(tensor, recipe.type(tensor, kind.place))
+            total += size
+            routed += size if tensor.is_routed else 0
+        sizes.append((total, total - routed + round(routed * share)))
+    layers = [sizes[kind] for kind in kind_of]
     return FileSize(
         token_table_bytes=inputs[0],
         input_bytes=sum(inputs),
@@ -80,6 +80,38 @@ def file_size(arch: Architecture, quant: str, *, imatrix: bool = False) -> FileS
 def _layers(arch: Architecture) -> tuple[tuple[tuple[Tensor, ...], Place], ...]:
     """Tensors and place of every layer: the same for all quant types."""
     return tuple((layer_tensors(arch, index), place_of(arch, index)) for index in range(arch.layers))
+
+
+class _LayerKind(NamedTuple):
+    """Layers of one kind and place, which are of one size; `kept_bytes` are of tensors that no quant type changes."""
+
+    place: Place
+    matrices: tuple[Tensor, ...]
+    kept_bytes: int
+    kept_routed_bytes: int
+
+
+@functools.lru_cache(maxsize=256)
+def _layer_kinds(arch: Architecture) -> tuple[tuple[_LayerKind, ...], tuple[int, ...]]:
+    """The kinds of layers, of which there are few, and the place among them of each layer's: for all quant types."""
+    found: dict[tuple[int, Place], int] = {}
+    kinds: list[_LayerKind] = []
+    kind_of = []
+    for tensors, place in _layers(arch):
+        key = (id(tensors), place)  # `_layers` keeps them alive, and a kind's tensors are one tuple
+        if key not in found:
+            found[key] = len(kinds)
+            kept = [tensor for tensor in tensors if is_kept(tensor)]
+            kinds.append(
+                _LayerKind(
+                    place,
+                    tuple(tensor for tensor in tensors if not is_kept(tensor)),
+                    sum(_size_bytes(tensor, "f32") for tensor in kept),
+                    sum(_size_bytes(tensor, "f32") for tensor in kept if tensor.is_routed),
+                )
+            )
+        kind_of.append(found[key])
+    return tuple(kinds), tuple(kind_of)
 
 
 def tensor_table(arch: Architecture, quant: str, *, imatrix: bool = False) -> tuple[QuantizedTensor, ...]:
@@ -101,6 +133,7 @@ def _size_bytes(tensor: Tensor, kind: str) -> int:
     return tensor.elements // block * block_bytes
 
 
+@functools.lru_cache(maxsize=1024)
 def header_bytes(arch: Architecture) -> int:
     """Size of a GGUF header: the vocabulary is almost all of it.
 

@@ -71,7 +71,7 @@ class Recurrent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     state_elements: Size | None = None
 
 
-class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, cache_hash=True):
     """Numbers from the model's config or GGUF header. Lengths are element counts.
 
     `name` is llama.cpp's `general.architecture`. `sliding_window` (tokens) applies to all layers except

@@ -1,10 +1,11 @@
 """What to say when nothing fits: the plan that comes nearest, and what it lacks."""
 
+import itertools
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from planner.core.candidates import Candidate, matches
+from planner.core.candidates import Candidate, Option, matches
 from planner.core.estimator import estimate
 from planner.core.hardware import Hardware
 from planner.core.model import Model, Role
@@ -16,7 +17,9 @@ from planner.core.workload import Workload
 from planner.errors import NoResultError
 from planner.units import format_gb, format_gib
 
-Candidates = Mapping[Role, Iterable[Candidate]]
+_LIKELY = 3
+"""The fastest plan is one of so many that score best for speed."""
+Options = Mapping[Role, Iterable[Option]]
 
 
 def nothing_matches(role: Role, models: Iterable[Model], workload: Workload) -> NoResultError:
@@ -45,12 +48,12 @@ def nothing_matches(role: Role, models: Iterable[Model], workload: Workload) -> 
 
 
 def nothing_fits(
-    candidates: Candidates, finder: Finder, machine: Machine, hardware: Hardware, workload: Workload
+    options: Options, finder: Finder, machine: Machine, hardware: Hardware, workload: Workload
 ) -> NoResultError:
     """The error for a search that found nothing: too slow, too large to fetch, or too large to run."""
-    loose = msgspec.structs.replace(workload, min_speed=None, max_download_bytes=None, limit=1)
+    loose = msgspec.structs.replace(workload, min_speed=None, max_download_bytes=None)
     limit = workload.max_download_bytes
-    if limit is not None and (least := _least_download(candidates)) > limit:
+    if limit is not None and (least := _least_download(options)) > limit:
         return NoResultError(
             f"Nothing is so small: the smallest files for these wishes take {format_gb(least)} together, "
             f"and --max-download allows {format_gb(limit)}.",
@@ -75,7 +78,7 @@ def nothing_fits(
             hint=f"Allow {format_gb(size)}.",
             reference="nothing-fits",
         )
-    least, name = _least_memory(candidates, machine, hardware)
+    least, name = _least_memory(options, machine, hardware)
     missing = least - machine.total_bytes
     lacks = f"{format_gib(missing)} are missing" if missing > 0 else "no layout of it fits"
     return NoResultError(
@@ -96,24 +99,27 @@ def no_room_beside(candidate: Candidate, plan: Plan) -> NoResultError:
 
 
 def _fastest(finder: Finder, wish: Workload, machine: Machine) -> Plan | None:
-    found = finder.best(msgspec.structs.replace(wish, prefer="speed", limit=3), machine)
-    return max(found, key=lambda plan: plan[-1].rate.mid if plan[-1].rate else 0.0, default=None)
+    found = finder.best(msgspec.structs.replace(wish, prefer="speed"), machine)
+    return max(
+        itertools.islice(found, _LIKELY), key=lambda plan: plan[-1].rate.mid if plan[-1].rate else 0.0, default=None
+    )
 
 
 def _name(plan: Plan) -> str:
     return " + ".join(f"{r.candidate.model.name} {r.candidate.variant.quant}" for r in plan)
 
 
-def _least_download(candidates: Candidates) -> int:
+def _least_download(options: Options) -> int:
     """The smallest files that fill the roles; those of unknown size do not count."""
     return sum(
-        min((c.variant.file_bytes for c in found if c.variant.file_bytes), default=0) for found in candidates.values()
+        min((v.file_bytes for option in found for v in option.variants if v.file_bytes), default=0)
+        for found in options.values()
     )
 
 
-def _least_memory(candidates: Candidates, machine: Machine, hardware: Hardware) -> tuple[int, str]:
+def _least_memory(options: Options, machine: Machine, hardware: Hardware) -> tuple[int, str]:
     """Bytes and names of the plan that takes least memory."""
-    smallest = [_smallest(found, machine, hardware) for found in candidates.values()]
+    smallest = [_smallest(itertools.chain(*found), machine, hardware) for found in options.values()]
     return sum(size for size, _ in smallest), " + ".join(name for _, name in smallest)
 
 

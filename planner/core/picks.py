@@ -5,7 +5,7 @@ instead: better answers, more speed, half of the memory. Variants of one family 
 one beats in quality, speed and memory is none.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -18,6 +18,8 @@ from planner.core.workload import Workload
 
 _EXPECTED = 2
 """So many of the places are usually taken by what is better, faster or smaller: the search need not look for more."""
+_TIE = 0.5e-4
+"""Sums that are nearer than this may be the same score when it is rounded."""
 _NEARLY = 0.1
 """Models of one family whose parameters differ by less than this share are variants of each other."""
 _FIRST = {"balanced": "balanced", "quality": "best quality", "speed": "best for speed"}
@@ -26,8 +28,8 @@ _FIRST = {"balanced": "balanced", "quality": "best quality", "speed": "best for 
 class Finder(Protocol):
     """The searches behind a list of plans, over one set of candidates."""
 
-    def best(self, wish: Workload, machine: Machine) -> list[Plan]:
-        """Plans of different models on a machine; the first `wish.limit` by score are the best there are."""
+    def best(self, wish: Workload, machine: Machine) -> Iterator[Plan]:
+        """Plans of different models on a machine, best first."""
 
     def around(self, plan: Plan) -> Plan | None:
         """The best plan with the main model of another, in its file and at its context, for what was asked."""
@@ -38,17 +40,17 @@ class Finder(Protocol):
 
 def picks(finder: Finder, workload: Workload, machine: Machine) -> list[Pick]:
     """The plans to be shown, by score: the best one first. Empty when nothing fits."""
+    ranking = _Ranking(finder.best(workload, machine), workload)
     if workload.limit == 1:
-        found = _ranked(finder.best(workload, machine), workload)[:1]
-        return _labelled([Pick(finder.lighter(plan)) for plan in found], workload)
-    groups = _groups(finder, workload, machine, max(1, workload.limit - _EXPECTED))
+        return _labelled([Pick(finder.lighter(plan)) for plan in ranking.first(1)], workload)
+    groups = _groups(ranking, max(1, workload.limit - _EXPECTED))
     if not groups:
         return []
     usable = _usable(groups[0].plan)
     others = [plan for plan in _extremes(finder, workload, machine) if plan is not None and _usable(plan) >= usable]
     chosen = _chosen(groups, others, workload)
     if len(chosen) < workload.limit:
-        chosen = _chosen(_groups(finder, workload, machine, workload.limit), others, workload)
+        chosen = _chosen(_groups(ranking, workload.limit), others, workload)
     chosen = [pick._replace(plan=finder.lighter(pick.plan)) for pick in chosen]
     order = {id(plan): place for place, plan in enumerate(_ranked([pick.plan for pick in chosen], workload))}
     return _labelled(sorted(chosen, key=lambda pick: order[id(pick.plan)]), workload)
@@ -66,13 +68,31 @@ def _chosen(groups: Sequence[Pick], others: Iterable[Plan], workload: Workload) 
     return [*chosen, *front, *dominated][: workload.limit]
 
 
-def _groups(finder: Finder, workload: Workload, machine: Machine, wanted: int) -> list[Pick]:
+class _Ranking:
+    """Plans by score, taken from a search as far as they are asked for."""
+
+    def __init__(self, found: Iterator[Plan], workload: Workload) -> None:
+        self._found = found
+        self._workload = workload
+        self._taken: list[Plan] = []
+
+    def first(self, count: int) -> list[Plan]:
+        """The first plans: those that may have the same score when it is rounded are compared by their memory."""
+        while len(self._taken) < count or _part(self._taken[-1]) >= _part(self._taken[count - 1]) - _TIE:
+            following = next(self._found, None)
+            if following is None:
+                break
+            self._taken.append(following)
+        return _ranked(self._taken, self._workload)[:count]
+
+
+def _groups(ranking: _Ranking, wanted: int) -> list[Pick]:
     """The best plans with their relatives folded, at least as many as are wanted where there are so many."""
     asked = wanted
     while True:
-        found = _ranked(finder.best(msgspec.structs.replace(workload, limit=asked), machine), workload)
+        found = ranking.first(asked)
         groups: list[Pick] = []
-        for plan in found[:asked]:
+        for plan in found:
             place = next((i for i, group in enumerate(groups) if _related(plan, group.plan)), None)
             if place is None:
                 groups.append(Pick(plan))
@@ -89,14 +109,13 @@ def _extremes(finder: Finder, workload: Workload, machine: Machine) -> Iterable[
     wishes: list[tuple[Workload, Machine]] = []
     if workload.prefer != "quality":
         least = max(workload.min_speed or 0.0, READING_TOKENS_PER_S)
-        wishes.append((msgspec.structs.replace(workload, prefer="quality", min_speed=least, limit=1), machine))
+        wishes.append((msgspec.structs.replace(workload, prefer="quality", min_speed=least), machine))
     if workload.prefer != "speed":
-        wishes.append((msgspec.structs.replace(workload, prefer="speed", limit=1), machine))
-    wishes.append((msgspec.structs.replace(workload, limit=1), _half(machine)))
+        wishes.append((msgspec.structs.replace(workload, prefer="speed"), machine))
+    wishes.append((workload, _half(machine)))
     for wish, where in wishes:
-        found = finder.best(wish, where)
-        if found:
-            best = max(found, key=lambda plan: (sum(r.part for r in plan), -total_bytes(plan)))
+        best = next(finder.best(wish, where), None)
+        if best is not None:
             yield finder.around(best)
 
 
@@ -127,6 +146,11 @@ def _labelled(chosen: Sequence[Pick], workload: Workload) -> list[Pick]:
 def _usable(plan: Plan) -> bool:
     """Whether neither answers nor indexing keep people waiting longer than they would stay."""
     return all(r.terms.generation_speed >= 0 and r.terms.indexing_speed >= 0 for r in plan)
+
+
+def _part(plan: Plan) -> float:
+    """What the score is rounded from."""
+    return sum(rated.part for rated in plan)
 
 
 def _main(plan: Plan) -> Rated:

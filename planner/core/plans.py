@@ -1,6 +1,5 @@
 """From rated candidates to recommendations: labels, memory, reasons, and the command that starts them."""
 
-import copy
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,11 +11,12 @@ from planner.core.estimator import Outlook, estimate
 from planner.core.hardware import Hardware
 from planner.core.model import Model, Role
 from planner.core.placement import Machine
+from planner.core.quality import quality
 from planner.core.reasons import reasons_of, warnings_of
 from planner.core.recommendation import BudgetUse, Choice, MemoryPlan, Recommendation
-from planner.core.score import Terms, combine, weighted
+from planner.core.score import Terms, combine
 from planner.core.speed.calibration import Calibration
-from planner.core.workload import Prefer, Workload
+from planner.core.workload import Workload
 
 
 class Rated:
@@ -31,12 +31,6 @@ class Rated:
         self.terms = terms
         self.usage = {row.device: row.total_bytes for row in found.memory.devices}
         """Bytes by device."""
-
-    def weighed(self, prefer: Prefer) -> "Rated":
-        """The same with its part of the score for another preference."""
-        other = copy.copy(self)
-        other.part = weighted(self.terms, prefer)
-        return other
 
     def choice(self, hardware: Hardware, calibration: Calibration) -> Choice:
         """The public form, with the whole estimate."""
@@ -57,7 +51,7 @@ class Rated:
             variant=candidate.variant,
             settings=candidate.settings,
             estimate=found,
-            quality=candidate.file.quality.figures,
+            quality=quality(candidate.model, candidate.variant.quant).figures,
         )
 
 

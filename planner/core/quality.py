@@ -9,7 +9,7 @@ nobody published a table, so theirs is assumed to be the same.
 import msgspec
 
 from planner.core.answers import FAITHFUL, answers
-from planner.core.model import Model, Role
+from planner.core.model import Model, Role, Score
 from planner.core.quants import LossBasis, loss_basis, perplexity_increase
 
 MTR_PREFIX = "rag_mtr_percent:"
@@ -38,7 +38,7 @@ def quality(model: Model, quant: str) -> Quality:
     base = _answers(model) if generating else _retrieval(model)
     loss = perplexity_increase(quant, model.parameters)
     basis = loss_basis(quant) if generating else LossBasis.ASSUMED
-    score = base.score if loss < _UNSEEN else base.score / (1.0 + loss)
+    score = quantised_score(base.score, quant, model.parameters)
     return Quality(
         score=score,
         evidence=base.evidence,
@@ -52,17 +52,41 @@ def quality(model: Model, quant: str) -> Quality:
     )
 
 
+def base_score(model: Model) -> float:
+    """The score of `quality` before quantisation takes its part: no quant's is higher."""
+    if model.role is Role.GENERATION:
+        found = answers(model)
+        return 0.0 if found is None else found.score
+    task_rank = _task_rank(model)
+    return _UNRANKED if task_rank is None else _rank_score(task_rank[1])
+
+
+def quantised_score(base: float, quant: str, parameters: int | None) -> float:
+    """What a quant type leaves of a `base_score`."""
+    loss = perplexity_increase(quant, parameters)
+    return base if loss < _UNSEEN else base / (1.0 + loss)
+
+
+def _task_rank(model: Model) -> tuple[str, Score] | None:
+    """The pool that is trusted most of those that rank the model, and its score there."""
+    scores = {score.name: score for score in model.scores}
+    return next(((pool, scores[name]) for pool in POOLS if (name := MTR_PREFIX + pool) in scores), None)
+
+
+def _rank_score(task_rank: Score) -> float:
+    return 1.0 - task_rank.value / 100.0
+
+
 def _retrieval(model: Model) -> Quality:
     """RAG mean task rank over MTEB: the mean percent rank among a dated pool of models, lower is better."""
-    scores = {score.name: score for score in model.scores}
-    for pool in POOLS:
-        score = scores.get(MTR_PREFIX + pool)
-        if score is not None:
-            return Quality(
-                score=1.0 - score.value / 100.0,
-                evidence=f"RAG mean task rank {score.value:.2f} % in pool {pool} (lower is better)",
-                figures={"mtr_percent": score.value, "pool": pool, "date": score.date},
-            )
+    task_rank = _task_rank(model)
+    if task_rank is not None:
+        pool, score = task_rank
+        return Quality(
+            score=_rank_score(score),
+            evidence=f"RAG mean task rank {score.value:.2f} % in pool {pool} (lower is better)",
+            figures={"mtr_percent": score.value, "pool": pool, "date": score.date},
+        )
     return Quality(
         score=_UNRANKED,
         evidence="unranked: no complete MTEB score set is published",

@@ -141,6 +141,17 @@ def quant_types() -> tuple[str, ...]:
     return (*_FLOATING, *_DEFAULT)
 
 
+def is_kept(tensor: Tensor) -> bool:
+    """Whether a tensor is F32 in a file of every type."""
+    return (
+        tensor.is_vector
+        or tensor.name in _KEPT
+        or tensor.name in _KEPT_BY_LAYER
+        or not tensor.name.endswith(".weight")
+        or "_norm." in tensor.name
+    )
+
+
 class Recipe:
     """The rules for one model and quant type, which must be one with a recipe.
 
@@ -160,13 +171,7 @@ class Recipe:
 
     def type(self, tensor: Tensor, place: Place = frozenset()) -> str:
         """The type of a tensor in the file, ggml's name in lower case; `place` for those of layers."""
-        if (
-            tensor.is_vector
-            or tensor.name in _KEPT
-            or tensor.name in _KEPT_BY_LAYER
-            or not tensor.name.endswith(".weight")
-            or "_norm." in tensor.name
-        ):
+        if is_kept(tensor):
             return "f32"
         if tensor.is_routed and self._arch.name == "gpt-oss":
             # Published in MXFP4, which the converter copies and quantize refuses to quantise again.

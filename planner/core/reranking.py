@@ -42,7 +42,7 @@ def reranker_beside(
         speed = rated.rate.low if rated.rate else 0.0
         soon = speed * SOON_S >= rerank_tokens(workload)
         size_or_speed = float(candidate.model.parameters or 0) if soon else speed
-        value = (float(soon), size_or_speed, candidate.file.quality.score, -float(rated.memory.total_bytes))
+        value = (float(soon), size_or_speed, candidate.file.score, -float(rated.memory.total_bytes))
         if best is None or value > best[0]:
             best = value, rated
     return None if best is None else best[1]

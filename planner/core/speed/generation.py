@@ -25,9 +25,7 @@ def step_seconds(run: Run, slots: int) -> float:
     """
     seconds = sum(_part_seconds(run, part.device, part.first, part.end, slots) for part in run.parts)
     layers = run.host_layers
-    read = read_bytes(run, 0, min(layers, run.arch.layers + 1), slots) + left_on_host(
-        run, 0, run.arch.layers, slots
-    )
+    read = read_bytes(run, 0, min(layers, run.arch.layers + 1), slots) + left_on_host(run, 0, run.arch.layers, slots)
     if layers or read:
         constants = run.calibration.host
         started = min(layers, run.arch.layers + 1) + len(run.moved)

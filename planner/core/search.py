@@ -1,0 +1,330 @@
+"""Plans of one question, best first, each made only when somebody asks for one more.
+
+Exact on the catalog: a score is the sum of an embedder's part and a generator's part. A part never grows when memory
+shrinks, so that on the empty machine bounds it, and `bounds` bounds that from a file's size, or from the best file of
+a model. What may be best is looked at closer (model, file, way to run, beside which embedder) until it is a plan:
+then nothing that was left aside can beat it.
+"""
+
+import heapq
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
+
+from planner.core.bounds import Bounds
+from planner.core.candidates import Candidate, File, Option
+from planner.core.estimate import Verdict
+from planner.core.estimator import Outlook, outlook
+from planner.core.hardware import Hardware
+from planner.core.model import Model, Role
+from planner.core.placement import Machine
+from planner.core.plans import Plan, Rated, total_bytes
+from planner.core.reach import Reach
+from planner.core.score import Terms, context_term, generation_speed_term, indexing_speed_term, weighted
+from planner.core.speed.calibration import Calibration
+from planner.core.workload import Workload
+
+DOWNLOAD = "download"
+"""Where a limited download stands among the devices of which a plan takes bytes."""
+
+
+class Beside:
+    """A generator beside one embedder of a list, `place` in it. `most` is the most that it can add anywhere."""
+
+    def __init__(self, way: "Way", place: int, *, bounded: bool = False) -> None:
+        self.way = way
+        self.place = place
+        self.bounded = bounded
+
+    @property
+    def model(self) -> Model:
+        """The generator."""
+        return self.way.candidate.model
+
+
+class Way:
+    """A generator's candidate, and the most that it adds beside whatever embedder; None: it is known not to run."""
+
+    def __init__(self, candidate: Candidate, most: float) -> None:
+        self.candidate = candidate
+        self.most: float | None = most
+        self.is_exact = False
+
+
+Node = Option | File | Candidate | Beside
+"""What may become a plan."""
+Bounded = tuple[float, Node | Plan]
+"""The most that a node can add, or what a plan does."""
+
+
+class Embedders(Protocol):
+    """Embedders that are worth pairing, best first."""
+
+    def at(self, place: int) -> Rated | None:
+        """The one at that place; None when there are no more."""
+
+
+class Worth:
+    """Those that are worth it on one machine, found as far as they are asked for: no better one takes no more."""
+
+    def __init__(self, found: Iterator[Rated]) -> None:
+        self._known: list[Rated] = []
+        self._found = found
+
+    def at(self, place: int) -> Rated | None:
+        """The one at that place; None when there are no more."""
+        while len(self._known) <= place:
+            following = next(self._found, None)
+            if following is None:
+                return None
+            self._known.append(following)
+        return self._known[place]
+
+    def on(self, machine: Machine) -> "Worth":
+        """Those that a smaller machine holds as they were found."""
+        every = itertools.takewhile(lambda rated: rated is not None, map(self.at, itertools.count()))
+        return Worth(rated for rated in every if rated is not None and _holds(machine, rated))
+
+
+def best_first(
+    starts: Iterable[Bounded],
+    opened: Callable[[Node], Iterable[Bounded]],
+    *,
+    closed: Callable[[Node | Plan], bool] = lambda _node: False,
+) -> Iterator[Plan]:
+    """Plans in the order of what they add; among equals the smaller first. `opened` looks closer at a node."""
+    order = itertools.count()
+
+    def entry(bounded: Bounded) -> tuple[float, bool, int, int, Node | Plan]:
+        most, node = bounded
+        is_plan = isinstance(node, tuple)
+        return -most, is_plan, total_bytes(node) if isinstance(node, tuple) else 0, next(order), node
+
+    heap = [entry(bounded) for bounded in starts]
+    heapq.heapify(heap)
+    while heap:
+        node = heapq.heappop(heap)[-1]
+        if closed(node):
+            continue
+        if isinstance(node, tuple):
+            yield node
+        else:
+            for bounded in opened(node):
+                heapq.heappush(heap, entry(bounded))
+
+
+class Search:
+    """One question: a machine, a workload, and what speed is calculated with."""
+
+    def __init__(self, reach: Reach, hardware: Hardware, workload: Workload, calibration: Calibration) -> None:
+        self._reach = reach
+        self._machine = reach.machine
+        self._hardware = hardware
+        self._workload = workload
+        self._calibration = calibration
+        self._bounds = Bounds(reach, workload)
+        self._download = workload.max_download_bytes
+
+    def singles(self, starts: Iterable[Option | Candidate]) -> Iterator[Plan]:
+        """The best way to run each model."""
+
+        def opened(node: Node) -> Iterator[Bounded]:
+            if isinstance(node, Candidate):
+                rated = self.rate(node, self._machine)
+                if rated is not None:
+                    yield rated.part, (rated,)
+            else:
+                yield from self._opened(node)
+
+        return _one_each(lambda closed: best_first(self._bounded(starts), opened, closed=closed))
+
+    def worth_pairing(self, starts: Iterable[Option | Candidate]) -> Worth:
+        """The embedders of which no better one takes no more of any device."""
+        return Worth(self._worth_pairing(starts))
+
+    def _worth_pairing(self, starts: Iterable[Option | Candidate]) -> Iterator[Rated]:
+        kept: list[Rated] = []
+
+        def opened(node: Node) -> Iterator[Bounded]:
+            if not isinstance(node, Candidate):
+                yield from self._opened(node)
+                return
+            least = self._reach.least_usage(node)
+            if least is not None and self._download is not None:
+                least[DOWNLOAD] = node.variant.file_bytes or 0
+            if least is None or not _dominated(least, kept):
+                rated = self.rate(node, self._machine)
+                if rated is not None:
+                    yield rated.part, (rated,)
+
+        for (rated,) in best_first(self._bounded(starts), opened):
+            if not _dominated(rated.usage, kept):
+                kept.append(rated)
+                yield rated
+
+    def pairs(self, embedders: Embedders, starts: Iterable[Option | Candidate]) -> Iterator[Plan]:
+        """The best pair of each generator model."""
+        first = embedders.at(0)
+        if first is None:
+            return iter(())
+        beside_each = _Pairing(self, embedders, self._machine)
+
+        def opened(node: Node) -> Iterator[Bounded]:
+            if isinstance(node, Candidate):
+                most = self._bounds.on(node, self._machine)
+                if most is not None:
+                    yield from beside_each.next_to(Way(node, most), 0)
+            elif isinstance(node, Beside):
+                yield from beside_each.opened(node)
+            else:
+                yield from shifted(self._opened(node))
+
+        def shifted(found: Iterable[Bounded]) -> Iterator[Bounded]:
+            """With what the best embedder adds, so that all nodes can be compared."""
+            return ((most + first.part, node) for most, node in found)
+
+        return _one_each(lambda closed: best_first(shifted(self._bounded(starts)), opened, closed=closed))
+
+    def _opened(self, node: Node) -> Iterator[Bounded]:
+        """A model's files, a file's ways to run."""
+        if isinstance(node, Option):
+            yield from self._bounded(node.files)
+        elif isinstance(node, File):
+            yield from self._bounded(node.candidates)
+
+    def _bounded(self, nodes: Iterable[Option | File | Candidate]) -> Iterator[Bounded]:
+        """Nodes with the most that each can add, without those that cannot be an answer."""
+        bounds = self._bounds
+        for node in nodes:
+            if isinstance(node, Option):
+                most = bounds.of_option(node)
+            elif isinstance(node, File):
+                most = bounds.of_file(node)
+            else:
+                most = bounds.of_candidate(node) if self._may_fetch(node) else None
+            if most is not None:
+                yield most, node
+
+    def most_on(self, candidate: Candidate, embedder: Candidate, rest: Machine) -> float | None:
+        """The most that a generator can add beside an embedder; None where the two cannot be an answer."""
+        return self._bounds.on(candidate, rest) if self._may_fetch(candidate, embedder) else None
+
+    def _may_fetch(self, *candidates: Candidate) -> bool:
+        """Whether the files together are within the wished download; a file of unknown size is not known to be."""
+        if self._download is None:
+            return True
+        sizes = [candidate.variant.file_bytes for candidate in candidates]
+        return None not in sizes and sum(size or 0 for size in sizes) <= self._download
+
+    def rate(self, candidate: Candidate, machine: Machine) -> Rated | None:
+        """Estimate a candidate on what a machine has left; None if it does not run, or not fast enough."""
+        size = candidate.variant.file_bytes
+        if size is not None and size // 2 > machine.total_bytes:
+            return None  # no need to look for a layout
+        process = candidate.process
+        if process is None or process.least_bytes > machine.total_bytes:
+            return None
+        workload = self._workload
+        found = outlook(
+            process,
+            candidate.work,
+            candidate.placed_settings,
+            self._hardware,
+            machine,
+            quant=candidate.variant.quant,
+            calibration=self._calibration,
+        )
+        if found.placement.verdict is Verdict.NO_FIT:
+            return None
+        least = workload.min_speed if candidate.model.role is Role.GENERATION else None
+        if least and (found.rate is None or found.rate.mid < least):
+            return None
+        terms = self._terms(candidate, found)
+        rated = Rated(candidate, machine, found, weighted(terms, workload.prefer), terms)
+        if self._download is not None:  # a plan has room for so many bytes of files, as a device has for memory
+            rated.usage[DOWNLOAD] = candidate.variant.file_bytes or 0
+        return rated
+
+    def _terms(self, candidate: Candidate, found: Outlook) -> Terms:
+        workload = self._workload
+        good = candidate.file.score
+        if candidate.model.role is Role.RERANKER and workload.role == "rag":
+            return Terms()  # beside a pair it changes nothing of the score
+        if candidate.model.role is not Role.GENERATION:
+            return Terms(retrieval=good, indexing_speed=indexing_speed_term(found.rate, workload))
+        return Terms(
+            answers=good,
+            generation_speed=generation_speed_term(found.rate, found.prompt, workload),
+            context=context_term(candidate.context, workload.needed_context),
+        )
+
+
+class _Pairing:
+    """Generators beside one embedder after the other: the best first, and nothing is rated that cannot win."""
+
+    def __init__(self, search: Search, embedders: Embedders, machine: Machine) -> None:
+        self._search = search
+        self._embedders = embedders
+        self._machine = machine
+        self._rests: list[Machine] = []
+
+    def next_to(self, way: Way, place: int) -> Iterator[Bounded]:
+        """A generator beside the embedder at a place, if there is one."""
+        embedder = self._embedders.at(place)
+        if embedder is not None and way.most is not None:
+            yield embedder.part + way.most, Beside(way, place)
+
+    def opened(self, node: Beside) -> Iterator[Bounded]:
+        """First what is left beside the embedder bounds the generator, then it is rated there."""
+        embedder, way = self._embedders.at(node.place), node.way
+        assert embedder is not None, "next_to found it"
+        if len(self._rests) == node.place:
+            self._rests.append(self._machine.less(embedder.memory))
+        rest = self._rests[node.place]
+        if node.bounded:
+            yield from self._rated(embedder, way, rest)
+            return
+        yield from self.next_to(way, node.place + 1)
+        most = self._search.most_on(way.candidate, embedder.candidate, rest)
+        if most is not None and way.most is not None:
+            yield embedder.part + min(most, way.most), Beside(way, node.place, bounded=True)
+
+    def _rated(self, embedder: Rated, way: Way, rest: Machine) -> Iterator[Bounded]:
+        """The pair, where the generator runs. One that adds less than it might is looked at on the whole machine."""
+        generator = None if way.most is None else self._search.rate(way.candidate, rest)
+        if generator is not None:
+            yield embedder.part + generator.part, (embedder, generator)
+        if not way.is_exact and way.most is not None and (generator is None or generator.part < way.most):
+            whole = self._search.rate(way.candidate, self._machine)
+            way.most, way.is_exact = None if whole is None else whole.part, True
+
+
+def _one_each(search: Callable[[Callable[[Node | Plan], bool]], Iterator[Plan]]) -> Iterator[Plan]:
+    """The first plan of every main model; once it has one, a search need not look at others of the model."""
+    seen: set[str] = set()
+
+    def closed(node: Node | Plan) -> bool:
+        model = node[-1].candidate.model if isinstance(node, tuple) else node.model
+        return model.id in seen
+
+    for plan in search(closed):
+        seen.add(plan[-1].candidate.model.id)
+        yield plan
+
+
+def _dominated(usage: dict[str, int], better: Sequence[Rated]) -> bool:
+    """Whether one of `better` takes no more of any device; bytes by device."""
+    return any(_takes_no_more(other.usage, usage) for other in better)
+
+
+def _takes_no_more(one: dict[str, int], other: dict[str, int]) -> bool:
+    for device, taken in one.items():  # noqa: SIM110  # a generator takes three times as long, and this runs often
+        if taken > other.get(device, -1):
+            return False
+    return True
+
+
+def _holds(machine: Machine, rated: Rated) -> bool:
+    """Whether a machine has the memory that was rated on a larger one."""
+    rest = machine.less(rated.memory)
+    return all(pool.budget_bytes is None or pool.budget_bytes >= 0 for pool in (*rest.gpus, rest.host))
