@@ -3,12 +3,13 @@
 import functools
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 import click
 import msgspec
 
 from planner.core.cost import Job
+from planner.core.workload import KvType
 
 
 class Costing(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,6 +18,7 @@ class Costing(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ()
     context: int | None = None
     parallel: int = 1
+    kv_type: KvType = "f16"
     job: Job = Job()
     given: frozenset[str] = frozenset()
     here: bool | None = None
@@ -70,6 +72,9 @@ def cost_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "--context", type=click.IntRange(1, 2**24), metavar="TOKENS", help="Context; default: 8192 at most."
     )
     @click.option("--parallel", type=click.IntRange(1, 64), default=1, show_default=True, help="Answers at a time.")
+    @click.option(
+        "--kv-type", type=click.Choice(get_args(KvType)), default="f16", show_default=True, help="KV cache type."
+    )
     @click.option("--tokens-in", type=_MANY, metavar="N", help="A job: tokens of prompts.")
     @click.option("--tokens-out", type=_MANY, metavar="N", help="A job: tokens generated.")
     @click.option("--documents", type=_MANY, metavar="N", help="A job: documents to embed.")
@@ -94,8 +99,8 @@ def cost_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         said = {name: value for name in _JOB if (value := kwargs.pop(name)) is not None}
-        names = ("models", "context", "parallel", "here", "device", "watts", "idle_watts", "kwh_usd", "device_usd")
-        costing = Costing(job=Job(**said), given=frozenset(said), **{name: kwargs.pop(name) for name in names})
+        others = {name: kwargs.pop(name) for name in Costing.__struct_fields__ if name not in {"job", "given"}}
+        costing = Costing(job=Job(**said), given=frozenset(said), **others)
         return function(*args, costing=costing, **kwargs)
 
     return wrapper

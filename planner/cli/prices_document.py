@@ -59,6 +59,7 @@ def _inputs_view(pricer: Pricer) -> dict[str, object] | None:
     return {
         "context": None if pricer.load is None else pricer.load.context,
         "parallel": None if pricer.load is None else pricer.load.parallel,
+        "kv_type": None if pricer.load is None else pricer.load.kv_type,
         **{name: number(value) if isinstance(value, Decimal) else value for name, value in job.items()},
         "given": sorted(pricer.costing.given),
     }

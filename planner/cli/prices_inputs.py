@@ -35,7 +35,7 @@ def _inputs(pricer: Pricer, width: int | None) -> Iterator[str]:
         context = "at most 8192 tokens" if pricer.load.context is None else f"{pricer.load.context:,} tokens"
         yield from note_lines(
             f"{pricer.load.parallel} answer{'s' * (pricer.load.parallel > 1)} at a time (--parallel), a context of "
-            f"{context} (--context), cached in F16; ranges hold with 80 %",
+            f"{context} (--context), cached in {pricer.load.kv_type.upper()} (--kv-type); ranges hold with 80 %",
             width,
         )
         ram = format_gib(RENTED_RAM_BYTES)

@@ -76,7 +76,7 @@ def _load(session: Session, costing: Costing) -> Load:
             hint="For two of a kind, ask twice.",
             reference="two-of-a-role",
         )
-    return Load(models=tuple(models), context=costing.context, parallel=costing.parallel)
+    return Load(models=tuple(models), context=costing.context, parallel=costing.parallel, kv_type=costing.kv_type)
 
 
 def _job(costing: Costing, load: Load | None) -> Job:

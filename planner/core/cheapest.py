@@ -8,7 +8,7 @@ from planner.core.market import Market
 from planner.core.model import Role
 from planner.core.offers import DOUBTFUL, Offer, ordered
 from planner.core.renting import Rented
-from planner.core.running import Running
+from planner.core.running import Load, Running
 
 SHOWN = 5
 
@@ -22,11 +22,12 @@ class Rental(msgspec.Struct, frozen=True):
 
 
 class Rentals(msgspec.Struct, frozen=True):
-    """The cheapest of a market, per GPU and hour; `considered` offers were looked at."""
+    """The cheapest of a market for a load, per hour; `considered` offers were looked at."""
 
     rows: tuple[Rental, ...]
     considered: int
     market: Market
+    load: Load
 
 
 def cheapest(market: Market, rented: Rented, *, min_speed: float | None = None, shown: int = SHOWN) -> Rentals:
@@ -34,7 +35,8 @@ def cheapest(market: Market, rented: Rented, *, min_speed: float | None = None, 
 
     With a `min_speed` (tokens per second) only those whose middle speed reaches it.
     """
-    role = rented.load.models[0][0].role
+    roles = [model.role for model, _ in rented.load.models]
+    role = Role.GENERATION if Role.GENERATION in roles else roles[0]
     rows: list[Rental] = []
     seen: set[object] = set()
     for offer in ordered(market.offers, "total"):
@@ -49,7 +51,7 @@ def cheapest(market: Market, rented: Rented, *, min_speed: float | None = None, 
             continue
         seen.add(key)
         rows.append(Rental(offer, rate, usd_per_million(offer.quote.price_hour_usd, rate)))
-    return Rentals(tuple(rows), len(market.offers), market)
+    return Rentals(tuple(rows), len(market.offers), market, rented.load)
 
 
 def _rate(running: Running, role: Role) -> Rate | None:

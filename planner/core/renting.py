@@ -9,13 +9,13 @@ from planner.core.estimate import Verdict
 from planner.core.estimator import estimate, settings_for
 from planner.core.fitting import file_bytes_of, shown_context
 from planner.core.hardware import DeviceSpec, Hardware
-from planner.core.model import Role
+from planner.core.model import Model, Role, Variant
 from planner.core.offers import Offer
 from planner.core.overrides import Overrides, virtual_hardware
 from planner.core.placement import machine_of
 from planner.core.running import Load, Running
 from planner.core.speed.calibration import GENERIC, Calibration
-from planner.core.workload import Workload
+from planner.core.workload import Settings, Workload
 from planner.errors import NoResultError
 from planner.units import GIB
 
@@ -40,8 +40,7 @@ def running_on(load: Load, hardware: Hardware, *, calibration: Calibration = GEN
     verdicts = list(Verdict)
     estimates, worst = [], Verdict.FITS
     rates = Speeds()
-    for model, variant in sorted(load.models, key=lambda item: item[0].role is Role.GENERATION):
-        settings = settings_for(model, Workload(parallel=load.parallel), shown_context(model, load.context))
+    for model, variant, settings in sorted(_started(load), key=lambda item: item[0].role is Role.GENERATION):
         try:
             found = estimate(model, variant, settings, hardware, machine, calibration=calibration)
         except NoResultError:
@@ -52,9 +51,21 @@ def running_on(load: Load, hardware: Hardware, *, calibration: Calibration = GEN
         throughput = found.throughput
         if model.role is Role.GENERATION:
             rates = msgspec.structs.replace(rates, write=throughput.tg_slots or throughput.tg, read=throughput.pp)
-        else:
+        elif model.role is Role.EMBEDDING or rates.embed is None:
             rates = msgspec.structs.replace(rates, embed=throughput.embed)
     return Running(tuple(estimates), worst, rates)
+
+
+def _started(load: Load) -> list[tuple[Model, Variant, Settings]]:
+    """The models of a load with what each is started with; where its layers go is left to the machine."""
+    if load.settings:
+        free = [msgspec.structs.replace(item, n_gpu_layers=None, n_cpu_moe=None) for item in load.settings]
+        return [(*model, settings) for model, settings in zip(load.models, free, strict=True)]
+    workload = Workload(parallel=load.parallel, kv_type=load.kv_type)
+    return [
+        (model, variant, settings_for(model, workload, shown_context(model, load.context)))
+        for model, variant in load.models
+    ]
 
 
 class Rented:

@@ -5,14 +5,20 @@ import msgspec
 from planner.core.cost import Speeds
 from planner.core.estimate import Estimate, Verdict
 from planner.core.model import Model, Variant
+from planner.core.workload import KvType, Settings
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to run: models with their quants, at most one of a role, and tokens of context for each slot."""
+    """What is to run: models with their quants, at most one of a role, and tokens of context for each slot.
+
+    `settings` are what each is started with, in the order of `models`; empty: the usual ones for the other fields.
+    """
 
     models: tuple[tuple[Model, Variant], ...]
     context: int | None = None
     parallel: int = 1
+    kv_type: KvType = "f16"
+    settings: tuple[Settings, ...] = ()
 
 
 class Running(msgspec.Struct, frozen=True):

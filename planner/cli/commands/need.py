@@ -72,7 +72,9 @@ def need(
     answer = find_need(question, session.catalog.devices, calibration=session.catalog.speed, everything=everything)
     from planner.cli.rentals_block import find_rentals, rental_lines, rentals_view
 
-    rentals = find_rentals(session, found, variant, context=question.context, parallel=parallel, min_speed=min_speed)
+    rentals = find_rentals(
+        session, found, variant, context=question.context, parallel=parallel, kv_type=kv_type, min_speed=min_speed
+    )
     if session.as_json:
         write_json({**document(answer), "rentals": rentals_view(rentals)})
         return
