@@ -113,7 +113,7 @@ def mistakes(path: Path, kind: FileKind) -> Iterator[str]:
         case FileKind.EVALS:
             read_pool(path)
         case FileKind.ANSWERS:
-            read_answers(path, read=read_file)
+            read_answers(path)
         case FileKind.PRICES:
             yield from snapshot_mistakes(read_file(path, SnapshotFile))
         case FileKind.MODELS:
