@@ -1,0 +1,116 @@
+"""Looking at the machine and planning in a process of its own, which sends back first the one, then the other.
+
+For three reasons: it begins before Textual has been imported, so that the two run side by side; the search for plans
+is pure computing and would make the screen stutter in a thread; and a driver that crashes or never comes back takes
+only the child with it. Where no child can be started, or it ends without an answer, the work is done right here.
+"""
+
+import contextlib
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from planner.errors import PlannerError
+
+if TYPE_CHECKING:  # nothing is imported that would keep the child waiting for its start
+    from planner.core.recommendation import Recommendation
+    from planner.tui.data.machine import Situation
+
+COMMAND = (sys.executable, "-P", "-m", "planner.tui.data.aside")
+"""`-P`: a folder named planner where the user happens to be must not be run instead."""
+
+
+class Aside:
+    """`look` and `plan` for `Services`. With `begin`, the first look is under way before it is asked for."""
+
+    def __init__(self, command: Sequence[str] = COMMAND) -> None:
+        self._command = command
+        self._child: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+        self._begun = False
+        self._situation: Situation | None = None
+
+    def begin(self) -> None:
+        """Start the child; returns at once. One that still runs for an earlier look is ended."""
+        with self._lock:
+            self._end()
+            with contextlib.suppress(OSError):
+                self._child = subprocess.Popen(
+                    self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                )
+            self._begun = True
+
+    def look(self) -> "Situation":
+        """The machine and the catalog. Blocks; raises PlannerError."""
+        from planner.tui.data.machine import Situation, look_around
+
+        if not self._begun:
+            self.begin()
+        self._begun = False
+        child = self._child
+        found = _received(child)
+        if child is not self._child:
+            raise PlannerError("Another look at the machine has begun.", reference="superseded")
+        self._situation = found if isinstance(found, Situation) else None
+        return self._situation or look_around()
+
+    def plan(self, situation: "Situation") -> "tuple[Recommendation, ...]":
+        """The pairs for a situation. Blocks; raises NoResultError."""
+        from planner.tui.data.machine import plan_pairs
+
+        child = self._child
+        if situation is self._situation:
+            found = _received(child)
+            if isinstance(found, tuple):
+                return found
+        return plan_pairs(situation)
+
+    def close(self) -> None:
+        """End a child that nobody waits for any more."""
+        with self._lock:
+            self._end()
+
+    def _end(self) -> None:
+        child, self._child, self._situation = self._child, None, None
+        if child is None:
+            return
+        child.kill()
+        child.wait()
+        if child.stdout is not None:
+            child.stdout.close()
+
+
+def _received(child: "subprocess.Popen[bytes] | None") -> object:
+    """The next value the child sends; None when it ended, or cannot be understood."""
+    if child is None or child.stdout is None:
+        return None
+    try:
+        return pickle.load(child.stdout)  # noqa: S301  # our own program wrote it, on a pipe nobody else has
+    except Exception:  # noqa: BLE001  # whatever is wrong with it, there is another way
+        return None
+
+
+def main() -> None:
+    """The child. It ends without a word where it fails: the same failure is told where the work is done again."""
+    from planner.tui.data.machine import look_around, plan_pairs
+
+    situation = look_around()
+    # More than a pipe holds, and the reader may be busy with its own start: do not wait for it.
+    sent = threading.Thread(target=_send, args=(situation,))
+    sent.start()
+    plans = plan_pairs(situation)
+    sent.join()
+    _send(plans)
+
+
+def _send(value: object) -> None:
+    with contextlib.suppress(OSError):  # nobody listens any more
+        pickle.dump(value, sys.stdout.buffer, pickle.HIGHEST_PROTOCOL)
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()
