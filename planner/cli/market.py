@@ -54,6 +54,13 @@ def _snapshot(session: Session) -> tuple[tuple[Quote, ...], str]:
     return ((), "") if found is None else (found.offers, found.note)
 
 
+def say_problems(session: Session, market: Market) -> None:
+    """A line for every source that did not do as it should."""
+    for origin in market.origins:
+        if origin.note and not origin.note.startswith("not asked"):
+            session.note(f"{origin.name}: {origin.note}")
+
+
 def device_table(session: Session) -> tuple[DeviceSpec, ...]:
     """The devices of the catalog, without reading its models."""
     from planner.catalog.loader import Catalog

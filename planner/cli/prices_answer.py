@@ -7,7 +7,7 @@ import msgspec
 
 from planner.cli.columns import terminal_width
 from planner.cli.cost_options import Costing
-from planner.cli.market import device_table, find_market
+from planner.cli.market import device_table, find_market, say_problems
 from planner.cli.output import write_json, write_lines
 from planner.cli.pricing import Pricer
 from planner.cli.session import Session
@@ -55,9 +55,7 @@ def answer(session: Session, question: Question) -> None:
         only=filters.providers,
         now=now,
     )
-    for origin in market.origins:
-        if origin.note and not origin.note.startswith("not asked"):
-            session.note(f"{origin.name}: {origin.note}")
+    say_problems(session, market)
     _check_providers(filters.providers, {offer.quote.provider for offer in market.offers})
     rows, left_out = pricer.priced(wanted_offers(market.offers, filters, specs))
     if not rows:

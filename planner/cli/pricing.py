@@ -125,7 +125,7 @@ def _own(session: Session, costing: Costing, load: Load | None, specs: Sequence[
     watts, source = watts_of(hardware)
     if costing.watts is not None:
         watts, source = costing.watts, "--watts"
-    idle, idle_source = idle_watts_of(watts), IDLE_SOURCE
+    idle, idle_source = idle_watts_of(watts), "" if watts is None else IDLE_SOURCE
     if costing.idle_watts is not None:
         idle, idle_source = costing.idle_watts, "--idle-watts"
     if watts is not None and idle is not None and idle > watts:

@@ -3,7 +3,7 @@
 import csv
 import io
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from planner.cli.columns import cells, terminal_width, wrapped
 from planner.cli.output import table
@@ -20,6 +20,7 @@ _WIDTH = 80
 _MEMORY, _SPEED, _CONTEXT = 8, 15, 7
 _LEFT = "          "
 """Under rank and score."""
+_NO_COSTS: Mapping[int, str] = {}
 
 
 def machine_lines(hardware: Hardware) -> Iterator[str]:
@@ -40,8 +41,11 @@ def machine_lines(hardware: Hardware) -> Iterator[str]:
         yield f"note: {note}"
 
 
-def table_lines(plans: Sequence[Recommendation]) -> Iterator[str]:
-    """The plans with their models, memory, speed and context, each with the command that launches it."""
+def table_lines(plans: Sequence[Recommendation], costs: Mapping[int, str] = _NO_COSTS) -> Iterator[str]:
+    """The plans with their models, memory, speed and context, each with the command that launches it.
+
+    `costs` has a sentence by a plan's rank.
+    """
     width = _width()
     yield _row("#  SCORE  MODELS", "MEMORY", "TOK/S (80 %)", "CONTEXT", width)
     for plan in plans:
@@ -54,6 +58,8 @@ def table_lines(plans: Sequence[Recommendation]) -> Iterator[str]:
             memory = format_gib(choice.estimate.memory.total_bytes)
             yield _row(f"{_LEFT}{name}", memory, _speed(choice), str(_context(choice)), width)
         yield from _times(plan)
+        if cost := costs.get(plan.rank):
+            yield from wrapped(cost, width, first=_LEFT, indent=f"{_LEFT}  ")
         yield from command_lines(plan)
 
 
@@ -93,8 +99,8 @@ def _words(command: Sequence[str]) -> Iterator[str]:
             yield word
 
 
-def explained_lines(plan: Recommendation, prefer: Prefer) -> Iterator[str]:
-    """Where a plan's score comes from, its memory by process, its reasons and what would change it."""
+def explained_lines(plan: Recommendation, prefer: Prefer, cost: str | None = None) -> Iterator[str]:
+    """Where a plan's score comes from, its memory by process, its reasons, what would change it, its cost."""
     width = _width()
     yield f"{plan.rank}. {plan.label}  (score {plan.score:.1f})"
     terms = terms_view(plan.terms, prefer) or {}
@@ -118,6 +124,8 @@ def explained_lines(plan: Recommendation, prefer: Prefer) -> Iterator[str]:
     for mark, texts in (("+", plan.reasons), ("~", plan.changes), ("!", plan.warnings)):
         for text in texts:
             yield from wrapped(text, width, first=f"   {mark} ", indent="     ")
+    if cost is not None:
+        yield from wrapped(cost, width, first="   $ ", indent="     ")
     yield from command_lines(plan)
 
 

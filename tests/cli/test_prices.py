@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,10 @@ from planner.catalog.prices import load_snapshot
 from planner.cli.market import device_table, find_market
 from planner.cli.session import Session
 from planner.config import load_config
-from planner.core.offers import Quote
-from planner.prices.cache import Cached, write_cache
-from planner.prices.parsing import iso
-from planner.prices.provider import Part, Wanted
+from planner.prices.provider import Wanted
 from planner.prices.vast import CLASSES_MB
 from tests.cli.conftest import Planner
+from tests.cli.kept_prices import keep, lium
 from tests.prices.price_server import Fault, PriceServer
 
 SNAPSHOT = load_snapshot()
@@ -29,27 +26,6 @@ FIELDS = {
     "price_hour_usd", "usd_per_million_tokens", "region", "reliability", "observed_at", "source", "staleness",
     "flags",
 }  # fmt: skip
-
-
-def lium(price: str, *, age_s: float, gpu: str = "RTX 3090", **changes: Any) -> Quote:
-    fields = {
-        "provider": "lium",
-        "tier": "on-demand",
-        "interruptible": False,
-        "gpu_count": 1,
-        "vram_each_gib": 24.0,
-        "observed_at": iso(time.time() - age_s),
-        "source": "https://example.org",
-        **changes,
-    }
-    return Quote(gpu_raw=gpu, price_hour_usd=Decimal(price), **fields)
-
-
-def keep(*quotes: Quote, age_s: float = 0.0, provider: str = "lium", parts: tuple[str, ...] = ("all",)) -> None:
-    """Put quotes into the cache as if they had been collected that long ago."""
-    at = time.time() - age_s
-    found = {part: Part(fetched_at=at, quotes=quotes if index == 0 else ()) for index, part in enumerate(parts)}
-    write_cache(load_config().cache_dir, provider, Cached(parts=found))
 
 
 def test_the_contract_of_the_document_holds(planner: Planner) -> None:

@@ -1,10 +1,12 @@
 """`planner recommend`: the best pairs for a machine, with memory by component, speed ranges and reasons."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
+from planner.cli.columns import terminal_width
 from planner.cli.output import write_json, write_lines
 from planner.cli.planning import plan, planned_hardware, workload_options
 from planner.cli.recommend_page import csv_lines, explained_lines, machine_lines, markdown_lines, table_lines
@@ -17,8 +19,11 @@ from planner.core.placement import machine_of
 from planner.core.readings import use_notes
 from planner.core.recommendation import Recommendation
 from planner.core.views import hardware_view, recommendation_view, workload_view
-from planner.core.workload import Prefer, Workload
+from planner.core.workload import Workload
 from planner.errors import UsageError
+
+if TYPE_CHECKING:
+    from planner.cli.rent_or_run import Costs
 
 
 @click.command(short_help="The best pairs for this machine, or for one you describe.")
@@ -40,15 +45,26 @@ from planner.errors import UsageError
     default=True,
     help="Plan with the memory that is free now (the default), or with all of it whatever others hold.",
 )
+@click.option("--with-prices", is_flag=True, help="Ask what renting costs: the cheapest that holds each plan.")
 @common_options
 def recommend(
-    session: Session, *, workload: Workload, role: str, limit: int, explain: bool, form: str | None, live: bool
+    session: Session,
+    *,
+    workload: Workload,
+    role: str,
+    limit: int,
+    explain: bool,
+    form: str | None,
+    live: bool,
+    with_prices: bool,
 ) -> None:
     r"""Rank plans for a machine: an embedding and a generation model that fit together.
 
     Without options this machine is probed and planned with the memory that is free now, less 5 % of every device as
     headroom; --vram, --gpu, --ram describe another machine, and then nothing of this one goes into the answer.
-    The first plan has the best score; the others are real choices beside it: better, faster, smaller.
+    The first plan has the best score; the others are real choices beside it: better, faster, smaller. Where prices
+    of rentals less than an hour old are kept, each plan has what renting and running it cost; --with-prices asks for
+    them, and takes a few seconds.
 
     \b
     Examples:
@@ -56,10 +72,11 @@ def recommend(
       planner recommend --gpu "RTX 4090" --prefer quality --licence commercial
       planner recommend --vram 12 --docs 50000 --explain
       planner recommend --total               as if nothing else held memory
+      planner recommend --gpu "RTX 3060 12 GB" --with-prices
       planner recommend --ram 32 --json
     """
     workload = msgspec.structs.replace(workload, role="rag" if role == "rag" else Role(role), limit=limit)
-    _check(session, workload, form, explain=explain)
+    _check(session, workload, form, explain=explain, with_prices=with_prices)
     hardware = planned_hardware(session, live=live)
     if not session.simulated:
         for note in use_notes(session.hardware):
@@ -71,30 +88,52 @@ def recommend(
         Changes(session.catalog.models, machine, hardware, workload, session.calibration, margin=COMFORT_MARGIN),
     )
     basis = "described" if session.simulated else "free" if live else "total"
+    costs = None
+    # Where nothing was ever collected there is nothing to read, and what reads it need not be imported.
+    kept = not session.as_json and form in {None, "table"} and (session.config.cache_dir / "prices").is_dir()
+    if with_prices or kept:
+        from planner.cli.rent_or_run import find_costs
+
+        costs = find_costs(session, found, hardware, workload, ask=with_prices)
     if session.as_json:
-        write_json(
-            {
-                "schema": 1,
-                "hardware": hardware_view(hardware),
-                "memory_basis": basis,
-                "workload": workload_view(workload),
-                "recommendations": [recommendation_view(item, workload.prefer) for item in found],
-            }
-        )
+        write_json(_document(hardware, basis, workload, found, costs))
     elif form == "csv":
         write_lines(csv_lines(found))
     elif form == "md":
         write_lines(markdown_lines(found))
     else:
-        write_lines(_page(hardware, found, basis, workload.prefer, explain=explain))
+        write_lines(_page(hardware, found, basis, workload, explain=explain, costs=costs))
 
 
-def _check(session: Session, workload: Workload, form: str | None, *, explain: bool) -> None:
+def _document(
+    hardware: Hardware, basis: str, workload: Workload, found: Sequence[Recommendation], costs: "Costs | None"
+) -> dict[str, object]:
+    """The answer for scripts; with costs only where they were asked for: the same question has the same bytes."""
+    plans = [recommendation_view(item, workload.prefer) for item in found]
+    document: dict[str, object] = {
+        "schema": 1,
+        "hardware": hardware_view(hardware),
+        "memory_basis": basis,
+        "workload": workload_view(workload),
+    }
+    if costs is None:
+        return {**document, "recommendations": plans}
+    from planner.cli.rent_or_run import costs_view, prices_view
+
+    priced = [
+        {**plan, "rent_or_run": costs_view(costs.by_rank[item.rank])} for plan, item in zip(plans, found, strict=True)
+    ]
+    return {**document, "recommendations": priced, "prices": prices_view(costs)}
+
+
+def _check(session: Session, workload: Workload, form: str | None, *, explain: bool, with_prices: bool) -> None:
     """Refuse options that contradict each other."""
     if session.as_json and form is not None:
         raise UsageError("--json and --format are two answers to one question.", hint="Give one of them.")
     if explain and form in {"md", "csv"}:
         raise UsageError(f"--explain has no form in --format {form}.", hint="--json has all of it.")
+    if with_prices and form in {"md", "csv"}:
+        raise UsageError(f"--with-prices has no form in --format {form}.", hint="--json has all of it.")
     if workload.role in {Role.EMBEDDING, Role.RERANKER}:
         for option, given in (("--min-speed", workload.min_speed), ("--context", workload.context)):
             if given is not None:
@@ -112,8 +151,19 @@ def _check(session: Session, workload: Workload, form: str | None, *, explain: b
 
 
 def _page(
-    hardware: Hardware, found: Sequence[Recommendation], basis: str, prefer: Prefer, *, explain: bool
+    hardware: Hardware,
+    found: Sequence[Recommendation],
+    basis: str,
+    workload: Workload,
+    *,
+    explain: bool,
+    costs: "Costs | None",
 ) -> Iterator[str]:
+    texts: dict[int, str] = {}
+    if costs is not None:
+        from planner.cli.rent_or_run import cost_texts
+
+        texts = cost_texts(costs)
     yield from machine_lines(hardware)
     if basis != "described":
         planned = "the memory that is free now" if basis == "free" else "all memory, whatever others hold of it"
@@ -124,6 +174,11 @@ def _page(
         for place, item in enumerate(found):
             if place:
                 yield ""
-            yield from explained_lines(item, prefer)
-        return
-    yield from table_lines(found)
+            yield from explained_lines(item, workload.prefer, texts.get(item.rank))
+    else:
+        yield from table_lines(found, texts)
+    if costs is not None:
+        from planner.cli.rent_or_run import terms_lines
+
+        yield ""
+        yield from terms_lines(costs, workload, terminal_width())
