@@ -78,5 +78,5 @@ async def health(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Prometheus text."""
     gateway = gateway_of(request)
-    page = gateway.metrics.render(gateway.config.upstreams.all())
+    page = gateway.metrics.render(gateway.config.upstreams.all(), gateway.turns)
     return PlainTextResponse(page, media_type="text/plain; version=0.0.4")

@@ -15,13 +15,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from planner.serve.gateway.about import health, metrics, model, models
-from planner.serve.gateway.auth import Guard
 from planner.serve.gateway.chat import chat_completions, completions
 from planner.serve.gateway.context import Gateway, GatewayConfig
+from planner.serve.gateway.door import Door
 from planner.serve.gateway.embeddings import embeddings
 from planner.serve.gateway.errors import ApiError
 from planner.serve.gateway.legacy import completion, embedding
 from planner.serve.gateway.limits import ClientGoneError
+from planner.serve.gateway.record import note_error
 from planner.serve.gateway.rerank import rerank
 
 __all__ = ["GatewayConfig", "create_app"]
@@ -51,7 +52,7 @@ def create_app(config: GatewayConfig) -> Starlette:
             Route("/health", health, methods=["GET"]),
             Route("/metrics", metrics, methods=["GET"]),
         ],
-        middleware=[Middleware(Guard, gateway=gateway)],
+        middleware=[Middleware(Door, gateway=gateway)],
         exception_handlers={
             ApiError: _api_error,
             ClientGoneError: _client_gone,
@@ -66,7 +67,7 @@ def create_app(config: GatewayConfig) -> Starlette:
 
 async def _api_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
-    return error.response()
+    return _refused(error)
 
 
 async def _client_gone(_request: Request, _error: Exception) -> Response:
@@ -83,4 +84,9 @@ async def _http_exception(request: Request, error: Exception) -> Response:
         message, code = f"There is nothing at {path}. The API is under /v1.", "not_found"
     else:
         message, code = "The request cannot be answered.", "bad_request"
-    return ApiError(error.status_code, message, code=code, headers=dict(error.headers or {})).response()
+    return _refused(ApiError(error.status_code, message, code=code, headers=dict(error.headers or {})))
+
+
+def _refused(error: ApiError) -> Response:
+    note_error(error.code)
+    return error.response()

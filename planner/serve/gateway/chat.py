@@ -19,7 +19,7 @@ from planner.serve.upstream import Upstream
 async def chat_completions(request: Request) -> Response:
     """OpenAI's chat completions; `timings` of llama.cpp are passed on as they are."""
     gateway = gateway_of(request)
-    body = await read_object(request, gateway.config)
+    body = await read_object(request, gateway)
     fields = pick(body, CHAT, required=("messages",))
     return await _complete(request, gateway, model_name(body), "/v1/chat/completions", fields, param="messages")
 
@@ -27,7 +27,7 @@ async def chat_completions(request: Request) -> Response:
 async def completions(request: Request) -> Response:
     """OpenAI's legacy completions: raw text on, no chat template."""
     gateway = gateway_of(request)
-    body = await read_object(request, gateway.config)
+    body = await read_object(request, gateway)
     fields = pick(body, COMPLETION, required=("prompt",))
     return await _complete(request, gateway, model_name(body), "/v1/completions", fields, param="prompt")
 
@@ -38,9 +38,12 @@ async def _complete(
     if (limit := fields.pop("max_completion_tokens", None)) is not None:
         fields["max_tokens"] = limit
     upstream = gateway.upstream(Role.GENERATION, name)
+    # A stream that ends with its usage has told the same before, as timings.
+    told_twice = bool(fields.get("stream") and (fields.get("stream_options") or {}).get("include_usage"))
 
     def shape(answer: dict[str, Any]) -> dict[str, Any]:
-        count_usage(gateway, answer)
+        if not told_twice or answer.get("usage") is not None:
+            count_usage(gateway, answer)
         return {**answer, "model": upstream.model.id}
 
     return await relay(request, gateway, upstream, path, fields, param=param, shape=shape)
@@ -78,7 +81,7 @@ def count_usage(gateway: Gateway, answer: dict[str, Any]) -> None:
         completion = _count(timings, "predicted_n")
     else:
         return
-    gateway.metrics.tokens(Role.GENERATION, prompt=prompt, completion=completion)
+    gateway.count_tokens(Role.GENERATION, prompt=prompt, completion=completion)
 
 
 def _count(counts: dict[str, Any], name: str) -> int:

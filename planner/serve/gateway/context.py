@@ -3,14 +3,19 @@
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 
-import httpx2
 from starlette.requests import Request
 
 from planner.core.model import Model, Role
 from planner.errors import UsageError
+from planner.serve.gateway.access_log import Write
 from planner.serve.gateway.errors import ApiError
+from planner.serve.gateway.keys import KeyRing
 from planner.serve.gateway.metrics import Metrics
+from planner.serve.gateway.record import current
+from planner.serve.gateway.turns import Turns
+from planner.serve.gateway.wire import SocketWire, Wire
 from planner.serve.upstream import RoleState, Upstream, Upstreams
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
@@ -25,8 +30,10 @@ class GatewayConfig:
     `allowed_origins` are web origins besides those on this machine. `known_models` are names of models that exist
     but need not run here: asking for one of them by name is a mistake worth a 404. `on_bad_vectors(role, reason)`
     is called, without being awaited, whenever an embedder answers nonsense; the default asks the supervisor for a
-    restart.
-    `transport` replaces the way to the engines in tests.
+    restart. `named_keys` is a file of further keys, one per client (`gateway.keys`); `access_log` is told of every
+    request. `max_requests` are admitted per role at a time, waiting ones included, and `max_held_bytes` of bodies
+    for all together: beyond either, a request is answered 503. Nobody waits for an engine longer than `patience_s`.
+    `wire` replaces the way to the engines in tests.
     """
 
     api_key: str = field(repr=False)
@@ -35,14 +42,19 @@ class GatewayConfig:
     allowed_origins: tuple[str, ...] = ()
     known_models: Collection[str] = field(default=frozenset(), repr=False)
     on_bad_vectors: Callable[[Role, str], None] | None = None
+    named_keys: Path | None = None
+    access_log: Write | None = field(default=None, repr=False)
     max_body_bytes: int = 16 * 2**20
+    max_held_bytes: int = 256 * 2**20
+    max_requests: int = 512
+    patience_s: float = 600.0
     max_inputs: int = 2048
     batch_texts: int = 32
     connect_timeout_s: float = 5.0
     body_timeout_s: float = 60.0
     answer_timeout_s: float = 1800.0
     stall_timeout_s: float = 300.0
-    transport: httpx2.AsyncBaseTransport | None = field(default=None, repr=False)
+    wire: Wire | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse a key that can be guessed: everything else rests on it."""
@@ -54,38 +66,28 @@ class GatewayConfig:
 
 
 class Gateway:
-    """Shared state of the routes: settings, the HTTP client to the engines, the counters."""
+    """Shared state of the routes: settings, keys, the way to the engines, who waits, the counters."""
 
     def __init__(self, config: GatewayConfig) -> None:
         self.config = config
         self.metrics = Metrics()
+        self.keys = KeyRing(config.api_key, config.named_keys)
+        self.turns = Turns(
+            max_requests=config.max_requests, max_held_bytes=config.max_held_bytes, patience_s=config.patience_s
+        )
+        self.wire: Wire = config.wire or SocketWire(connect_timeout_s=config.connect_timeout_s)
         self.created = int(time.time())
-        self._client: httpx2.AsyncClient | None = None
-
-    @property
-    def client(self) -> httpx2.AsyncClient:
-        """The client to the engines, made on first use.
-
-        No proxy from the environment stands between two processes of one machine, and no connection is kept:
-        the engine closes idle ones after a few seconds and gives each a thread, while opening one on loopback
-        costs a tenth of a millisecond.
-        """
-        if self._client is None:
-            config = self.config
-            self._client = httpx2.AsyncClient(
-                transport=config.transport,
-                trust_env=False,
-                follow_redirects=False,
-                timeout=httpx2.Timeout(config.answer_timeout_s, connect=config.connect_timeout_s),
-                limits=httpx2.Limits(max_connections=256, max_keepalive_connections=0),
-            )
-        return self._client
 
     async def aclose(self) -> None:
         """Close all connections to the engines."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+        await self.wire.aclose()
+
+    def count_tokens(self, role: Role, *, prompt: int = 0, completion: int = 0) -> None:
+        """Tokens that an engine reports for the request being answered, for counters and log."""
+        record = current.get()
+        if record is not None:
+            record.count(prompt=prompt, completion=completion)
+        self.metrics.tokens(role, prompt=prompt, completion=completion, key=record.key if record is not None else "")
 
     def upstream(self, role: Role, model_name: str | None) -> Upstream:
         """The engine for a role, if it is ready and `model_name` (as the client wrote it) may mean its model.

@@ -12,9 +12,9 @@ from planner.core.model import Prompts, Role
 from planner.serve.gateway.context import Gateway, gateway_of
 from planner.serve.gateway.engine import EngineTalk
 from planner.serve.gateway.errors import ApiError, json_response, too_long, wrong
-from planner.serve.gateway.fields import integer, model_name, one_of, text
+from planner.serve.gateway.fields import boolean, integer, model_name, one_of, text
 from planner.serve.gateway.limits import read_object, unless_gone
-from planner.serve.gateway.tokens import count_tokens, input_limit
+from planner.serve.gateway.tokens import count_tokens, cut_tokens, input_limit, surely_fits
 from planner.serve.gateway.vectors import (
     BadVectorsError,
     check_dimensions,
@@ -30,7 +30,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EmbeddingRequest:
-    """A checked request. `texts` are still without prompts; `single` if the client sent one text, not a list."""
+    """A checked request. `texts` are still without prompts; `single` if the client sent one text, not a list.
+
+    `truncate`: text beyond the model's limit is cut off instead of refused.
+    """
 
     texts: list[str]
     single: bool
@@ -38,20 +41,25 @@ class EmbeddingRequest:
     task: str = DEFAULT_TASK
     dimensions: int | None = None
     as_base64: bool = False
+    truncate: bool = False
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """Vectors in the order of the texts, each already JSON, and the tokens they took."""
+    """Vectors in the order of the texts, each already JSON, the tokens they took, and which texts were cut."""
 
     vectors: list[Any]
     tokens: int
+    truncated: tuple[int, ...] = ()
 
 
 async def embeddings(request: Request) -> Response:
-    """OpenAI's embeddings; `input_type` (`query`, `document`) and `task` add the prompt the model knows."""
+    """OpenAI's embeddings; `input_type` (`query`, `document`) and `task` add the prompt the model knows.
+
+    With `truncate` the answer names in `truncated` the texts that were cut.
+    """
     gateway = gateway_of(request)
-    body = await read_object(request, gateway.config)
+    body = await read_object(request, gateway)
     wanted = parse(body, "input", max_inputs=gateway.config.max_inputs)
     upstream = gateway.upstream(Role.EMBEDDING, model_name(body))
     embedded = await unless_gone(request, embed(gateway, upstream, wanted, param="input"))
@@ -59,7 +67,10 @@ async def embeddings(request: Request) -> Response:
         {"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(embedded.vectors)
     ]
     usage = {"prompt_tokens": embedded.tokens, "total_tokens": embedded.tokens}
-    return json_response({"object": "list", "model": upstream.model.id, "data": data, "usage": usage})
+    answer: dict[str, Any] = {"object": "list", "model": upstream.model.id, "data": data, "usage": usage}
+    if wanted.truncate:
+        answer["truncated"] = list(embedded.truncated)
+    return json_response(answer)
 
 
 def parse(body: Mapping[str, Any], field: str, *, max_inputs: int) -> EmbeddingRequest:
@@ -94,6 +105,7 @@ def parse(body: Mapping[str, Any], field: str, *, max_inputs: int) -> EmbeddingR
         task=options.get("task", DEFAULT_TASK),
         dimensions=options.get("dimensions"),
         as_base64=options.get("encoding_format") == "base64",
+        truncate=options.get("truncate", False),
     )
 
 
@@ -102,6 +114,7 @@ _OPTIONS = {
     "task": text,
     "dimensions": integer(1, 2**20),
     "encoding_format": one_of("float", "base64"),
+    "truncate": boolean,
 }
 
 
@@ -131,11 +144,11 @@ async def embed(gateway: Gateway, upstream: Upstream, wanted: EmbeddingRequest, 
     _check_dimensions(wanted, upstream, length)
     texts = with_prompt(upstream.model.prompts, wanted)
     places = [param] if wanted.single else [f"{param}[{index}]" for index in range(len(texts))]
-    await _check_lengths(talk, texts, places)
+    inputs, truncated = await _fitted(talk, texts, places, truncate=wanted.truncate)
     vectors: list[Any] = []
     tokens = 0
-    for start in range(0, len(texts), gateway.config.batch_texts):
-        batch = texts[start : start + gateway.config.batch_texts]
+    for start in range(0, len(inputs), gateway.config.batch_texts):
+        batch = inputs[start : start + gateway.config.batch_texts]
         raw = await talk.post("/v1/embeddings", {"input": batch, "encoding_format": "float"})
         try:
             checked, used = read_vectors(raw, count=len(batch), length=length)
@@ -147,20 +160,35 @@ async def embed(gateway: Gateway, upstream: Upstream, wanted: EmbeddingRequest, 
             raise _report(gateway, upstream, str(error)) from error
         vectors += [encode_vector(vector, as_base64=wanted.as_base64) for vector in checked]
         tokens += used
-        gateway.metrics.tokens(Role.EMBEDDING, prompt=used)
-    return Embedded(vectors=vectors, tokens=tokens)
+        gateway.count_tokens(Role.EMBEDDING, prompt=used)
+    return Embedded(vectors=vectors, tokens=tokens, truncated=truncated)
 
 
-async def _check_lengths(talk: EngineTalk, texts: list[str], places: list[str]) -> None:
-    counts = await count_tokens(talk, texts)
-    if counts is None:
-        return
+async def _fitted(
+    talk: EngineTalk, texts: list[str], places: list[str], *, truncate: bool
+) -> tuple[list[str | list[int]], tuple[int, ...]]:
+    """What to send for each text: itself, or its first tokens when it is too long and may be cut; and which were.
+
+    Raises ApiError 400 for texts without tokens, and for those that are too long and must not be cut.
+    """
     limit = input_limit(talk.upstream)
-    for place, count in zip(places, counts, strict=True):
+    inputs: list[str | list[int]] = list(texts)
+    doubtful = [index for index, item in enumerate(texts) if not surely_fits(item, limit)]
+    counts = await count_tokens(talk, [texts[index] for index in doubtful])
+    cut: list[int] = []
+    for index, count in zip(doubtful, counts or (), strict=counts is not None):
         if count == 0:
-            raise _empty(place)
-        if count > limit:
-            raise too_long(tokens=count, limit=limit, what=f"'{place}'", param=place)
+            raise _empty(places[index])
+        if count <= limit:
+            continue
+        tokens = await cut_tokens(talk, texts[index], limit) if truncate else None
+        if tokens is None:
+            raise too_long(
+                tokens=count, limit=limit, what=f"'{places[index]}'", param=places[index], may_cut=not truncate
+            )
+        inputs[index] = tokens
+        cut.append(index)
+    return inputs, tuple(cut)
 
 
 def _check_dimensions(wanted: EmbeddingRequest, upstream: Upstream, length: int | None) -> None:

@@ -1,16 +1,17 @@
 """Talking to an engine: requests with deadlines, and its failures in words a client can use."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-import httpx2
 import msgspec
 
 from planner.serve.gateway.context import Gateway
 from planner.serve.gateway.errors import ApiError, clean, too_long
 from planner.serve.gateway.limits import encode
+from planner.serve.gateway.wire import Answer, BrokenAnswerError, UnreachableError
 from planner.serve.upstream import Upstream
 
 _MAX_ANSWER_BYTES = 128 * 2**20
@@ -26,13 +27,17 @@ class EngineTalk:
         self.upstream = upstream
         self.param = param
 
-    async def post(self, path: str, body: Mapping[str, Any]) -> bytes:
-        """The engine's answer to a JSON request. Raises ApiError."""
-        async with self.connected():
+    async def post(self, path: str, body: Mapping[str, Any], *, in_turn: bool = True) -> bytes:
+        """The engine's answer to a JSON request, in its turn; what takes no slot needs none. Raises ApiError."""
+        async with AsyncExitStack() as exits:
+            if in_turn:
+                await exits.enter_async_context(self._turn())
+            await exits.enter_async_context(self.connected())
+            await exits.enter_async_context(asyncio.timeout(self.gateway.config.answer_timeout_s))
             response = await self._send(path, body)
             try:
-                if response.status_code != 200:
-                    raise self.refusal(response.status_code, await _read(response, _MAX_ERROR_BYTES))
+                if response.status != 200:
+                    raise self.refusal(response.status, await _read(response, _MAX_ERROR_BYTES))
                 answer = await _read(response, _MAX_ANSWER_BYTES)
             finally:
                 await response.aclose()
@@ -50,21 +55,20 @@ class EngineTalk:
             raise self.refusal(500, msgspec.json.encode(answer))
         return answer
 
-    async def open(self, path: str, body: Mapping[str, Any]) -> httpx2.Response:
-        """A streamed answer, its body not read yet; the caller closes it. Raises ApiError."""
-        async with self.connected():
-            response = await self._send(path, body)
-            kind = response.headers.get("content-type", "")
-            if response.status_code == 200 and kind.startswith("text/event-stream"):
-                return response
-            try:
+    async def open(self, path: str, body: Mapping[str, Any]) -> "OpenStream":
+        """A streamed answer, its body not read yet; the caller closes it, which ends its turn. Raises ApiError."""
+        async with AsyncExitStack() as exits:
+            await exits.enter_async_context(self._turn())
+            async with self.connected(), asyncio.timeout(self.gateway.config.answer_timeout_s):
+                response = await self._send(path, body)
+                exits.push_async_callback(response.aclose)
+                if response.status == 200 and response.content_type.startswith("text/event-stream"):
+                    return OpenStream(response, exits.pop_all())
                 raw = await _read(response, _MAX_ERROR_BYTES)
-            finally:
-                await response.aclose()
-            if response.status_code == 200:
+            if response.status == 200:
                 message = f"The {self.upstream.role} engine did not answer with a stream."
                 raise ApiError(502, message, code="bad_engine_answer")
-            raise self.refusal(response.status_code, raw)
+            raise self.refusal(response.status, raw)
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
@@ -72,29 +76,26 @@ class EngineTalk:
         role = self.upstream.role
         try:
             yield
-        except httpx2.PoolTimeout as error:
-            message = "Too many requests are waiting. Try again in a moment."
-            raise ApiError(503, message, code="overloaded", retry_after_s=2) from error
-        except httpx2.ConnectTimeout as error:
-            raise ApiError(504, f"The {role} engine does not accept connections.", code="engine_timeout") from error
-        except (httpx2.TimeoutException, TimeoutError) as error:
+        except TimeoutError as error:
             raise ApiError(504, f"The {role} engine did not answer in time.", code="engine_timeout") from error
-        except httpx2.ConnectError as error:
+        except UnreachableError as error:
             message = f"The {role} engine is not reachable; it may be restarting. Try again in a moment."
             raise ApiError(502, message, code="engine_unreachable") from error
-        except (httpx2.HTTPError, httpx2.StreamError) as error:
+        except BrokenAnswerError as error:
             message = f"The {role} engine broke off before its answer was complete; it may have crashed."
             raise ApiError(502, message, code="engine_broke_off") from error
 
-    async def _send(self, path: str, body: Mapping[str, Any]) -> httpx2.Response:
-        client = self.gateway.client
-        request = client.build_request(
-            "POST",
-            self.upstream.url.rstrip("/") + path,
-            content=encode(body),
-            headers={"Authorization": f"Bearer {self.upstream.api_key}", "Content-Type": "application/json"},
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """A turn at the role's engine: at the one that answers now, as it may have been restarted meanwhile."""
+        async with self.gateway.turns.turn(self.upstream.role, slots=self.upstream.slots):
+            self.upstream = self.gateway.upstream(self.upstream.role, None)
+            yield
+
+    async def _send(self, path: str, body: Mapping[str, Any]) -> Answer:
+        return await self.gateway.wire.post(
+            self.upstream.url.rstrip("/"), path, key=self.upstream.api_key, body=encode(body)
         )
-        return await client.send(request, stream=True)
 
     def refusal(self, status: int, raw: bytes) -> ApiError:
         """An engine's error answer as ours.
@@ -139,7 +140,20 @@ def _counts(error: dict[str, Any], text: str) -> tuple[int, int] | None:
     return (int(found["tokens"]), int(found["limit"])) if found is not None else None
 
 
-async def _read(response: httpx2.Response, max_bytes: int) -> bytes:
+class OpenStream:
+    """An engine's streamed answer and the turn it takes."""
+
+    def __init__(self, answer: Answer, exits: AsyncExitStack) -> None:
+        self.chunks = answer.aiter_bytes()
+        self._exits = exits
+
+    async def aclose(self) -> None:
+        """Close the connection, which makes the engine stop, and let the next request have its turn."""
+        await self.chunks.aclose()
+        await self._exits.aclose()
+
+
+async def _read(response: Answer, max_bytes: int) -> bytes:
     """The body, at most a little more than `max_bytes` of it."""
     body = bytearray()
     async for chunk in response.aiter_bytes():

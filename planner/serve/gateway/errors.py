@@ -76,11 +76,12 @@ def wrong(field: str, problem: str) -> ApiError:
     return ApiError(400, f"'{field}' {problem}.", code="invalid_value", param=field)
 
 
-def too_long(*, tokens: int, limit: int, what: str, param: str) -> ApiError:
-    """400 for input beyond what the model can take; carries both counts."""
+def too_long(*, tokens: int, limit: int, what: str, param: str, may_cut: bool = False) -> ApiError:
+    """400 for input beyond what the model can take; carries both counts. `may_cut`: `truncate` would help."""
     message = (
         f"{what} has {tokens} tokens and this model takes at most {limit}. "
-        "Shorten or split it, or start the model with a longer context if it was trained for one."
+        + ('Split it, or send "truncate": true to have the rest left out' if may_cut else "Shorten or split it")
+        + ", or start the model with a longer context if it was trained for one."
     )
     counts = {"n_prompt_tokens": tokens, "n_ctx": limit}
     return ApiError(400, message, code="context_length_exceeded", param=param, counts=counts)

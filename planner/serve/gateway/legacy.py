@@ -32,7 +32,7 @@ _COMPLETION_FIELDS = (
 async def embedding(request: Request) -> Response:
     """`{"content": text}` → `{"embedding": […]}`; `{"content": [texts]}` → `{"results": [{"embedding": […]}]}`."""
     gateway = gateway_of(request)
-    body = await read_object(request, gateway.config)
+    body = await read_object(request, gateway)
     wanted = parse(body, "content", max_inputs=gateway.config.max_inputs)
     upstream = gateway.upstream(Role.EMBEDDING, model_name(body))
     embedded = await unless_gone(request, embed(gateway, upstream, wanted, param="content"))
@@ -47,7 +47,7 @@ async def completion(request: Request) -> Response:
     Of the engine's answer only the results are passed on, not its settings, slot and prompt.
     """
     gateway = gateway_of(request)
-    body = await read_object(request, gateway.config)
+    body = await read_object(request, gateway)
     fields = pick(body, LEGACY_COMPLETION, required=("prompt",))
     upstream = gateway.upstream(Role.GENERATION, model_name(body))
 

@@ -8,8 +8,9 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
-from planner.serve.gateway.context import GatewayConfig
+from planner.serve.gateway.context import Gateway
 from planner.serve.gateway.errors import ApiError
+from planner.serve.gateway.record import current
 
 T = TypeVar("T")
 
@@ -18,15 +19,17 @@ class ClientGoneError(Exception):
     """The client closed its connection before the answer began; nobody is left to be told."""
 
 
-async def read_object(request: Request, config: GatewayConfig) -> dict[str, Any]:
+async def read_object(request: Request, gateway: Gateway) -> dict[str, Any]:
     """The body as a JSON object.
 
     Raises ApiError: 413 above `max_body_bytes`, 408 when it does not arrive in time, 415 when it is compressed,
-    400 when it is not a JSON object. Raises ClientGoneError.
+    400 when it is not a JSON object, 503 when the bodies of all requests together are too many bytes. Its own are
+    counted until the request is answered. Raises ClientGoneError.
     """
+    config = gateway.config
     try:
         async with asyncio.timeout(config.body_timeout_s):
-            raw = await _read_bytes(request, config.max_body_bytes)
+            raw = await _read_bytes(request, gateway)
     except TimeoutError:
         waited = f"{config.body_timeout_s:g} s"
         raise ApiError(408, f"The request's body did not arrive within {waited}.", code="request_timeout") from None
@@ -44,7 +47,8 @@ async def read_object(request: Request, config: GatewayConfig) -> dict[str, Any]
     return body
 
 
-async def _read_bytes(request: Request, max_bytes: int) -> bytes:
+async def _read_bytes(request: Request, gateway: Gateway) -> bytes:
+    max_bytes = gateway.config.max_body_bytes
     too_large = ApiError(
         413,
         f"The request's body is larger than {max_bytes} bytes. Send fewer or shorter texts at a time.",
@@ -57,10 +61,14 @@ async def _read_bytes(request: Request, max_bytes: int) -> bytes:
     if declared.isascii() and declared.isdigit() and int(declared[:20]) > max_bytes:
         raise too_large
     received = bytearray()
+    record = current.get()
     async for chunk in request.stream():
         received += chunk
         if len(received) > max_bytes:
             raise too_large
+        gateway.turns.hold(len(chunk))
+        if record is not None:
+            record.held_bytes += len(chunk)
     return bytes(received)
 
 

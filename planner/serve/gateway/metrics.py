@@ -3,20 +3,9 @@
 from collections import defaultdict
 
 from planner.core.model import Role
+from planner.serve.gateway.record import ROUTE_ROLES, route_of
+from planner.serve.gateway.turns import Turns
 from planner.serve.upstream import RoleState, RoleStatus
-
-ROUTE_ROLES: dict[str, Role | None] = {
-    "/v1/embeddings": Role.EMBEDDING,
-    "/embedding": Role.EMBEDDING,
-    "/v1/chat/completions": Role.GENERATION,
-    "/v1/completions": Role.GENERATION,
-    "/completion": Role.GENERATION,
-    "/v1/rerank": Role.RERANKER,
-    "/v1/models": None,
-    "/health": None,
-    "/metrics": None,
-}
-"""Every path that gets its own label; anything a stranger may invent counts as `other`."""
 
 
 class Metrics:
@@ -25,23 +14,23 @@ class Metrics:
     def __init__(self) -> None:
         self._requests: dict[tuple[str, int], int] = defaultdict(int)
         self._seconds: dict[str, tuple[float, int]] = defaultdict(lambda: (0.0, 0))
-        self._tokens: dict[tuple[Role, str], int] = defaultdict(int)
+        self._tokens: dict[tuple[Role, str, str], int] = defaultdict(int)
         self._broken_streams: dict[Role, int] = defaultdict(int)
         self._bad_vectors = 0
         self.in_flight = 0
 
     def answered(self, path: str, status: int, seconds: float) -> None:
         """A request came to its end; `status` 499 means that the client went away first."""
-        route = path if path in ROUTE_ROLES else "/v1/models" if path.startswith("/v1/models/") else "other"
+        route = route_of(path)
         self._requests[route, status] += 1
         total, count = self._seconds[route]
         self._seconds[route] = (total + seconds, count + 1)
 
-    def tokens(self, role: Role, *, prompt: int = 0, completion: int = 0) -> None:
-        """Tokens that an engine reports to have processed."""
+    def tokens(self, role: Role, *, prompt: int = 0, completion: int = 0, key: str = "") -> None:
+        """Tokens that an engine reports to have processed, for whom `key` was given its key."""
         for kind, count in (("prompt", prompt), ("completion", completion)):
             if count:
-                self._tokens[role, kind] += count
+                self._tokens[role, kind, key] += count
 
     def broken_stream(self, role: Role) -> None:
         """An engine's stream ended before its end."""
@@ -51,8 +40,8 @@ class Metrics:
         """An embedder answered something that is not a usable vector."""
         self._bad_vectors += 1
 
-    def render(self, roles: tuple[RoleStatus, ...]) -> str:
-        """All counters as text; `roles` adds the state of each engine."""
+    def render(self, roles: tuple[RoleStatus, ...], turns: Turns) -> str:
+        """All counters as text; `roles` adds the state of each engine, `turns` what waits for it."""
         page = _Page()
         page.family("requests_total", "counter", "Requests by route and HTTP status.")
         for (route, status), count in sorted(self._requests.items()):
@@ -67,9 +56,9 @@ class Metrics:
             errors[route] += count if status >= 400 and status != 499 else 0
         for route, count in sorted(errors.items()):
             page.sample(count, route=route, role=_role_label(route))
-        page.family("tokens_total", "counter", "Tokens processed by the engines.")
-        for (role, kind), count in sorted(self._tokens.items()):
-            page.sample(count, role=role.value, kind=kind)
+        page.family("tokens_total", "counter", "Tokens processed by the engines, by the name of the API key.")
+        for (role, kind, key), count in sorted(self._tokens.items()):
+            page.sample(count, role=role.value, kind=kind, key=key)
         page.family("request_seconds", "summary", "Time from a request's arrival to the end of its answer.")
         for route, (seconds, count) in sorted(self._seconds.items()):
             page.sample(round(seconds, 6), "_sum", route=route, role=_role_label(route))
@@ -81,6 +70,14 @@ class Metrics:
         page.sample(self._bad_vectors)
         page.family("in_flight", "gauge", "Requests being answered now.")
         page.sample(self.in_flight)
+        page.family("role_requests", "gauge", "Requests for a role that wait or are being answered.")
+        for role, count in sorted(turns.inside.items()):
+            page.sample(count, role=role.value)
+        page.family("refused_total", "counter", "Requests answered 503 because too many were waiting.")
+        for role, count in sorted(turns.refused.items()):
+            page.sample(count, role=role.value)
+        page.family("held_bytes", "gauge", "Bytes of the request bodies being answered.")
+        page.sample(turns.held_bytes)
         page.family("role_ready", "gauge", "1 when the role's engine is ready.")
         for entry in roles:
             page.sample(int(entry.state is RoleState.READY), role=entry.role.value)

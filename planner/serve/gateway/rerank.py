@@ -19,7 +19,7 @@ _MAX_DOCUMENTS = 1024
 async def rerank(request: Request) -> Response:
     """`{"query", "documents", "top_n"?}` → `{"results": [{"index", "relevance_score"}]}`, best first."""
     gateway = gateway_of(request)
-    body = await read_object(request, gateway.config)
+    body = await read_object(request, gateway)
     upstream = gateway.upstream(Role.RERANKER, model_name(body))
     fields = pick(body, {"query": text, "documents": _documents, "top_n": integer(1, 2**31)}, required=_REQUIRED)
     talk = EngineTalk(gateway, upstream, param="documents")
@@ -29,7 +29,7 @@ async def rerank(request: Request) -> Response:
         raise ApiError(502, "The reranker's answer is not a list of scores.", code="bad_engine_answer")
     usage = answer.get("usage")
     if isinstance(usage, dict) and isinstance(tokens := usage.get("prompt_tokens"), int):
-        gateway.metrics.tokens(Role.RERANKER, prompt=tokens)
+        gateway.count_tokens(Role.RERANKER, prompt=tokens)
     best = sorted(results, key=lambda result: (-result["relevance_score"], result["index"]))
     top = best[: fields.get("top_n")]
     return json_response({"object": "list", "model": upstream.model.id, "results": top, "usage": usage or {}})

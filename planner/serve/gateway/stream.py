@@ -9,14 +9,14 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
-import httpx2
 import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from planner.serve.gateway.engine import EngineTalk, decode_object
+from planner.serve.gateway.engine import EngineTalk, OpenStream, decode_object
 from planner.serve.gateway.errors import ApiError
 from planner.serve.gateway.limits import ClientGoneError, first_of, gone
+from planner.serve.gateway.record import note_error
 
 _MAX_EVENT_BYTES = 4 * 2**20
 _log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, talk: EngineTalk, engine_answer: httpx2.Response, *, shape: Shape, is_last: IsLast | None = None
+        self, talk: EngineTalk, engine_answer: OpenStream, *, shape: Shape, is_last: IsLast | None = None
     ) -> None:
         super().__init__(headers={"X-Accel-Buffering": "no"})
         del self.headers["content-length"]
@@ -62,34 +62,47 @@ class EventStream(Response):
                         await send({"type": "http.response.body", "body": event, "more_body": True})
         except ApiError as error:
             self._talk.gateway.metrics.broken_stream(self._talk.upstream.role)
+            note_error(error.code)
             await send({"type": "http.response.body", "body": _event(error.body()), "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _events(self) -> AsyncGenerator[bytes, None]:
-        """The client's events, complete ones only. Raises ApiError when the engine's stream is not a whole one."""
-        async with aclosing(self._blocks()) as blocks:
-            async for lines in blocks:
-                data = b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
-                if not data:
-                    yield b":\n\n"  # a comment keeps connections open; what it says is the engine's business
-                    continue
-                if data.strip() == b"[DONE]":
-                    yield _DONE
-                    return
-                content = decode_object(data)
-                if content is None:
-                    raise self._broken("sent something that is not JSON")
-                if "error" in content:
-                    raise self._talk.refusal(500, data)
-                yield _event(self._shape(content))
-                if self._is_last is not None and self._is_last(content):
+        """The client's events as they came together. Raises ApiError when the engine's stream is not a whole one."""
+        async with aclosing(self._blocks()) as arrivals:
+            async for blocks in arrivals:
+                ready: list[bytes] = []
+                try:
+                    ended = any(self._translate(lines, ready) for lines in blocks)
+                except ApiError:
+                    if ready:
+                        yield b"".join(ready)
+                    raise
+                yield b"".join(ready)
+                if ended:
                     return
         raise self._broken("stopped before the answer was complete; it may have crashed")
 
-    async def _blocks(self) -> AsyncGenerator[list[bytes], None]:
-        """The engine's events as lists of lines, empty line not included."""
+    def _translate(self, lines: list[bytes], ready: list[bytes]) -> bool:
+        """Add the client's form of one event to `ready`; whether it was the last one. Raises ApiError."""
+        data = b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
+        if not data:
+            ready.append(b":\n\n")  # a comment keeps connections open; what it says is the engine's business
+            return False
+        if data.strip() == b"[DONE]":
+            ready.append(_DONE)
+            return True
+        content = decode_object(data)
+        if content is None:
+            raise self._broken("sent something that is not JSON")
+        if "error" in content:
+            raise self._talk.refusal(500, data)
+        ready.append(_event(self._shape(content)))
+        return self._is_last is not None and self._is_last(content)
+
+    async def _blocks(self) -> AsyncGenerator[list[list[bytes]], None]:
+        """The engine's events that came together, each as a list of lines, empty line not included."""
         waiting = bytearray()
-        chunks = self._answer.aiter_bytes()
+        chunks = self._answer.chunks
         stall_s = self._talk.gateway.config.stall_timeout_s
         while True:
             async with self._talk.connected(), asyncio.timeout(stall_s):
@@ -97,9 +110,10 @@ class EventStream(Response):
             if chunk is None:
                 return
             waiting += chunk.replace(b"\r\n", b"\n")
-            while (end := waiting.find(b"\n\n")) >= 0:
-                yield bytes(waiting[:end]).split(b"\n")
+            if (end := waiting.rfind(b"\n\n")) >= 0:
+                whole = bytes(waiting[:end])
                 del waiting[: end + 2]
+                yield [block.split(b"\n") for block in whole.split(b"\n\n")]
             if len(waiting) > _MAX_EVENT_BYTES:
                 raise self._broken("sent an event without an end")
 

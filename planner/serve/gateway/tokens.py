@@ -9,6 +9,9 @@ from planner.serve.upstream import Upstream
 
 _BETWEEN = -1
 _TEXTS_PER_CALL = 64
+_AROUND = 8
+"""More than any tokenizer puts around a text."""
+_NFKC_GROWTH = 11
 
 
 def input_limit(upstream: Upstream) -> int:
@@ -22,6 +25,18 @@ def input_limit(upstream: Upstream) -> int:
     limit = min(upstream.context, model.context_length)
     splittable = model.pooling is Pooling.LAST and causal
     return limit if splittable else min(limit, upstream.batch)
+
+
+def surely_fits(text: str, limit: int) -> bool:
+    """Whether a text has tokens, and fewer than `limit`, whatever the tokenizer: asking the engine would be waste.
+
+    Every token stands for at least one byte of the text as the tokenizer normalises it. ASCII is left as it is or
+    made shorter; for the rest the longest case is assumed, U+FDFA with 3 bytes that become 33 (Unicode NFKC).
+    """
+    growth = 1 if text.isascii() else _NFKC_GROWTH
+    if len(text) * growth + _AROUND > limit:  # without encoding a long text
+        return False
+    return len(text.encode()) * growth + _AROUND <= limit and any(map(str.isalnum, text))
 
 
 async def count_tokens(talk: EngineTalk, texts: list[str]) -> list[int] | None:
@@ -38,6 +53,23 @@ async def count_tokens(talk: EngineTalk, texts: list[str]) -> list[int] | None:
         except _CannotCountError:
             return None
     return counts
+
+
+async def cut_tokens(talk: EngineTalk, text: str, limit: int) -> list[int] | None:
+    """The first tokens of a text, `limit` at most with the special ones that belong at its end; None if unknown.
+
+    What stands around an empty text (`[CLS]` and `[SEP]`, an end of text) is what stands around any.
+    """
+    tokens, around = await _tokenize(talk, text), await _tokenize(talk, "")
+    if tokens is None or around is None:
+        return None
+    before = 0
+    while before < len(around) and before < len(tokens) and around[before] == tokens[before]:
+        before += 1
+    after = around[before:]
+    if tokens[len(tokens) - len(after) :] != after:
+        after = []
+    return tokens[: limit - len(after)] + after
 
 
 async def _count_one(talk: EngineTalk, text: str) -> int:
@@ -73,7 +105,7 @@ async def _count_together(talk: EngineTalk, texts: list[str]) -> list[int] | Non
 
 async def _tokenize(talk: EngineTalk, content: str | list[str | int]) -> list[int] | None:
     try:
-        raw = await talk.post("/tokenize", {"content": content, "add_special": True})
+        raw = await talk.post("/tokenize", {"content": content, "add_special": True}, in_turn=False)
     except ApiError as error:
         if error.status == 501:
             return None

@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -105,12 +105,13 @@ class FakeEngine:
         if self.raw_embeddings is not None:
             return Response(self.raw_embeddings, media_type="application/json")
         texts = body["input"]
-        longest = max(len(_tokens(text, first=True)) for text in texts)
+        lengths = [len(text) if isinstance(text, list) else len(_tokens(text, first=True)) for text in texts]
+        longest = max(lengths)
         if longest > self.ubatch:
             message = f"input ({longest} tokens) is too large to process. increase the physical batch size "
             return _error(500, f"{message}(current batch size: {self.ubatch})", "server_error")
-        used = sum(len(_tokens(text, first=True)) for text in texts)
-        data = [{"embedding": self.vector(t), "index": i, "object": "embedding"} for i, t in enumerate(texts)]
+        used = sum(lengths)
+        data = [{"embedding": self.vector(str(t)), "index": i, "object": "embedding"} for i, t in enumerate(texts)]
         answer = {"model": self.role, "object": "list", "usage": {"prompt_tokens": used, "total_tokens": used}}
         # Python writes NaN as NaN, as some engines do; others write null.
         return Response(json.dumps({**answer, "data": data[::-1]}), media_type="application/json")
@@ -329,14 +330,34 @@ def upstream_for(engine: FakeEngine, model: Model, *, context: int, batch: int) 
     )
 
 
-class _InProcess(httpx2.AsyncBaseTransport):
+class _InProcessAnswer:
+    def __init__(self, response: httpx2.Response) -> None:
+        self.status = response.status_code
+        self.content_type = response.headers.get("content-type", "")
+        self._content = response.content
+
+    async def aiter_bytes(self) -> AsyncGenerator[bytes, None]:
+        yield self._content
+
+    async def aclose(self) -> None: ...
+
+
+class _InProcess:
     """Engines without sockets: requests go by port to the fakes. Streams arrive in one piece."""
 
     def __init__(self, engines: dict[int, FakeEngine]) -> None:
-        self._apps = {port: httpx2.ASGITransport(engine.app()) for port, engine in engines.items()}
+        self._clients = {
+            port: httpx2.AsyncClient(transport=httpx2.ASGITransport(engine.app())) for port, engine in engines.items()
+        }
 
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        return await self._apps[request.url.port or 0].handle_async_request(request)
+    async def post(self, url: str, path: str, *, key: str, body: bytes) -> _InProcessAnswer:
+        client = self._clients[int(url.rpartition(":")[2])]
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        return _InProcessAnswer(await client.post(url + path, content=body, headers=headers))
+
+    async def aclose(self) -> None:
+        for client in self._clients.values():
+            await client.aclose()
 
 
 StartStack = Callable[..., Awaitable[Stack]]
@@ -358,8 +379,8 @@ async def start_stack() -> AsyncIterator[StartStack]:
         async def start(**settings: Any) -> Stack:
             engines = [FakeEngine(role, url=f"http://127.0.0.1:{port}") for port, (role, _) in enumerate(ROLES, 1)]
             upstreams = _upstreams(engines)
-            transport = _InProcess(dict(enumerate(engines, 1)))
-            app = create_app(GatewayConfig(api_key=GATEWAY_KEY, upstreams=upstreams, transport=transport, **settings))
+            wire = _InProcess(dict(enumerate(engines, 1)))
+            app = create_app(GatewayConfig(api_key=GATEWAY_KEY, upstreams=upstreams, wire=wire, **settings))
             await exits.enter_async_context(app.router.lifespan_context(app))
             url = "http://127.0.0.1:80"
             way = httpx2.ASGITransport(app)

@@ -167,6 +167,41 @@ async def test_too_long_text_is_refused_with_both_counts(stack: Stack, *, counts
         assert "64" in error["message"]
 
 
+async def test_too_long_text_is_cut_when_the_client_says_so(stack: Stack) -> None:
+    """By the engine's own tokens, with the special ones at both ends, and the answer says which texts it were."""
+    response = await stack.embed(input=["short", "x " * 70], input_type="document", truncate=True)
+    assert response.status_code == 200
+    assert response.json()["truncated"] == [1]
+    (body,) = stack.embedder.bodies("/v1/embeddings")
+    assert body["input"][0] == "passage: short"
+    cut = body["input"][1]
+    assert len(cut) == 64
+    assert cut[:2] == [101, 1000 + len("passage:")]
+    assert cut[-1] == 102
+
+
+async def test_nothing_is_cut_that_fits(stack: Stack) -> None:
+    response = await stack.embed(input=["short", "x " * 62], truncate=True)
+    assert response.json()["truncated"] == []
+    assert "truncated" not in (await stack.embed(input="short")).json()
+    assert (await stack.embed(input="short", truncate="yes")).status_code == 400
+
+
+async def test_the_refusal_says_that_it_could_be_cut(stack: Stack) -> None:
+    assert '"truncate": true' in (await stack.embed(input="x " * 70)).json()["error"]["message"]
+
+
+async def test_the_engine_is_asked_to_count_only_what_might_be_too_long(stack: Stack) -> None:
+    """A short text cannot have more tokens than bytes. Other writing may grow when it is normalised."""
+    await stack.embed(input=["short and plain"])
+    assert stack.embedder.bodies("/tokenize") == []
+    for doubtful in ("x" * 60, "\ufdfa" * 6, "\u200b", "..."):
+        stack.embedder.seen.clear()
+        await stack.embed(input=["short", doubtful])
+        counted = stack.embedder.bodies("/tokenize")[0]["content"]
+        assert [part for part in counted if isinstance(part, str)] == ["", doubtful]
+
+
 @pytest.mark.parametrize(
     ("trained", "batch", "pooling", "causal", "limit"),
     [
