@@ -31,6 +31,8 @@ _WORDS = re.compile(
 """What price lists write around a name: regions of list items, "(48 GB mod)", "80GB Plus"."""
 _BOARD = re.compile(r"\bHGX(?= [AH]\d00\b)", re.IGNORECASE)
 """NVIDIA's board of SXM modules; Blackwell has no other form."""
+_DRIVERS_SXM = re.compile(r"\bH100(?= 80 ?GB HBM3\b)", re.IGNORECASE)
+"""The driver's name of the SXM5 module, which RunPod has as its id: of 80 GB it alone has HBM3."""
 _LAPTOP = re.compile(r"mobile|^(?!rtx-pro).*max-q")
 _FORMS = frozenset({"pcie", "sxm", "sxm2", "sxm3", "sxm4", "sxm5", "sxm6", "nvl"})
 _FORM_IN_SLUG = re.compile(r"-(?:pcie|sxm\d?|nvl)(?=-|$)")
@@ -87,7 +89,7 @@ def _rental_index(specs: tuple[DeviceSpec, ...]) -> NameIndex:
 
 @lru_cache(maxsize=2048)
 def _read(text: str) -> Reading:
-    return read_name(_BOARD.sub("SXM", _WORDS.sub(" ", text)))
+    return read_name(_BOARD.sub("SXM", _DRIVERS_SXM.sub("H100 SXM", _WORDS.sub(" ", text))))
 
 
 def gpu_name(raw: str, vram_gib: float | None, specs: Sequence[DeviceSpec]) -> GpuName:

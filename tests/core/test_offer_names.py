@@ -4,6 +4,7 @@ import pytest
 
 from planner.catalog.loader import Catalog
 from planner.catalog.location import data_dir
+from planner.catalog.prices import load_snapshot
 from planner.core.offer_names import gpu_name, market_slug, snapped_gib, wanted_gpus
 from planner.errors import UsageError
 
@@ -94,6 +95,8 @@ NAMES: list[tuple[str, float | None, str]] = [
     ("H100 SXM", 81559, "h100-sxm"),
     ("NVIDIA HGX H100", 80 * 1024, "h100-sxm"),
     ("NVIDIA H100 SXM5", 80 * 1024, "h100-sxm"),
+    ("NVIDIA H100 80GB HBM3", 80 * 1024, "h100-sxm"),
+    ("NVIDIA H100 80GB HBM3", None, "h100-sxm"),
     ("H100 NVL", 95830, "h100-nvl"),
     ("H100", 81559, "h100"),
     ("Nvidia H100 80GB Plus GPU running in Americas", 80 * 1024, "h100"),
@@ -134,6 +137,14 @@ def test_a_name_means_its_gpu(raw: str, memory_mib: float | None, slug: str) -> 
 
 def test_more_than_eighty_names_are_looked_at() -> None:
     assert len({raw for raw, _, _ in NAMES}) >= 80
+
+
+def test_every_name_of_the_dated_table_is_known() -> None:
+    dated = load_snapshot()
+    assert dated is not None
+    names = {(quote.gpu_raw, quote.vram_each_gib) for quote in dated.offers}
+    assert len(names) > 150
+    assert [raw for raw, gib in names if gpu_name(raw, gib, SPECS).slug is None] == []
 
 
 @pytest.mark.parametrize("raw", ["Frobnicator 9", "", "GPU", "RTX 99999", "NVIDIA A100 80GB PCIe MIG 1g.10gb", "☃"])
