@@ -31,6 +31,8 @@ _WORDS = re.compile(
 """What price lists write around a name: regions of list items, "(48 GB mod)", "80GB Plus"."""
 _BOARD = re.compile(r"\bHGX(?= [AH]\d00\b)", re.IGNORECASE)
 """NVIDIA's board of SXM modules; Blackwell has no other form."""
+_RUN_TOGETHER = re.compile(r"\b([AH]\d00)(?=(?:NVL|SXM\d?|PCIE)\b)", re.IGNORECASE)
+"""A card and its form without a space, as gpuhunt writes them."""
 _DRIVERS_SXM = re.compile(r"\bH100(?= 80 ?GB HBM3\b)", re.IGNORECASE)
 """The driver's name of the SXM5 module, which RunPod has as its id: of 80 GB it alone has HBM3."""
 _LAPTOP = re.compile(r"mobile|^(?!rtx-pro).*max-q")
@@ -89,7 +91,9 @@ def _rental_index(specs: tuple[DeviceSpec, ...]) -> NameIndex:
 
 @lru_cache(maxsize=2048)
 def _read(text: str) -> Reading:
-    return read_name(_BOARD.sub("SXM", _DRIVERS_SXM.sub("H100 SXM", _WORDS.sub(" ", text))))
+    for pattern, instead in ((_WORDS, " "), (_RUN_TOGETHER, r"\1 "), (_DRIVERS_SXM, "H100 SXM"), (_BOARD, "SXM")):
+        text = pattern.sub(instead, text)
+    return read_name(text)
 
 
 def gpu_name(raw: str, vram_gib: float | None, specs: Sequence[DeviceSpec]) -> GpuName:

@@ -98,6 +98,8 @@ NAMES: list[tuple[str, float | None, str]] = [
     ("NVIDIA H100 80GB HBM3", 80 * 1024, "h100-sxm"),
     ("NVIDIA H100 80GB HBM3", None, "h100-sxm"),
     ("H100 NVL", 95830, "h100-nvl"),
+    ("H100NVL", 94 * 1024, "h100-nvl"),
+    ("H200NVL", 141 * 1024, "h200-nvl"),
     ("H100", 81559, "h100"),
     ("Nvidia H100 80GB Plus GPU running in Americas", 80 * 1024, "h100"),
     ("H200", 143771, "h200"),
