@@ -39,7 +39,8 @@ def _weights(process: ProcessMemory, placement: Placement, memory: Memory) -> It
     yield f"weights {format_gib(memory.weights_bytes)}"
     yield f"  input tables   {_mib(table.input_bytes):>14}  always on the host"
     sizes = table.layer_bytes
-    each = _mib(sizes[0]) if min(sizes) == max(sizes) else f"{min(sizes) / MIB:,.2f} to {_mib(max(sizes))}"
+    least, most = _mib(min(sizes)), _mib(max(sizes))
+    each = most if least == most else f"{least.removesuffix(' MiB')} to {most}"
     yield f"  layers         {_mib(sum(sizes)):>14}  {arch.layers} of {each}"
     if table.output_bytes:
         why = "the token table again, with layers on a GPU" if table.tied else "matrix"

@@ -49,7 +49,7 @@ def _lines(title: str, rate: Rate, terms: Sequence[Term], run: Run, known: Known
     yield f"{title}: {rate_text(rate)}, middle {format_rate(rate.mid)}"
     for term in terms:
         yield f"  {term.text:<{_LABEL}} {_time(term.seconds):>12}"
-    each = "a token" if title.startswith("generation") else "a token of the prompt"
+    each = "a token of the prompt" if title.startswith("prompt") else "a token"
     yield f"  {f'= {each}, so {format_rate(1 / seconds)} tok/s':<{_LABEL}} {_time(seconds):>12}"
     moved = rate.mid * seconds
     if rate.basis == "measured":

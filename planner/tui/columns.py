@@ -20,13 +20,14 @@ class Column:
     """A column and what gives way where room is short.
 
     `minimum` > 0: may be shortened to that many cells. `leaves` > 0: may be left out, the highest number first;
-    columns of one number go together.
+    columns of one number go together. `middle`: a text that is too long loses its middle.
     """
 
     title: str
     right: bool = False
     minimum: int = 0
     leaves: int = 0
+    middle: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Layout:
         parts: list[Content] = []
         for position, (index, column, width) in enumerate(self.shape):
             cell = _cell(row[index])
-            text = shorten(cell.text, width, self._ellipsis)
+            text = (shorten_middle if column.middle else shorten)(cell.text, width, self._ellipsis)
             pad = " " * (width - cell_len(text))
             if position:
                 parts.append(Content(" " * GAP))
@@ -120,6 +121,17 @@ def shorten(text: str, width: int, ellipsis: str = "…") -> str:
     head, _, tail = text.rpartition(" ")
     tail = f" {tail}" if head and cell_len(tail) + 6 <= width else ""
     return set_cell_size(text, width - 1 - cell_len(tail)).rstrip() + ellipsis + tail
+
+
+def shorten_middle(text: str, width: int, ellipsis: str = "…") -> str:
+    """The text in at most `width` cells; names of models differ at both ends, so both are kept."""
+    if cell_len(text) <= width or width < 8:
+        return shorten(text, width, ellipsis)
+    tail = width // 2 - 1
+    end = text[-tail:]
+    while cell_len(end) > tail:
+        end = end[1:]
+    return set_cell_size(text, width - 1 - cell_len(end)) + ellipsis + end
 
 
 def hanging(mark: str, text: str, width: int, style: str = "") -> Content:

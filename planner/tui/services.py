@@ -4,16 +4,24 @@ All of them may block and may raise; they are only ever called through `planner.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from planner.core.model import Model, Variant
 from planner.core.recommendation import Recommendation
 from planner.serve.state import DeploymentRecord
 from planner.tui.child import Start, start_child
 from planner.tui.data.choices import keep_choices, read_choices
 from planner.tui.data.deployments import read_servers
+from planner.tui.data.library import compare_models, fit_models, model_details, model_rentals, model_rows
 from planner.tui.data.machine import Situation, look_around, plan_pairs
+
+if TYPE_CHECKING:
+    from planner.core.cheapest import Rentals
+    from planner.core.model_fit import Fitted
+    from planner.tui.data.details import Compared, Details
+    from planner.tui.data.models import Row
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,11 @@ class Services:
     plan: Callable[[Situation], tuple[Recommendation, ...]] = plan_pairs
     servers: Callable[[], tuple[DeploymentRecord, ...]] = read_servers
     start: Start = start_child
+    model_rows: "Callable[[Situation], tuple[Row, ...]]" = model_rows
+    fit_models: "Callable[[Situation, Sequence[Model]], dict[str, Fitted | None]]" = fit_models
+    model_details: "Callable[[Situation, str], Details]" = model_details
+    model_rentals: "Callable[[Situation, Model, Variant], Rentals | None]" = model_rentals
+    compare_models: "Callable[[Situation, Sequence[str]], Compared]" = compare_models
     clock: Callable[[], float] = time.monotonic
     recall: Callable[[], dict[str, Any]] = read_choices
     keep: Callable[[Mapping[str, Any]], None] = keep_choices

@@ -22,10 +22,12 @@ TITLES: Mapping[str, str] = {
 
 PAGES: Mapping[str, str] = {
     "home": "planner.tui.screens.home:HomeScreen",
+    "models": "planner.tui.screens.models:ModelsScreen",
 }
 """Page → `module:class`, called with `marks`. A page that is not here is not offered."""
 
 DETAILS: Mapping[str, str] = {
+    "explain": "planner.tui.screens.explain:Explain",
     "launch": "planner.tui.screens.launch:LaunchScreen",
 }
 """On top of a page, called with `marks` and: `model` a model's id, `compare` ids, `explain` what to explain."""

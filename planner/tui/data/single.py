@@ -1,0 +1,37 @@
+"""One model as a plan of its own, so that it is launched as a pair is."""
+
+from planner.core.fitting import Fit
+from planner.core.model import Model, Role
+from planner.core.recommendation import BudgetUse, Choice, MemoryPlan, Recommendation
+
+
+def single_plan(model: Model, fit: Fit) -> Recommendation:
+    """A model in a quant, as `planner launch` runs it."""
+    from planner.core.estimator import settings_for
+    from planner.core.workload import Workload
+
+    choice = Choice(
+        model=model,
+        variant=fit.variant,
+        settings=settings_for(model, Workload(), fit.context),
+        estimate=fit.estimate,
+    )
+    rows = fit.estimate.memory.devices
+    total = fit.estimate.memory.total_bytes
+    budget = sum(row.budget_bytes or 0 for row in rows)
+    return Recommendation(
+        rank=1,
+        label=model.name,
+        embedding=choice if model.role is Role.EMBEDDING else None,
+        generation=choice if model.role is Role.GENERATION else None,
+        reranker=choice if model.role is Role.RERANKER else None,
+        memory=MemoryPlan(
+            total,
+            budget,
+            budget - total,
+            tuple(BudgetUse(row.device, row.total_bytes, row.budget_bytes) for row in rows),
+        ),
+        score=0.0,
+        reasons=(),
+        command=("planner", "launch", f"{model.id}:{fit.variant.quant}"),
+    )

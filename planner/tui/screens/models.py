@@ -1,0 +1,405 @@
+"""Every model of the catalog: how it runs here, how good it is, under which licence; search, filters, order."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.events import Resize
+from textual.message import Message
+from textual.widgets import Input, Static
+
+from planner.core.estimate import Verdict
+from planner.core.model import Model
+from planner.core.model_fit import Fitted
+from planner.tui.columns import MUTED
+from planner.tui.columns import Row as Cells
+from planner.tui.data.listing import Listing
+from planner.tui.data.machine import Situation
+from planner.tui.data.models import Filters, Row, sort_title
+from planner.tui.marks import Marks
+from planner.tui.problem import Problem
+from planner.tui.screens.page import Page
+from planner.tui.state import State
+from planner.tui.widgets.filter_bar import FilterBar
+from planner.tui.widgets.model_columns import Drawn, Known, cells, columns_for, model_filters, titled
+from planner.tui.widgets.model_preview import ModelPreview
+from planner.tui.widgets.row_table import RowTable
+from planner.tui.workers import in_background
+
+_BATCH = 12
+"""Models looked at in one go: about 50 ms, so that what is in sight comes first and keys never wait."""
+
+
+class RowsRead(Message):
+    """The rows of a situation, or why there are none."""
+
+    def __init__(self, situation: Situation, found: tuple[Row, ...] | Problem) -> None:
+        super().__init__()
+        self.situation = situation
+        self.found = found
+
+
+class FitsFound(Message):
+    """How some models run in a situation, or why that cannot be said."""
+
+    def __init__(self, situation: Situation, found: dict[str, Fitted | None] | Problem) -> None:
+        super().__init__()
+        self.situation = situation
+        self.found = found
+
+
+class ModelsScreen(Page):
+    """The table is there at once; how models run here is found out behind it, what is in sight first."""
+
+    AUTO_FOCUS = "#models-table"
+    CSS_PATH = "models.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "search", "Search", key_display="/", tooltip="search names, families, licences, languages"),
+        Binding("u", "launch", "Launch", tooltip="fetch and launch the model in its best quant"),
+        Binding("space", "mark", "Mark", tooltip="mark a model for comparing, or take the mark away"),
+        Binding("c", "compare", "Compare", tooltip="compare the marked models, two to four of them"),
+        Binding("e", "explain", "Explain", tooltip="the arithmetic of the estimate, the source of the score"),
+        Binding("s", "sort", "Sort", tooltip="order by the next column; a click on its title does it too"),
+        Binding("S", "reverse", "Reverse", show=False, tooltip="the other way round; what is unknown stays last"),
+        Binding("o", "role", "Role", show=False, tooltip="filter by role: all, embedding, generation, reranker"),
+        Binding("f", "switch('fits')", "Fits", show=False, tooltip="filter: what runs on this machine"),
+        Binding("m", "switch('commercial')", "Commercial", show=False, tooltip="filter: free for commercial use"),
+        Binding("l", "language", "Language", show=False, tooltip="filter by a language"),
+        Binding("i", "switch('installed')", "On disk", show=False, tooltip="filter: models with a file in the store"),
+        Binding("d", "switch('runnable')", "Runnable", show=False, tooltip="filter: leave out what cannot be run"),
+        Binding("x", "clear", "Clear", show=False, tooltip="take all filters and the search away"),
+        Binding("escape", "leave", "Leave", show=False, tooltip="leave the search; a second time clears it"),
+        Binding("r", "refresh", "Refresh", show=False, tooltip="look at machine, catalog and store again"),
+    ]
+
+    def __init__(self, *, marks: Marks) -> None:
+        super().__init__(marks=marks)
+        self._situation: Situation | None = None
+        self._list = Listing()
+        self._problem: Problem | None = None
+        self._known: tuple[Known, ...] = ()
+
+    # --- layout ----------------------------------------------------------------------------------------------------
+
+    def compose_body(self) -> ComposeResult:
+        """Search, filters, table, the highlighted model in words."""
+        with Horizontal(id="models-search-line"):
+            yield Static("/", id="models-search-sign", markup=False)
+            yield Input(placeholder="search: name, family, licence, language", id="models-search", compact=True)
+            yield Static(id="models-count", markup=False)
+        yield FilterBar(id="models-filters", marks=self.marks)
+        yield RowTable(marks=self.marks, marked=self._is_marked, id="models-table")
+        yield Static(id="models-empty", markup=False)
+        yield ModelPreview(id="models-preview", marks=self.marks)
+
+    def on_mount(self) -> None:
+        """As it was left."""
+        remembered, listing = self.planner.remembered, self._list
+        listing.filters = Filters.of(remembered.get("models.filters", {}))
+        listing.sort_by(remembered.get("models.sort", ""))
+        listing.reverse = remembered.get("models.reverse", default=False)
+        self._show()
+
+    @property
+    def _table(self) -> RowTable:
+        return self.query_one(RowTable)
+
+    def status(self, state: State) -> str:
+        """How far the looking is."""
+        whole, left = len(self._list.rows), self._list.unknown
+        if self._problem is not None and whole:
+            return f"how models run here is not known: {self._problem.message}"
+        if left:
+            return f"looking how {whole} models run here: {whole - left} done {self.marks.ellipsis}"
+        if state.looking or not whole:
+            return f"{state.status} {self.marks.ellipsis}".strip()
+        return "with all memory of this machine free"
+
+    # --- what there is ---------------------------------------------------------------------------------------------
+
+    def show_state(self, state: State) -> None:
+        """Read the rows of a new situation."""
+        if state.situation is not self._situation and state.situation is not None:
+            self._situation = state.situation
+            self._read(state.situation)
+        elif state.look_problem is not None and not self._list.rows:
+            self._problem = state.look_problem
+            self._show()
+
+    @work(exclusive=True, exit_on_error=False, group="model-rows")
+    async def _read(self, situation: Situation) -> None:
+        found = await in_background(partial(self.planner.services.model_rows, situation))
+        self.post_message(RowsRead(situation, found))
+
+    @on(RowsRead)
+    def _rows_read(self, message: RowsRead) -> None:
+        if message.situation is not self._situation:
+            return
+        if isinstance(message.found, Problem):
+            self._problem = message.found
+        else:
+            self._problem = None
+            self._list.replace_rows(message.found)
+        self._show()
+        self._look_at_next()
+
+    def _look_at_next(self) -> None:
+        batch = self._list.next_batch(self._table.in_sight, _BATCH)
+        if batch and self._situation is not None and self._problem is None:
+            self._look_at(self._situation, batch)
+
+    @work(exclusive=True, exit_on_error=False, group="model-fits")
+    async def _look_at(self, situation: Situation, models: Sequence[Model]) -> None:
+        found = await in_background(partial(self.planner.services.fit_models, situation, models))
+        self.post_message(FitsFound(situation, found))
+
+    @on(FitsFound)
+    def _fits_found(self, message: FitsFound) -> None:
+        if message.situation is not self._situation:
+            return
+        if isinstance(message.found, Problem):
+            self._problem = message.found
+            self._show()
+            return
+        if self._list.learn(message.found):
+            self._show()
+        else:
+            self._table.redraw()
+            self._show_preview()
+        self.redraw_status()
+        self._look_at_next()
+
+    # --- which are shown, in which order ---------------------------------------------------------------------------
+
+    def _show(self) -> None:
+        """Filter and order anew; the highlight stays on its model."""
+        before, listing = self.selected, self._list
+        listing.show()
+        self._show_columns()
+        self._table.show_rows(len(listing.shown), self._cells, highlighted=listing.place_of(before))
+        self._show_words()
+        self.refresh_bindings()
+
+    def _show_columns(self) -> None:
+        listing, table = self._list, self._table
+        self._known = columns_for(self.size.width, listing.rows, listing.filters)
+        table.keys = [item.key for item in self._known]
+        columns = titled(self._known, listing.sort, descending=listing.descending)
+        table.show_columns(columns, [item.natural for item in self._known])
+
+    def _cells(self, index: int) -> Cells:
+        listing = self._list
+        row = listing.shown[index]
+        name = row.model.id
+        return cells(self._known, Drawn(row, listing.fits.get(name), name in listing.fits), self.marks)
+
+    def _is_marked(self, index: int) -> bool:
+        return self._list.shown[index].model.id in self._list.marked
+
+    def _show_words(self) -> None:
+        listing = self._list
+        shown, whole = len(listing.shown), len(listing.rows)
+        order = f"  by {sort_title(listing.sort)} {'↓' if listing.descending else '↑'}"
+        self.query_one("#models-count", Static).update(
+            Content.assemble(
+                (f"{len(listing.marked)} marked  " if listing.marked else "", "$text-accent"),
+                (f"{shown} of {whole}" if listing.filters.any else f"{whole} models", "bold"),
+                (order, MUTED),
+            )
+        )
+        self.query_one(FilterBar).show(model_filters(listing.filters))
+        empty = self.query_one("#models-empty", Static)
+        self._table.display = bool(shown)
+        empty.display = not shown
+        empty.update(self._empty())
+
+    def _empty(self) -> Content:
+        marks, listing, problem = self.marks, self._list, self._problem
+        if problem is not None and (listing.filters.fits or not listing.rows):
+            hint = f"{problem.hint} " if problem.hint else ""
+            words = f"{marks.failed} {problem.message}"
+            return Content.assemble((words, "$text-error"), f"\n{marks.arrow} {hint}Press r to try again.")
+        if not listing.rows:
+            return Content.styled(f"reading the catalog {marks.ellipsis}", MUTED)
+        if listing.filters.fits and listing.unknown:
+            return Content.styled(f"looking what fits {marks.ellipsis}", MUTED)
+        search = listing.filters.search
+        what = f"No model matches “{search}”" if search else "No model matches"
+        others = " with these filters" if replace(listing.filters, search="").any else ""
+        way = f"{marks.arrow} Press x to see all {len(listing.rows)}."
+        return Content.assemble(f"{what}{others}.\n", (way, MUTED))
+
+    def on_resize(self, _event: Resize) -> None:
+        """Other columns may fit."""
+        self._show_columns()
+
+    # --- the highlighted model -------------------------------------------------------------------------------------
+
+    @property
+    def selected(self) -> Row | None:
+        """The highlighted row."""
+        index = self._table.highlighted
+        shown = self._list.shown
+        return shown[index] if 0 <= index < len(shown) else None
+
+    @property
+    def _fitted(self) -> Fitted | None:
+        row = self.selected
+        return None if row is None else self._list.fits.get(row.model.id)
+
+    @property
+    def neighbours(self) -> tuple[str, ...]:
+        """The ids of the models as they are listed, for walking through them one by one."""
+        return tuple(row.model.id for row in self._list.shown)
+
+    @on(RowTable.Highlighted)
+    def _highlighted(self) -> None:
+        self._show_preview()
+
+    def _show_preview(self) -> None:
+        row = self.selected
+        looked = row is not None and row.model.id in self._list.fits
+        self.query_one(ModelPreview).show(row, self._fitted, looked=looked)
+        self.refresh_bindings()
+
+    @on(RowTable.Chosen)
+    def _chosen(self) -> None:
+        row = self.selected
+        if row is not None:
+            self.planner.open_model(row.model.id)
+
+    @on(RowTable.Heading)
+    def _heading(self, event: RowTable.Heading) -> None:
+        self._sort_by(event.key)
+
+    # --- keys ------------------------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that have nothing to act on are not offered."""
+        del parameters
+        match action:
+            case "mark" | "explain":
+                return bool(self._list.shown)
+            case "compare":
+                return len(self._list.marked) >= 2
+            case "launch":
+                return self._fitted is not None and self._fitted.fit.verdict is not Verdict.NO_FIT
+            case _:
+                return True
+
+    def action_search(self) -> None:
+        """Type into the search."""
+        self.query_one(Input).focus()
+
+    @on(Input.Changed, "#models-search")
+    def _searched(self, event: Input.Changed) -> None:
+        self._filter(replace(self._list.filters, search=event.value))
+
+    @on(Input.Submitted, "#models-search")
+    def _search_done(self) -> None:
+        self._table.focus()
+
+    def action_leave(self) -> None:
+        """From the search to the table; from there clear the search."""
+        if self.query_one(Input).has_focus:
+            self._table.focus()
+        else:
+            self.query_one(Input).value = ""
+
+    def _filter(self, filters: Filters) -> None:
+        if filters == self._list.filters:
+            return
+        self._list.filters = filters
+        self.planner.remember("models.filters", filters.kept)
+        self._show()
+
+    def action_role(self) -> None:
+        """The next role."""
+        self._filter(self._list.filters.next_role())
+
+    def action_switch(self, name: str) -> None:
+        """A filter on or off."""
+        self._filter(self._list.filters.switched(name))
+
+    def action_clear(self) -> None:
+        """No filter at all."""
+        self.query_one(Input).value = ""
+        self._filter(Filters())
+
+    def action_language(self) -> None:
+        """Ask for a language; a second time takes it away."""
+        from planner.tui.screens.ask import Ask
+
+        if self._list.filters.language is not None:
+            self._filter(replace(self._list.filters, language=None))
+            return
+        ask = Ask("Which language must the model know?", "German, de, multilingual", _code_of)
+        self.app.push_screen(ask, self._language_given)
+
+    def _language_given(self, code: str | None) -> None:
+        if code is not None:
+            self._filter(replace(self._list.filters, language=code))
+
+    def action_sort(self) -> None:
+        """By the next column that is shown."""
+        self._sort_by(self._list.next_sort([item.key for item in self._known if item.key]))
+
+    def action_reverse(self) -> None:
+        """The other way round."""
+        self._sort_by(self._list.sort)
+
+    def _sort_by(self, key: str) -> None:
+        listing = self._list
+        listing.sort_by(key)
+        self.planner.remember("models.sort", listing.sort)
+        self.planner.remember("models.reverse", listing.reverse)
+        self._show()
+
+    def action_mark(self) -> None:
+        """Mark for comparing; the oldest mark goes when there are too many."""
+        row = self.selected
+        if row is None:
+            return
+        self._list.mark(row.model.id)
+        self._table.redraw()
+        self._table.action_move(1)
+        self._show_words()
+        self.refresh_bindings()
+
+    def action_compare(self) -> None:
+        """The marked models side by side."""
+        if len(self._list.marked) >= 2:
+            self.planner.open_compare(self._list.marked)
+
+    def action_launch(self) -> None:
+        """Launch the highlighted model in its best quant here."""
+        from planner.tui.data.single import single_plan
+
+        row, fitted = self.selected, self._fitted
+        if row is not None and fitted is not None and fitted.fit.verdict is not Verdict.NO_FIT:
+            self.planner.launch(single_plan(row.model, fitted.fit))
+
+    def action_explain(self) -> None:
+        """Where the numbers of the highlighted model come from."""
+        row, situation = self.selected, self._situation
+        if row is None or situation is None:
+            return
+        from planner.tui.data.explain import explain_model
+
+        self.planner.open_explain(partial(explain_model, situation, row.model, self._fitted))
+
+    def action_refresh(self) -> None:
+        """Look again."""
+        self.planner.look()
+
+
+def _code_of(text: str) -> str:
+    from planner.core.languages import parse_language
+
+    return parse_language(text)
