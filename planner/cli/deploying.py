@@ -19,10 +19,10 @@ from planner.cli import steps
 from planner.cli.deployment_view import changes, summary
 from planner.cli.diagnostics import ExitCode
 from planner.cli.output import write_json, write_lines
-from planner.cli.planning import make_launch_plan, pins_for, plan
+from planner.cli.planning import make_launch_plan, pins_for, plan, planned_hardware
 from planner.cli.session import Session
 from planner.core.events import Step
-from planner.core.launch_plan import CPU_MOE_FLAG, LaunchPlan
+from planner.core.launch_plan import CPU_MOE_FLAG, LaunchPlan, ProcessPlan
 from planner.core.workload import Workload
 from planner.errors import EngineError, NoSpaceError, PlannerError, RemoteError, UsageError
 from planner.serve.choice import AUTO, Sources, choose_engine
@@ -92,6 +92,7 @@ def bring_up(session: Session, wish: Wish) -> int:
             port_wanted=bool(wish.port),
             tied=not wish.detach,
             known_models=_known_models(session),
+            smaller=_smaller(session, wish, chosen),
         )
         try:
             return _run(session, home, spec, detach=wish.detach)
@@ -157,6 +158,26 @@ def _plan(session: Session, wish: Wish) -> LaunchPlan:
             f"{format_gib(memory.total_bytes)} of memory{speed}; {process.estimate.placement.reason}"
         )
     return chosen
+
+
+def _smaller(session: Session, wish: Wish, chosen: LaunchPlan) -> tuple[ProcessPlan | None, ...]:
+    """For each process the plan for when it runs out of memory all the same, where something is left to give way."""
+    from planner.core.placement import machine_of
+    from planner.core.smaller import smaller_plan
+
+    live = not session.simulated
+    hardware = planned_hardware(session, live=live)
+    machine = machine_of(hardware, live=live)
+    return tuple(
+        smaller_plan(
+            process,
+            hardware=hardware,
+            machine=machine,
+            workload=wish.workload,
+            calibration=session.calibration,
+        )
+        for process in chosen.processes
+    )
 
 
 def _engine(session: Session, wish: Wish, chosen: LaunchPlan) -> "Engine":

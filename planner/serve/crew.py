@@ -9,6 +9,7 @@ import msgspec
 from planner.core.hardware import Backend
 from planner.core.launch_plan import EngineKind, ProcessPlan
 from planner.core.model import Role
+from planner.core.smaller import difference
 from planner.serve.engines import Engine, Files, longest_input, make_command, required_context
 from planner.serve.failure import LaunchError
 from planner.serve.memory_report import MemoryReport, read_memory_report
@@ -40,6 +41,7 @@ class Crew:
         self._token = spec.supervisor_token
         self._engine = spec.engine
         self._specs = {process.plan.role: process for process in spec.processes}
+        self._plans = {process.plan.role: process.plan for process in spec.processes}
         self._stall_s = stall_s
         self._on_started = on_started
         self._on_note = on_note
@@ -54,6 +56,18 @@ class Crew:
     def process(self, role: Role) -> EngineProcess | None:
         """The process of a role, if there is one."""
         return self._processes.get(role)
+
+    def plan(self, role: Role) -> ProcessPlan:
+        """The plan that the process of a role is started by."""
+        return self._plans[role]
+
+    def shrink(self, role: Role) -> str:
+        """Start the role by its smaller plan from now on; in words what gave way, empty if that was done before."""
+        before, smaller = self._plans[role], self._specs[role].smaller
+        if smaller is None or smaller == before:
+            return ""
+        self._plans[role] = smaller
+        return difference(before, smaller)
 
     async def launch(self, role: Role) -> tuple[EngineProcess, Ready, MemoryReport | None]:
         """Start an engine and wait until it answers. Raises LaunchError; the caller then calls `end`."""
@@ -88,7 +102,7 @@ class Crew:
 
     def upstream(self, role: Role, ready: Ready) -> Upstream:
         """What the gateway needs to know of an engine that is ready."""
-        plan = self._specs[role].plan
+        plan = self._plans[role]
         return Upstream(
             role=role,
             url=ready.url,
@@ -102,12 +116,12 @@ class Crew:
         )
 
     async def _launch(self, role: Role) -> tuple[EngineProcess, Ready, MemoryReport | None]:
-        spec = self._specs[role]
+        spec, plan = self._specs[role], self._plans[role]
         self._stop_if_unwanted(role)
         process = await start(
             make_command(
                 self._engine,
-                spec.plan,
+                plan,
                 files=self._files(spec),
                 api_key=self._key,
                 token=self._token,
@@ -121,10 +135,11 @@ class Crew:
         self._processes[role] = process
         self._stop_if_unwanted(role)
         self._on_started(role, process)
-        probe = role_probe(role, self._key, embedding_length=spec.plan.model.embedding_length)
+        probe = role_probe(role, self._key, embedding_length=plan.model.embedding_length)
         ready = await process.wait_ready(probe, stall_s=self._stall_s)
-        report = read_memory_report(process.lines)
-        check_gpu_use(spec.plan, report, self._engine)
+        lines = process.lines
+        report = read_memory_report(lines)
+        check_gpu_use(plan, report, self._engine, log_works=bool(lines))
         return process, ready, report
 
     def _stop_if_unwanted(self, role: Role) -> None:
@@ -140,17 +155,26 @@ class Crew:
         )
 
 
-def check_gpu_use(plan: ProcessPlan, report: MemoryReport | None, engine: Engine) -> None:
+def check_gpu_use(plan: ProcessPlan, report: MemoryReport | None, engine: Engine, *, log_works: bool = True) -> None:
     """A plan for the GPU must not silently run on the CPU. Raises LaunchError `gpu-not-used`.
 
-    The wheel ignores GPU layers on a CPU build without a line, and llama-server warns only (measured).
+    The wheel ignores GPU layers on a CPU build without a line, and llama-server warns only (measured); an engine that
+    says nothing of where the model lies cannot be believed either, unless no log could be written at all.
     """
-    if plan.backend is Backend.CPU or not plan.n_gpu_layers or report is None:
+    if plan.backend is Backend.CPU or not plan.n_gpu_layers or not log_works:
         return
-    layers = report.offloaded[0] if report.offloaded is not None else 0
-    if report.gpu_bytes and (report.offloaded is None or layers >= min(plan.n_gpu_layers, report.offloaded[1])):
+    layers = report.offloaded[0] if report is not None and report.offloaded is not None else 0
+    wanted = plan.n_gpu_layers
+    if report is not None and report.offloaded is not None:
+        wanted = min(wanted, report.offloaded[1])
+    if report is not None and report.gpu_bytes and (report.offloaded is None or layers >= wanted):
         return
-    what = f"put {layers} of {plan.n_gpu_layers} planned layers on the GPU" if layers else "does not use the GPU"
+    if layers:
+        what = f"put {layers} of {wanted} planned layers on the GPU; the rest would run on the processor, much slower"
+    elif report is None:
+        what = "does not say that it uses the GPU, and its log names no memory of one"
+    else:
+        what = "does not use the GPU, and would run on the processor, much slower"
     other = "--engine llama-server" if engine.kind is EngineKind.EMBEDDED else "--engine-path"
     raise LaunchError(
         f"{engine.label} {what}: it was built without support for it, or its driver is missing.",

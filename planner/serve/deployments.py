@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import filelock
 import msgspec
 import psutil
 
-from planner.core.launch_plan import LaunchPlan
+from planner.core.launch_plan import LaunchPlan, ProcessPlan
 from planner.core.supervise import DeploymentState, Phase
 from planner.errors import EngineError, NoResultError
 from planner.serve.claim import CLAIM_WAIT_S, held_error, is_claimed, supervisors
@@ -41,6 +42,8 @@ _STOP_DEADLINE_S = 30.0
 _LOCK_DEADLINE_S = 30.0
 _REAP_S = 2.0
 _BIRTH_SLACK_S = 2.0
+_LEAST_FREE_BYTES = 64 * 2**10
+"""A disk with less cannot take a state file beside the old one."""
 
 OnChange = Callable[[DeploymentRecord], None]
 
@@ -67,8 +70,13 @@ def make_spec(
     port_wanted: bool,
     tied: bool,
     known_models: Sequence[str] = (),
+    smaller: Sequence[ProcessPlan | None] = (),
 ) -> DeploymentSpec:
-    """What a supervisor needs to know; `paths` are the verified model files in the plan's order."""
+    """What a supervisor needs to know; `paths` are the verified model files in the plan's order.
+
+    `smaller` are the plans for processes that run out of memory, in the same order; none at all when it is empty.
+    """
+    fallbacks = smaller or (None,) * len(plan.processes)
     return DeploymentSpec(
         name=plan.name,
         supervisor_token=secrets.token_hex(16),
@@ -76,8 +84,8 @@ def make_spec(
         fingerprint=fingerprint(plan),
         engine=engine,
         processes=tuple(
-            ProcessSpec(plan=process, model_path=str(path.absolute()))
-            for process, path in zip(plan.processes, paths, strict=True)
+            ProcessSpec(plan=process, model_path=str(path.absolute()), smaller=fallback)
+            for process, path, fallback in zip(plan.processes, paths, fallbacks, strict=True)
         ),
         port=port,
         port_wanted=port_wanted,
@@ -222,11 +230,24 @@ def failure_of(home: Home, record: DeploymentRecord | None) -> EngineError:
         return EngineError(error.message, hint=error.hint, reference=error.reference)
     if record is not None and record.state is DeploymentState.STOPPED:
         return EngineError(f"“{home.name}” was stopped from elsewhere.", reference="stopped")
+    if _is_full(home.path):
+        return EngineError(
+            f"The disk that holds {home.path} is full: neither state nor log could be written.",
+            hint="Free some space there, or set state_dir in config.toml.",
+            reference="no-space",
+        )
     return EngineError(
         f"The supervisor of “{home.name}” ended without a word.",
         hint=f"Its log: {home.log('supervisor')}",
         reference="supervisor-died",
     )
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < _LEAST_FREE_BYTES
+    except OSError:
+        return False
 
 
 def stop_deployment(home: Home) -> DeploymentRecord:

@@ -6,6 +6,7 @@ line on stdin (arguments are public); the process ends when stdin does. It print
 `planner: listening on http://127.0.0.1:PORT`; everything else in its output is llama.cpp's log.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -95,8 +96,10 @@ def main() -> int:
         server = xllamacpp.Server(common_params(xllamacpp, values))
     except (RuntimeError, ValueError, AttributeError, TypeError) as error:
         return _fail(f"error: {error}")
-    sys.stdout.write(f"planner: listening on {server.listening_address}\n")
-    sys.stdout.flush()
+    # A disk that takes no more log must not end a server that runs.
+    with contextlib.suppress(OSError):
+        sys.stdout.write(f"planner: listening on {server.listening_address}\n")
+        sys.stdout.flush()
     sys.stdin.buffer.read()
     del server
     return 0

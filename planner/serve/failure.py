@@ -35,6 +35,11 @@ class LaunchError(EngineError):
         self.flag = flag
         self.permanent = permanent
 
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether it ended for lack of memory: with less of it asked for, it may come up."""
+        return self.reference == "out-of-memory"
+
 
 def last_words(lines: Iterable[str], *, limit: int = 3, secrets: Sequence[str] = ()) -> str:
     """The engine's own explanation, safe to print: the last lines that speak of an error, else the last lines."""
@@ -122,23 +127,33 @@ _CAUSES: tuple[_Cause, ...] = (
 
 
 def explain_exit(
-    returncode: int, lines: Sequence[str], *, engine: str, secrets: Sequence[str] = (), asked: str = ""
+    returncode: int,
+    lines: Sequence[str],
+    *,
+    engine: str,
+    secrets: Sequence[str] = (),
+    asked: str = "",
+    starved: bool | None = None,
 ) -> LaunchError:
     """The error for an engine that exited with this code (negative: a signal) after printing these lines.
 
     `asked`: the argument it was asked what it is with, such as `--help`, when it was not started to serve.
+    `starved`: whether the kernel killed for lack of memory meanwhile; None where that is not known, and a kill
+    without another cause in sight counts as one.
     """
-    error = _explained(returncode, lines, engine, secrets)
+    error = _explained(returncode, lines, engine, secrets, starved)
     if asked and error.hint in (_WHOLE_LOG, _SMALLER):  # no log was written, and no model was loaded
         error.hint = f"That was the check of its {asked}. Run {engine} {asked} yourself, or use --engine embedded."
     return error
 
 
-def _explained(returncode: int, lines: Sequence[str], engine: str, secrets: Sequence[str]) -> LaunchError:
+def _explained(
+    returncode: int, lines: Sequence[str], engine: str, secrets: Sequence[str], starved: bool | None
+) -> LaunchError:
     text = "\n".join(lines[-400:])
     words = last_words(lines, secrets=secrets)
     said = f". It said: {words}" if words else ". It printed nothing."
-    if (killed := _by_signal(returncode)) is not None:
+    if (killed := _by_signal(returncode, starved)) is not None:
         message, hint, reference = killed
         return LaunchError(f"{engine} {message}{said}", hint=hint, reference=reference)
     for cause in _CAUSES:
@@ -162,15 +177,18 @@ def _explained(returncode: int, lines: Sequence[str], engine: str, secrets: Sequ
     return LaunchError(f"{engine} ended with exit code {returncode}{expected}{said}", hint=_WHOLE_LOG)
 
 
-def _by_signal(returncode: int) -> tuple[str, str, str] | None:
+def _by_signal(returncode: int, starved: bool | None) -> tuple[str, str, str] | None:
     """What a death by signal means; a shell in between reports 128 + signal."""
     number = -returncode if returncode < 0 else returncode - 128
     if number == 9:  # SIGKILL, which Windows has no name for
-        return (
-            "was killed, most likely because the machine ran out of memory (signal 9)",
-            _SMALLER,
-            "out-of-memory",
-        )
+        if starved is False:
+            return (
+                "was killed by somebody else (signal 9), and not by the system for lack of memory",
+                "Some programs that guard a machine's memory or processor end others so: look into their logs.",
+                "engine-killed",
+            )
+        likely = "because" if starved else "most likely because"
+        return f"was killed, {likely} the machine ran out of memory (signal 9)", _SMALLER, "out-of-memory"
     if number == signal.SIGILL.value:
         return (
             "needs CPU instructions this machine lacks (signal 4): it was built for another processor",

@@ -1,17 +1,36 @@
 """A process and everything it started: looking at them, and ending them all."""
 
 import contextlib
+import ipaddress
 import os
 import signal
 import sys
 
+import msgspec
 import psutil
 
 SIGKILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 
 
-def listener(pid: int, port: int) -> int | None:
-    """Which of the process and its children listens on that loopback port; `pid` where the system does not tell."""
+class Listening(msgspec.Struct, frozen=True):
+    """A TCP socket that waits for connections, and the process that has it."""
+
+    pid: int
+    host: str
+    port: int
+
+    @property
+    def is_private(self) -> bool:
+        """Whether only this machine can reach it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def listening(pid: int) -> tuple[Listening, ...] | None:
+    """Where the process and its children listen; None where the system does not tell."""
+    found: list[Listening] = []
     told = False
     for member in members(pid):
         try:
@@ -19,12 +38,30 @@ def listener(pid: int, port: int) -> int | None:
         except psutil.NoSuchProcess:
             continue
         except (psutil.Error, OSError):
-            return pid
+            return None
         told = True
-        for connection in connections:
-            if connection.status == psutil.CONN_LISTEN and getattr(connection.laddr, "port", None) == port:
-                return int(member.pid)
-    return None if told or sys.platform == "linux" else pid
+        found += [
+            Listening(int(member.pid), str(connection.laddr.ip), int(connection.laddr.port))
+            for connection in connections
+            if connection.status == psutil.CONN_LISTEN and connection.laddr
+        ]
+    return tuple(found) if told or sys.platform == "linux" else None
+
+
+def listener(pid: int, port: int) -> int | None:
+    """Which of the process and its children listens on that port; `pid` where the system does not tell."""
+    sockets = listening(pid)
+    if sockets is None:
+        return pid
+    return next((socket.pid for socket in sockets if socket.port == port), None)
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether the process is held by a signal (SIGSTOP, a debugger): it can do nothing, and not end politely."""
+    try:
+        return bool(psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP))
+    except psutil.Error:
+        return False
 
 
 def members(pid: int) -> list[psutil.Process]:

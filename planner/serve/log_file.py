@@ -24,8 +24,12 @@ def rotate(path: Path, *, max_bytes: int = MAX_BYTES) -> bool:
         if path.stat().st_size <= max_bytes:
             return False
         kept = path.with_name(path.name + ".1")
-        shutil.copyfile(path, kept)
-        kept.chmod(0o600)
+        try:
+            shutil.copyfile(path, kept)
+            kept.chmod(0o600)
+        except OSError:
+            # No room for a copy: what is lost is old log, and the disk gets its space back.
+            kept.unlink(missing_ok=True)
         os.truncate(path, 0)
     except OSError:
         return False

@@ -1,8 +1,9 @@
 """One engine process: start it, wait until it really answers, watch it, end it with everything it started.
 
 Ready means three things: the log names an address, that address is listened to by this very process (or one it
-started) and says healthy, and one real request is answered. There is no fixed time limit: a start is given up on
-when neither log nor health has moved for a while.
+started) and says healthy, and one real request is answered. Where no log line speaks of an address (a build that says
+nothing, a disk that takes no more log), the system is asked where the process listens. There is no fixed time limit:
+a start is given up on when neither log nor health has moved for a while.
 """
 
 import asyncio
@@ -21,9 +22,19 @@ import psutil
 
 from planner.serve.engines import Command
 from planner.serve.failure import LaunchError, explain_exit, explain_os_error, last_words
-from planner.serve.family import SIGKILL, cpu_seconds, create_time, listener, members, signal_group
+from planner.serve.family import (
+    SIGKILL,
+    cpu_seconds,
+    create_time,
+    is_stopped,
+    listener,
+    listening,
+    members,
+    signal_group,
+)
 from planner.serve.log_file import LogReader, open_log, rotate
 from planner.serve.readiness import health, loopback_client
+from planner.serve.starvation import oom_kills
 
 STALL_S = 300.0
 """A start without any progress for this long is given up on; a first GPU run may compile for minutes."""
@@ -32,8 +43,13 @@ START_LIMIT_S = 3600.0
 STOP_GRACE_S = 10.0
 _POLL_S = 0.05
 _HEALTH_FAILURES = 3
+_STOPPED_FAILURES = 2
+"""Of a process that is held by a signal and so cannot be busy."""
+_LOOK_S = 0.5
+"""How often the system is asked where a silent engine listens: it reads every open file of the process."""
 _EXIT_S = 1.0
 """How long after a broken request its cause, the end of the engine, may take to be seen."""
+_ADDRESS_WORDS = "listening on"
 _LISTENING = re.compile(r"listening on http://127\.0\.0\.1:(\d{1,5})(?![\d.])")
 _KEPT_LINES = 4000
 
@@ -50,13 +66,23 @@ class EngineProcess:
     """A started engine. Make one with `start`; always `stop` it, whatever happened."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, *, name: str, log: Path, offset: int, api_key: str
+        self,
+        process: asyncio.subprocess.Process,
+        *,
+        name: str,
+        log: Path,
+        offset: int,
+        api_key: str,
+        starvation: Callable[[], int | None] = oom_kills,
     ) -> None:
         self._process = process
         self._name = name
         self._log = log
         self._reader = LogReader(log, offset)
         self._api_key = api_key
+        self._starvation = starvation
+        self._kills_before = starvation()
+        self._was_ready = False
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._health_failures = 0
         self._last_progress: tuple[float, int] = (0.0, 0)
@@ -88,8 +114,9 @@ class EngineProcess:
         clock: Callable[[], float] = time.monotonic,
     ) -> Ready:
         """Wait until the engine answers `probe(url)`. Raises LaunchError with the reason when it will not."""
-        started = moved = clock()
+        started = moved = looked = clock()
         candidates: dict[int, None] = {}
+        announced = False
         answered = "nothing"
         async with loopback_client(self._api_key) as client:
             while True:
@@ -100,6 +127,10 @@ class EngineProcess:
                 if exited:
                     raise self.explain_exit()
                 candidates.update(dict.fromkeys(_ports(new)))
+                announced = announced or any(_ADDRESS_WORDS in line for line in new)
+                if not announced and clock() - looked > _LOOK_S:
+                    looked = clock()
+                    candidates.update(dict.fromkeys(socket.port for socket in listening(self.pid) or ()))
                 if self._reader.offset != offset:
                     moved = clock()
                 for port in reversed(candidates):
@@ -109,7 +140,9 @@ class EngineProcess:
                     url = f"http://127.0.0.1:{port}"
                     status = await health(client, url)
                     if status == httpx2.codes.OK:
+                        self._check_private()
                         await self._ask(probe, url)
+                        self._was_ready = True
                         return Ready(url=url, listening_pid=pid, seconds=clock() - started)
                     answered = f"HTTP {status}" if status else "nothing"
                 if clock() - moved > stall_s or clock() - started > limit_s:
@@ -136,7 +169,13 @@ class EngineProcess:
         idle = progress == self._last_progress
         self._last_progress = progress
         self._health_failures = self._health_failures + 1 if idle or not self._health_failures else 1
-        return self._health_failures >= _HEALTH_FAILURES or now - self._stuck_since > STALL_S
+        limit = _STOPPED_FAILURES if is_stopped(self.pid) else _HEALTH_FAILURES
+        return self._health_failures >= limit or now - self._stuck_since > STALL_S
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it is held by a signal and did not answer: it should be asked again soon."""
+        return self._health_failures > 0 and is_stopped(self.pid)
 
     async def stop(self, *, grace_s: float = STOP_GRACE_S) -> int:
         """End it and everything it started: politely, and after `grace_s` not. Returns the exit code."""
@@ -145,6 +184,8 @@ class EngineProcess:
             self._process.stdin.close()
         if self._process.returncode is None:
             signal_group(self.pid, signal.SIGTERM)
+            if is_stopped(self.pid):
+                grace_s = 0.0  # it cannot see the request
             if not await self._exited_within(grace_s):
                 signal_group(self.pid, SIGKILL)
         signal_group(self.pid, SIGKILL)
@@ -157,8 +198,22 @@ class EngineProcess:
         """Why it ended, from its exit code and its last words."""
         self._lines.extend(self._reader.drain())
         return explain_exit(
-            self._process.returncode or 0, list(self._lines), engine=self._name, secrets=[self._api_key]
+            self._process.returncode or 0,
+            list(self._lines),
+            engine=self._name,
+            secrets=[self._api_key],
+            starved=self._starved(),
         )
+
+    def _starved(self) -> bool | None:
+        """Whether the kernel has killed for lack of memory since the start.
+
+        While a model loads nobody else has a reason to kill it, and a guard of the user's is not counted: not known.
+        """
+        before, now = self._kills_before, self._starvation()
+        if before is None or now is None or (now == before and not self._was_ready):
+            return None
+        return now > before
 
     def keep_log_small(self) -> None:
         """Bound the size of the log file."""
@@ -170,6 +225,18 @@ class EngineProcess:
             return sum(int(member.memory_info().rss) for member in members(self.pid))
         except psutil.Error:
             return None
+
+    def _check_private(self) -> None:
+        """Nothing an engine opens may be reachable from elsewhere, whatever made it. Raises LaunchError."""
+        for socket in listening(self.pid) or ():
+            if not socket.is_private:
+                raise LaunchError(
+                    f"{self._name} listens on {socket.host}:{socket.port}, which others can reach; it was ended.",
+                    hint="Arguments built into it, or a system-wide llama.cpp setting, may have opened it: "
+                    "planner doctor. Use another engine: --engine embedded.",
+                    reference="engine-exposed",
+                    permanent=True,
+                )
 
     async def _ask(self, probe: Callable[[str], Awaitable[None]], url: str) -> None:
         """Await `probe(url)`; an engine that ends meanwhile is explained by its end, not by the broken answer."""
@@ -212,7 +279,11 @@ class EngineProcess:
 
 async def start(command: Command, *, name: str, log: Path, cwd: Path, api_key: str) -> EngineProcess:
     """Start an engine in a session of its own, its output in `log`. Raises LaunchError when it cannot be executed."""
-    descriptor = open_log(log)
+    try:
+        descriptor = open_log(log)
+    except OSError:
+        # No room for a log is no reason not to run: where it listens is asked of the system.
+        descriptor = os.open(os.devnull, os.O_WRONLY)
     try:
         offset = os.fstat(descriptor).st_size
         process = await asyncio.create_subprocess_exec(

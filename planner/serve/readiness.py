@@ -1,5 +1,6 @@
 """Does an engine do its job? Its health, and one real request of the kind it is for."""
 
+import math
 from collections.abc import Awaitable, Callable
 
 import httpx2
@@ -30,10 +31,8 @@ def role_probe(
             raise _unfit(role, f"HTTP {response.status_code} with something that is not JSON") from error
         if response.status_code != httpx2.codes.OK:
             raise _unfit(role, f"HTTP {response.status_code}: {response.text[:300]}")
-        if role is Role.EMBEDDING:
-            length = _vector_length(answer)
-            if length is None or (embedding_length is not None and length != embedding_length):
-                raise _unfit(role, f"a vector of {length} numbers instead of {embedding_length}")
+        if role is Role.EMBEDDING and (fault := _vector_fault(answer, embedding_length)):
+            raise _unfit(role, fault)
 
     return probe
 
@@ -48,12 +47,18 @@ _PROBES: dict[Role, tuple[str, dict[str, object]]] = {
 }
 
 
-def _vector_length(answer: object) -> int | None:
+def _vector_fault(answer: object, embedding_length: int | None) -> str:
+    """What is wrong with the vector in an embedding answer; empty when nothing is."""
     match answer:
         case {"data": [{"embedding": [*vector]}, *_]}:
-            return len(vector)
+            pass
         case _:
-            return None
+            return "no vector"
+    if embedding_length is not None and len(vector) != embedding_length:
+        return f"a vector of {len(vector)} numbers instead of {embedding_length}"
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in vector):
+        return "a vector with values that are no numbers (NaN)"
+    return "" if any(vector) else "a vector of zeros alone"
 
 
 def _unfit(role: Role, what: str) -> LaunchError:

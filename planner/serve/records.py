@@ -1,5 +1,7 @@
 """From plans, readiness and verification to the records that `status` shows."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from planner.core.estimate import Rate
@@ -72,39 +74,47 @@ def verified_record(record: DeploymentRecord, report: VerifyReport) -> Deploymen
     )
 
 
-def slow_notes(spec: DeploymentSpec, report: VerifyReport) -> tuple[str, ...]:
+def slow_notes(plans: Iterable[ProcessPlan], report: VerifyReport) -> tuple[str, ...]:
     """A line for each model that runs at less than half of the least speed estimated for it.
 
     A plan that “fits” by swapping pages starts and answers like any other; only its speed tells (measured).
     """
     found: list[str] = []
-    for process in spec.processes:
-        throughput = process.plan.estimate.throughput
+    for plan in plans:
+        throughput = plan.estimate.throughput
         rate, measured = throughput.tg, report.tg_tokens_per_s
-        if process.plan.role is Role.EMBEDDING:
+        if plan.role is Role.EMBEDDING:
             rate, measured = throughput.embed, report.embed_tokens_per_s
         if rate is not None and measured is not None and measured < rate.low / 2:
             found.append(
-                f"{process.plan.model.name} runs at {format_rate(measured)} tok/s, far below the estimated "
+                f"{plan.model.name} runs at {format_rate(measured)} tok/s, far below the estimated "
                 f"{format_rate(rate.low)} to {format_rate(rate.high)}: the machine may be busy, or short of memory."
             )
     return tuple(found)
 
 
 def _first_process(plan: ProcessPlan, spec: DeploymentSpec, home: Home) -> ProcessRecord:
-    throughput = plan.estimate.throughput
-    prompt = throughput.embed or throughput.pp if plan.role is Role.EMBEDDING else throughput.pp
-    return ProcessRecord(
+    first = ProcessRecord(
         role=plan.role.value,
         engine=spec.engine.kind.value,
         engine_version=spec.engine.version,
         model=plan.model.id,
         variant=plan.variant.quant,
+        log=str(home.log(plan.role.value)),
+    )
+    return planned_record(first, plan)
+
+
+def planned_record(process: ProcessRecord, plan: ProcessPlan) -> ProcessRecord:
+    """The record with what is estimated for this plan."""
+    throughput = plan.estimate.throughput
+    prompt = throughput.embed or throughput.pp if plan.role is Role.EMBEDDING else throughput.pp
+    return msgspec.structs.replace(
+        process,
         memory_estimated_bytes=plan.estimate.memory.engine_bytes,
         tg_estimated=_mid(throughput.tg) if plan.role is Role.GENERATION else None,
         pp_estimated=_mid(prompt),
         context=required_context(plan),
-        log=str(home.log(plan.role.value)),
     )
 
 

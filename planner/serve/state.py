@@ -35,10 +35,11 @@ _CLOCK_SLACK_S = 2.0
 
 
 class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A process to start and the verified file it serves."""
+    """A process to start and the verified file it serves; `smaller`: the plan for when it runs out of memory."""
 
     plan: ProcessPlan
     model_path: str
+    smaller: ProcessPlan | None = None
 
 
 class DeploymentSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ import msgspec
 
 from planner.core import supervise
 from planner.core.model import Role
+from planner.core.smaller import need_against_have
 from planner.core.supervise import DeploymentState, Phase
 from planner.errors import EngineError, PlannerError
 from planner.serve.claim import claim
@@ -30,7 +31,14 @@ from planner.serve.family import create_time
 from planner.serve.gateway.app import GatewayConfig, create_app
 from planner.serve.gateway_server import GatewayServer, bind_gateway
 from planner.serve.process import STALL_S, EngineProcess
-from planner.serve.records import ESSENTIAL_CHECKS, first_record, ready_record, slow_notes, verified_record
+from planner.serve.records import (
+    ESSENTIAL_CHECKS,
+    first_record,
+    planned_record,
+    ready_record,
+    slow_notes,
+    verified_record,
+)
 from planner.serve.state import DeploymentRecord, DeploymentSpec, ErrorRecord, Home, ProcessRecord
 from planner.serve.upstream import RoleState, Upstream, Upstreams
 from planner.serve.verify import VerifyReport, verify
@@ -38,6 +46,8 @@ from planner.serve.verify import VerifyReport, verify
 EXIT_FAILED = 6
 _TICK_S = 0.5
 _HEALTH_EVERY_S = 5.0
+_SUSPECT_EVERY_S = 1.0
+_SETTLE_S = 1.0
 _ENDED = (Phase.STOPPED, Phase.FAILED)
 
 Verify = Callable[[str, str, Collection[Role]], VerifyReport]
@@ -53,11 +63,15 @@ class Supervisor:
         self._spec = spec
         self._verify = verify
         self._models = {process.plan.role: process.plan.model for process in spec.processes}
-        self._machine = supervise.begin(tuple(self._models))
+        shrinkable = {process.plan.role for process in spec.processes if process.smaller is not None}
+        self._machine = supervise.begin(tuple(self._models), can_shrink=shrinkable)
         self._events: asyncio.Queue[supervise.Event] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: PlannerError | None = None
+        self._ends: dict[Role, LaunchError] = {}
+        self._unwritten = ""
         self._verifying = False
+        self._proven_lives: int | None = None
         self._saved: DeploymentRecord | None = None
         self._upstreams = Upstreams()
         self._answering: dict[Role, Upstream] = {}
@@ -68,6 +82,12 @@ class Supervisor:
 
     async def run(self) -> int:
         """Start everything, keep it running, end everything. Returns 0 when stopped on request, 6 when it failed."""
+        try:
+            self._home.write_state(self._record)
+        except OSError as error:
+            # Nobody could ever see or end what is started here.
+            _say(f"{self._home.state} cannot be written: {error.strerror or error}")
+            return EXIT_FAILED
         try:
             bound = bind_gateway(self._spec.port, wanted=self._spec.port_wanted)
         except PlannerError as error:
@@ -85,6 +105,7 @@ class Supervisor:
             self._upstreams.announce(role, model)
         gateway.start()
         self._events.put_nowait(supervise.Began())
+        self._spawn(self._watch_health())
         try:
             await self._supervise(gateway.url)
         finally:
@@ -101,7 +122,6 @@ class Supervisor:
         self._events.put_nowait(supervise.StopRequested())
 
     async def _supervise(self, gateway_url: str) -> None:
-        checked = time.monotonic()
         while True:
             try:
                 event = await asyncio.wait_for(self._events.get(), _TICK_S)
@@ -110,25 +130,37 @@ class Supervisor:
             self._machine, actions = supervise.step(self._machine, event, time.monotonic())
             for action in actions:
                 self._act(action)
+            self._take_failure(event)
             self._show()
             phases = {process.phase for process in self._machine.processes}
             if phases.issubset(_ENDED) and not self._crew.running():
                 return
-            if phases == {Phase.RUNNING} and not self._verifying:
+            if phases == {Phase.RUNNING} and not self._verifying and self._is_unproven():
                 self._verifying = True
                 self._spawn(self._verify_all(gateway_url))
             for role, reason in self._upstreams.take_restarts():
                 self._events.put_nowait(supervise.Unhealthy(role, reason))
-            if time.monotonic() - checked > _HEALTH_EVERY_S:
-                checked = time.monotonic()
-                self._spawn(self._check_health())
 
     def _act(self, action: supervise.Action) -> None:
         match action:
-            case supervise.Start(role):
+            case supervise.Start(role, smaller):
+                if smaller and (change := self._crew.shrink(role)):
+                    self._note(f"The {role.value} engine ran out of memory; it is started again with {change}.")
+                    self._put(planned_record(self._process(role), self._crew.plan(role)))
                 self._spawn(self._live(role))
             case supervise.Kill(role):
                 self._spawn(self._crew.end(role))
+
+    def _take_failure(self, event: supervise.Event) -> None:
+        """A process given up on before all was seen to work is why the start failed; a later one is not."""
+        if self._failure is not None or not isinstance(event, supervise.Exited):
+            return
+        process = self._machine.process(event.role)
+        in_start = not process.was_ready or not self._record.verified
+        if process.phase is Phase.FAILED and in_start and (error := self._ends.get(event.role)):
+            account = f" {need_against_have(self._crew.plan(event.role))}" if error.out_of_memory else ""
+            self._failure = EngineError(error.message + account, hint=error.hint, reference=error.reference)
+            self.request_stop()
 
     async def _live(self, role: Role) -> None:
         """One life of one engine: start, wait until it is ready, wait until it ends."""
@@ -144,24 +176,48 @@ class Supervisor:
             error = failed
         self._answering.pop(role, None)
         await self._crew.end(role)
-        if not self._machine.stopping and self._failure is None and not self._machine.process(role).was_ready:
-            self._failure = error
-        self._events.put_nowait(supervise.Exited(role, error.message, permanent=error.permanent))
+        self._ends[role] = error
+        self._events.put_nowait(
+            supervise.Exited(role, error.message, permanent=error.permanent, out_of_memory=error.out_of_memory)
+        )
 
-    async def _check_health(self) -> None:
-        for role, process in self._crew.running():
-            process.keep_log_small()
-            upstream = self._upstreams.get(role)
-            if upstream is not None and await process.is_hung(upstream.url):
-                reason = f"The {role.value} engine hung: it did not answer and did nothing."
-                self._events.put_nowait(supervise.Unhealthy(role, reason))
+    async def _watch_health(self) -> None:
+        """Ask every engine that answers for its health, one round after the other, as long as this runs."""
+        while True:
+            suspects = any(process.is_suspect for _, process in self._crew.running())
+            await asyncio.sleep(_SUSPECT_EVERY_S if suspects else _HEALTH_EVERY_S)
+            await asyncio.gather(*(self._check_health(role, process) for role, process in self._crew.running()))
+
+    async def _check_health(self, role: Role, process: EngineProcess) -> None:
+        process.keep_log_small()
+        upstream = self._upstreams.get(role)
+        if upstream is not None and await process.is_hung(upstream.url):
+            reason = f"The {role.value} engine hung: it did not answer and did nothing."
+            self._events.put_nowait(supervise.Unhealthy(role, reason))
+
+    @property
+    def _lives(self) -> int:
+        """How often any engine was started again."""
+        return sum(process.restarts for process in self._machine.processes)
+
+    def _is_unproven(self) -> bool:
+        """Whether it is to be seen that it works: after the first start, and after a restart of what did not."""
+        bad = not all(check.ok for check in self._record.verification)
+        return not self._record.verified or (bad and self._proven_lives != self._lives)
 
     async def _verify_all(self, gateway_url: str) -> None:
+        lives, first = self._lives, not self._record.verified
         key = self._home.read_key(self._home.gateway_key)
         # In a thread: it is a client of the gateway, which this loop serves.
         report = await asyncio.to_thread(self._verify, gateway_url, key, tuple(self._models))
         bad = [check for check in report.checks if not check.ok]
-        if fatal := [check for check in bad if check.name in ESSENTIAL_CHECKS]:
+        if bad:
+            await asyncio.sleep(_SETTLE_S)  # the end of an engine may be why, and be known only now
+        self._verifying = False
+        if lives != self._lives or set(self._answering) != set(self._models):
+            return  # an engine ended meanwhile; it is asked again once all run again
+        self._proven_lives = lives
+        if first and (fatal := [check for check in bad if check.name in ESSENTIAL_CHECKS]):
             self._failure = EngineError(
                 "The engines run, but the deployment does not work: "
                 + "; ".join(f"{check.name}: {check.detail}" for check in fatal)
@@ -172,7 +228,7 @@ class Supervisor:
             self.request_stop()
             return
         self._record = verified_record(self._record, report)
-        for text in slow_notes(self._spec, report):
+        for text in slow_notes([self._crew.plan(role) for role in self._models], report):
             self._note(text)
         for role, process in self._crew.running():
             self._update(role, memory_rss_bytes=process.memory_rss_bytes())
@@ -204,7 +260,7 @@ class Supervisor:
                 self._upstreams.announce(process.role, self._models[process.role], state=state, detail=process.reason)
             self._update(process.role, state=process.phase, restarts=process.restarts, detail=process.reason)
         whole = self._machine.deployment_state
-        if whole is DeploymentState.RUNNING and not self._record.verified:
+        if whole in (DeploymentState.RUNNING, DeploymentState.DEGRADED) and not self._record.verified:
             whole = DeploymentState.STARTING
         elif whole is DeploymentState.RUNNING and not all(check.ok for check in self._record.verification):
             whole = DeploymentState.DEGRADED
@@ -257,10 +313,25 @@ class Supervisor:
             return
         if self._home.state_token() not in ("", self._spec.supervisor_token):
             # Never the state of another: whoever reads it would lose that one's engines.
-            sys.stderr.write(f"{self._home.state} belongs to another supervisor; not written.\n")
-        else:
+            _say(f"{self._home.state} belongs to another supervisor; not written.")
+            self._saved = self._record
+            return
+        try:
             self._home.write_state(self._record)
-        self._saved = self._record
+        except OSError as error:
+            # A full disk is no reason to end engines that answer; it is tried again at every step.
+            if (problem := f"{self._home.state} cannot be written: {error.strerror or error}") != self._unwritten:
+                _say(problem)
+            self._unwritten = problem
+            return
+        self._saved, self._unwritten = self._record, ""
+
+
+def _say(text: str) -> None:
+    """A line for the supervisor's own log, if that can be written."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 _ROLE_STATES = {

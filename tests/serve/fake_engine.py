@@ -22,6 +22,10 @@ FLAGS = (
     "--log-verbosity --threads --device --embeddings --pooling --jinja --reranking --list-devices --version --help"
 )
 SWITCHES = {"--no-slots", "--no-webui", "--offline", "--embeddings", "--jinja", "--reranking"}
+SMALL_CONTEXT = 256
+"""Up to here the mode `oom-unless-small` comes up."""
+GOOD_VECTORS = 40
+"""How many vectors the modes `nan` and `wrong-dims` give before theirs turn bad: enough for start and checks."""
 BUFFERS = """\
 0.00.353.398 I load_tensors:   CPU_Mapped model buffer size =    20.00 MiB
 0.00.356.985 I llama_context:        CPU  output buffer size =     0.25 MiB
@@ -78,6 +82,8 @@ def serve(mode: str, arguments: list[str]) -> int:
         return 1
     key = Path(options.api_key_file).read_text().strip()
     say(f"0.00.003.526 I srv  init_listene: api_keys: ****{key[-4:]}")
+    if mode == "oom-unless-small" and int(options.ctx_size) > SMALL_CONTEXT:
+        os.kill(os.getpid(), signal.SIGKILL)
     before_loading(mode, key)
     say(BUFFERS)
     handler = type("Handler", (Handler,), {"key": key, "mode": mode, "embeds": options.embeddings})
@@ -93,7 +99,12 @@ def serve(mode: str, arguments: list[str]) -> int:
     if mode == "useless-port":
         port = 99999
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    say(f"0.00.804.462 I srv          init: listening on http://127.0.0.1:{port}")
+    if mode not in ("silent", "exposed"):
+        say(f"0.00.804.462 I srv          init: listening on http://127.0.0.1:{port}")
+    if mode == "exposed":
+        # What a setting of somebody else's may do, whatever host was asked for.
+        other = socket.create_server(("0.0.0.0", 0))  # noqa: S104  # that is the point
+        say(f"listening on http://127.0.0.1:{port} and {other.getsockname()}")
     server.serve_forever(poll_interval=0.05)
     return 0
 
@@ -133,6 +144,16 @@ class Handler(BaseHTTPRequestHandler):
     key = ""
     mode = ""
     embeds = False
+    made = 0
+
+    @property
+    def given(self) -> int:
+        """Vectors given so far, by all connections of this engine together."""
+        return type(self).made
+
+    @given.setter
+    def given(self, count: int) -> None:
+        type(self).made = count
 
     def log_message(self, *_: object) -> None:
         pass
@@ -154,10 +175,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def before_answering(self) -> None:
         match self.mode:
-            case "killed-by-request":
-                os.kill(os.getpid(), signal.SIGKILL)
-            case "illegal-by-request":
-                os.kill(os.getpid(), signal.SIGILL)
+            case "killed-by-request" | "illegal-by-request":
+                os.kill(os.getpid(), signal.SIGKILL if self.mode == "killed-by-request" else signal.SIGILL)
+                time.sleep(600)  # another thread may be the one that is told; this one must not answer meanwhile
             case "dies-with-open-connection":
                 # A process of its own keeps the connection open: nobody ever answers, and nobody hangs up.
                 code = "import time; time.sleep(600)"
@@ -186,6 +206,11 @@ class Handler(BaseHTTPRequestHandler):
             texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
             length = 3 if self.mode == "short-vectors" else 384
             data = [{"index": i, "embedding": vector(text, length)} for i, text in enumerate(texts)]
+            self.given += len(data)
+            if self.mode == "nan" and self.given > GOOD_VECTORS:
+                data = [{"index": i, "embedding": [None] * length} for i, _ in enumerate(texts)]
+            if self.mode == "wrong-dims" and self.given > GOOD_VECTORS:
+                data = [{"index": i, "embedding": vector(text, 5)} for i, text in enumerate(texts)]
             used = sum(len(str(text).split()) for text in texts)
             self.answer(200, {"model": "x", "object": "list", "data": data, "usage": {"prompt_tokens": used}})
         elif self.path == "/v1/chat/completions" and not self.embeds:
@@ -197,6 +222,8 @@ class Handler(BaseHTTPRequestHandler):
         said = [] if self.mode == "mute" and body.get("max_tokens") != 1 else ["Hello", " there"]
         timings = {"predicted_n": 24, "predicted_per_second": 50.0, "prompt_n": 200, "prompt_per_second": 500.0}
         usage = {"prompt_tokens": 5, "completion_tokens": len(said)}
+        if body.get("stream") and self.mode == "dies-of-stream":
+            os._exit(3)
         if not body.get("stream"):
             message = {"role": "assistant", "content": "".join(said)}
             choice = {"index": 0, "finish_reason": "stop", "message": message}

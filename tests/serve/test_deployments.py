@@ -135,6 +135,7 @@ def test_files_are_for_their_owner_alone_and_the_public_form_has_no_secret(runne
         ("illegal", "engine-wrong-cpu"),
         ("short-vectors", "engine-unfit"),
         ("mute", "verification-failed"),
+        ("dies-of-stream", "engine-failed"),
     ],
 )
 def test_a_pair_that_does_not_come_up_says_why_and_leaves_nothing(runner: Runner, mode: str, reference: str) -> None:

@@ -29,5 +29,5 @@ def test_measured_speeds_stand_where_the_contract_wants_them(tmp_path: Path) -> 
 )
 def test_a_speed_far_below_its_range_is_said(tmp_path: Path, tg: float, embed: float, slow: list[str]) -> None:
     report = VerifyReport(checks=CHECKS, tg_tokens_per_s=tg, embed_tokens_per_s=embed)
-    notes = slow_notes(spec(tmp_path), report)
+    notes = slow_notes([process.plan for process in spec(tmp_path).processes], report)
     assert [note.partition("-")[0] for note in notes] == slow
