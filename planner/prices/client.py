@@ -1,7 +1,6 @@
 """Asking one provider: every request has a deadline, a size limit, and words for what went wrong.
 
-The key goes in a header to the provider's own address and nowhere else; answers are never quoted unless the key has
-been taken out.
+The key goes in a header to the provider's own address and nowhere else; it is taken out of what comes back.
 """
 
 import time
@@ -12,6 +11,7 @@ import msgspec
 
 from planner.errors import PlannerError, RemoteError
 from planner.net.http import CONNECT_TIMEOUT_S, NetworkSettings, backoff_s, make_session, open_url, retry_after_s
+from planner.prices.keys import without_key
 from planner.prices.provider import Answer, BusyError
 
 READ_TIMEOUT_S = 10.0
@@ -98,7 +98,7 @@ class Client:
                     reference="network",
                 ) from error
             names = {name.lower(): value for name, value in response.headers.items()}
-            return Answer(response.status_code, names, bytes(content))
+            return _clean(Answer(response.status_code, names, bytes(content)), secret)
 
     def _check_size(self, size: int) -> None:
         if size > LARGEST_ANSWER_BYTES:
@@ -138,3 +138,12 @@ class Client:
                     hint="The other providers are not affected.",
                     reference="bad-answer",
                 )
+
+
+def _clean(answer: Answer, secret: str | None) -> Answer:
+    """The answer without the key that was sent, should the provider hand it back: it may be cut in two later."""
+    if secret is None:
+        return answer
+    key = secret.rpartition(" ")[2]
+    headers = {name: without_key(value, key) for name, value in answer.headers.items()}
+    return Answer(answer.status, headers, without_key(answer.body.decode("latin-1"), key).encode("latin-1"))

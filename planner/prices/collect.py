@@ -15,6 +15,7 @@ import msgspec
 from planner.core.offers import FRESH_S, STALE_S, Quote
 from planner.errors import PlannerError, RemoteError
 from planner.prices.cache import Cached, read_cache, write_cache
+from planner.prices.keys import without_key
 from planner.prices.provider import BusyError, Part, Provider, Wanted
 
 if TYPE_CHECKING:
@@ -229,6 +230,8 @@ class _Run:
                     )
                     outcome = _without(found, key)
             except PlannerError as error:
+                if key is not None:
+                    error.message = without_key(error.message, key)
                 outcome = error
                 stopped = error if error.reference in _HOPELESS else None
             except Exception as error:  # noqa: BLE001  # a thread has nobody to raise to, and the others go on
@@ -245,9 +248,9 @@ _HOPELESS = frozenset(
 
 def _without(part: Part, key: str | None) -> Part:
     """The part with the key taken out, should the provider have sent it back."""
-    if key is None or (raw := msgspec.json.encode(part)).find(key.encode()) < 0:
+    if key is None or (raw := msgspec.json.encode(part).decode()) == (clean := without_key(raw, key)):
         return part
-    return msgspec.json.decode(raw.replace(key.encode(), b"[key]"), type=Part)
+    return msgspec.json.decode(clean, type=Part)
 
 
 def _merged(jobs: Sequence[_Job]) -> tuple[Quote, ...]:

@@ -1,10 +1,15 @@
-"""Keys of providers: from the environment, else from a file that only its owner can read. They are never kept."""
+"""Keys of providers: from the environment, else from a file that only its owner can read.
+
+They are never kept, and taken out of whatever a provider sends back.
+"""
 
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 FILE = "keys.toml"
 
@@ -35,6 +40,13 @@ def find_key(
         return None
     found = values.get(name)
     return _fit_for_a_header(found.strip(), name, note) if isinstance(found, str) and found.strip() else None
+
+
+def without_key(text: str, key: str) -> str:
+    """The text with the key taken out, in whatever case, also as addresses and JSON write it."""
+    for form in {key, quote(key, safe=""), key.replace("\\", r"\\").replace('"', r"\"")}:
+        text = re.sub(re.escape(form), "[key]", text, flags=re.IGNORECASE)
+    return text
 
 
 def _fit_for_a_header(key: str, name: str, note: Callable[[str], None]) -> str | None:

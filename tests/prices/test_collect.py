@@ -276,6 +276,39 @@ def test_a_planted_key_reaches_its_provider_and_nothing_else(
     assert any("[key]" in quote.gpu_raw for quote in found[0].quotes)
 
 
+@pytest.mark.parametrize(
+    "gpu",
+    [
+        {"id": KEY.lower(), "availability": KEY},
+        {"id": f"{'x' * 110}{KEY}"},
+        {"id": "".join(f"\\u{ord(char):04x}" for char in KEY)},
+        {"id": "x", "name": KEY, "memory": KEY, "price": {"secure": 1, "community": 1, KEY: KEY}},
+    ],
+    ids=["other case", "cut in two", "escaped", "elsewhere"],
+)
+def test_a_key_that_is_handed_back_in_disguise_is_not_kept(
+    server: PriceServer, gather: Collect, tmp_path: Path, gpu: dict[str, Any]
+) -> None:
+    row = {"memory": 24, "secure": True, "community": True, "price": {"secure": 1, "community": 1}, **gpu}
+    body = json.dumps({"gpus": [row]}).replace("\\\\u", "\\u").encode()
+    server.fail("/v2", Fault(200, {"ETag": f'"{KEY}"'}, body=body, always=True))
+    found = gather("runpod-rest", keys={"RUNPOD_API_KEY": KEY})
+    assert found.quotes
+    told = everything_below(tmp_path) + msgspec.json.encode(found)
+    assert KEY[:9].lower().encode() not in told.lower()
+
+
+@pytest.mark.parametrize("place", ["/{}", "https://{}.invalid/", "/v2/{}?key={}", "//{}:99999/"])
+def test_a_key_in_the_address_of_a_redirect_is_not_told(
+    server: PriceServer, gather: Collect, watch: Watch, place: str
+) -> None:
+    server.fail("/", Fault(302, {"Location": place.format(KEY, KEY)}, always=True))
+    (source,) = gather("runpod-rest", keys={"RUNPOD_API_KEY": KEY}).sources
+    assert source.note
+    out, err = watch.capfd.readouterr()
+    assert KEY.lower() not in (source.note + out + err).lower()
+
+
 def test_a_key_does_not_follow_a_redirect_to_another_address(server: PriceServer, gather: Collect) -> None:
     other = PriceServer()
     try:
