@@ -3,10 +3,6 @@
 import os
 import sys
 
-from planner.cli.diagnostics import note
-from planner.cli.session import Session
-from planner.config import load_config
-
 
 def home(screen: str | None = None) -> None:
     """Open the app (at a screen), or print what it would open with. Raises UsageError for an unknown screen."""
@@ -14,12 +10,20 @@ def home(screen: str | None = None) -> None:
 
     page, model = page_and_model(screen or "home")
     if sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        from planner.tui.data.aside import Aside
+
+        aside = Aside()
+        aside.begin()  # before the app is imported: the two take about as long
+
         from planner.tui.app import run
 
-        sys.exit(run(page=page, model=model))
+        sys.exit(run(aside=aside, page=page, model=model))
+    from planner.cli.diagnostics import note
     from planner.cli.output import write_lines
     from planner.cli.planning import plan, planned_hardware
     from planner.cli.recommend_page import machine_lines, short_lines
+    from planner.cli.session import Session
+    from planner.config import load_config
     from planner.core.workload import Workload
 
     session = Session(config=load_config())

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.console import Console
 from textual import on, work
@@ -25,8 +25,8 @@ from textual.screen import Screen
 
 from planner.core.recommendation import Recommendation
 from planner.errors import PlannerError
-from planner.serve.state import DeploymentRecord
 from planner.tui.child import Job, Outcome
+from planner.tui.data.aside import Aside
 from planner.tui.data.machine import Situation
 from planner.tui.figures import plan_name
 from planner.tui.marks import ASCII, UNICODE, AsciiFilter, Marks, speaks_unicode
@@ -35,12 +35,14 @@ from planner.tui.problem import Problem
 from planner.tui.remembered import Remembered
 from planner.tui.screens import registry
 from planner.tui.screens.confirm import Confirm
-from planner.tui.screens.launch import LaunchScreen
 from planner.tui.screens.too_small import TooSmall, too_small
 from planner.tui.services import Services
 from planner.tui.state import Launch, State
 from planner.tui.themes import DARK, THEMES, described
 from planner.tui.workers import in_background
+
+if TYPE_CHECKING:
+    from planner.serve.state import DeploymentRecord
 
 LOOK_DEADLINE_S = 20.0
 PLAN_DEADLINE_S = 60.0
@@ -102,7 +104,7 @@ class PlannerApp(App[None]):
         self._lines_dropped = 0
         for theme in THEMES:
             self.register_theme(theme)
-        self.theme = self._first_theme()
+        self._begin_with(self._first_theme())
         for name in registry.offered():
             self.add_mode(name, partial(self._make, name))
 
@@ -111,6 +113,16 @@ class PlannerApp(App[None]):
         if theme in self.available_themes:
             return theme
         return "ansi-dark" if self._few_colours else DARK.name  # ours rounded to 16 lose the quiet ones
+
+    def _begin_with(self, theme: str) -> None:
+        """Set the first theme. Nothing is drawn yet, and the watcher would have the whole stylesheet read twice."""
+        if self.available_themes[theme].ansi:
+            self.theme = theme
+            return
+        dark = self.available_themes[theme].dark
+        self.set_reactive(PlannerApp.theme, theme)
+        self.update_classes({f"-theme-{theme}": True, "-dark-mode": dark, "-light-mode": not dark}, update=False)
+        self.stylesheet.set_variables(self.get_css_variables())
 
     @property
     def themes(self) -> tuple[tuple[str, str], ...]:
@@ -137,7 +149,6 @@ class PlannerApp(App[None]):
             with contextlib.suppress(NotImplementedError, ValueError):
                 asyncio.get_running_loop().add_signal_handler(number, partial(self._signalled, number))
         self.look()
-        self._read_servers()
         self.set_interval(SERVERS_EVERY_S, self._read_servers)
         page, model = self._first
         self.open_page(page)
@@ -183,7 +194,7 @@ class PlannerApp(App[None]):
         if self.remembered.changed and self.is_running:
             self._keep()
 
-    @work(exclusive=True, exit_on_error=False, group="keep")
+    @work(exclusive=True, exit_on_error=False, group="keep", description="keep")
     async def _keep(self) -> None:
         await asyncio.sleep(_KEEP_AFTER_S)
         await in_background(partial(self.services.keep, self.remembered.taken()))
@@ -205,7 +216,7 @@ class PlannerApp(App[None]):
         self.state = replace(self.state, looking=True)
         self._look()
 
-    @work(exclusive=True, exit_on_error=False, group="look")
+    @work(exclusive=True, exit_on_error=False, group="look", description="look")
     async def _look(self) -> None:
         self.post_message(Looked(await in_background(self.services.look, deadline_s=LOOK_DEADLINE_S)))
 
@@ -214,11 +225,12 @@ class PlannerApp(App[None]):
         found = message.found
         if isinstance(found, Problem):
             self.state = replace(self.state, looking=False, look_problem=found)
+            self._read_servers()
             return
         self.state = replace(self.state, looking=False, planning=True, look_problem=None, situation=found)
         self._plan(found)
 
-    @work(exclusive=True, exit_on_error=False, group="plan")
+    @work(exclusive=True, exit_on_error=False, group="plan", description="plan")
     async def _plan(self, situation: Situation) -> None:
         found = await in_background(partial(self.services.plan, situation), deadline_s=PLAN_DEADLINE_S)
         self.post_message(Planned(found))
@@ -228,10 +240,11 @@ class PlannerApp(App[None]):
         found = message.found
         plans, problem = ((), found) if isinstance(found, Problem) else (found, None)
         self.state = replace(self.state, planning=False, plans=plans, plan_problem=problem)
+        self._read_servers()  # not earlier: at the start it would keep the plans waiting
 
     # --- the servers ---------------------------------------------------------------------------------------------
 
-    @work(exclusive=True, exit_on_error=False, group="servers")
+    @work(exclusive=True, exit_on_error=False, group="servers", description="servers")
     async def _read_servers(self) -> None:
         self.post_message(ServersRead(await in_background(self.services.servers, deadline_s=LOOK_DEADLINE_S)))
 
@@ -239,11 +252,11 @@ class PlannerApp(App[None]):
     def _servers_read(self, message: ServersRead) -> None:
         found = message.found
         if isinstance(found, Problem):
-            self.state = replace(self.state, servers_problem=found)
+            self.state = replace(self.state, servers_problem=found, servers_known=True)
         else:
-            self.state = replace(self.state, servers=found, servers_problem=None)
+            self.state = replace(self.state, servers=found, servers_problem=None, servers_known=True)
 
-    def ask_to_stop(self, record: DeploymentRecord) -> None:
+    def ask_to_stop(self, record: "DeploymentRecord") -> None:
         """Stop a deployment, after a yes."""
         if record.name in self.state.stopping:
             return
@@ -260,7 +273,7 @@ class PlannerApp(App[None]):
 
         self.push_screen(question, answered)
 
-    @work(exit_on_error=False, group="stop")
+    @work(exit_on_error=False, group="stop", description="stop")
     async def _stop(self, name: str) -> None:
         def run() -> Outcome:
             return self.services.start(["stop", name, "--json"], _silent).wait()
@@ -306,7 +319,7 @@ class PlannerApp(App[None]):
         with contextlib.suppress(RuntimeError):  # the app has ended meanwhile
             self.post_message(LaunchLine(text, transient=transient))
 
-    @work(exclusive=True, exit_on_error=False, group="launch")
+    @work(exclusive=True, exit_on_error=False, group="launch", description="launch")
     async def _wait_for(self, job: Job) -> None:
         found = await in_background(job.wait)
         self.post_message(LaunchEnded(Outcome({}, found) if isinstance(found, Problem) else found))
@@ -339,13 +352,13 @@ class PlannerApp(App[None]):
 
     def show_launch(self) -> None:
         """Go to the launch's screen, wherever it was left open."""
-        if isinstance(self.screen, LaunchScreen):
+        if registry.name_of(self.screen) == "launch":
             return
         for name in registry.offered():
-            if isinstance(self._screen_stacks.get(name, [None])[-1], LaunchScreen):
+            if registry.name_of(self._screen_stacks.get(name, [None])[-1]) == "launch":
                 self.open_page(name)
                 return
-        self.push_screen(LaunchScreen(marks=self.marks))
+        self.push_screen(self._make("launch"))
 
     def cancel_launch(self) -> None:
         """Ask the launch to end; how it does is shown."""
@@ -409,11 +422,13 @@ def _silent(_text: str, _transient: bool) -> None:
     """Nobody listens."""
 
 
-def run(services: Services | None = None, *, page: str = "home", model: str = "") -> int:
+def run(services: Services | None = None, *, aside: Aside | None = None, page: str = "home", model: str = "") -> int:
     """Run the app on this terminal, beginning with a page and a model's on top of it; returns the exit code.
 
-    The terminal is restored whatever happens.
+    `aside`: where the first look at the machine is under way. The terminal is restored whatever happens.
     """
+    aside = aside or Aside()
+    services = services or Services(look=aside.look, plan=aside.plan)
     marks = UNICODE if speaks_unicode(os.environ, sys.stdout.encoding) else ASCII
     ends = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     app: PlannerApp | None = None
@@ -426,6 +441,7 @@ def run(services: Services | None = None, *, page: str = "home", model: str = ""
     except Exception:  # noqa: BLE001  # the last line of defence: one line, not a traceback
         crash = traceback.format_exc()
     finally:
+        aside.close()
         if app is not None:
             app.end()
     if crash is not None:

@@ -1,12 +1,16 @@
 """What background work tells the app. Handlers own the state; nothing else changes it."""
 
+from typing import TYPE_CHECKING
+
 from textual.message import Message
 
 from planner.core.recommendation import Recommendation
-from planner.serve.state import DeploymentRecord
 from planner.tui.child import Outcome
 from planner.tui.data.machine import Situation
 from planner.tui.problem import Problem
+
+if TYPE_CHECKING:
+    from planner.serve.state import DeploymentRecord
 
 
 class Looked(Message):
@@ -28,7 +32,7 @@ class Planned(Message):
 class ServersRead(Message):
     """The running deployments."""
 
-    def __init__(self, found: tuple[DeploymentRecord, ...] | Problem) -> None:
+    def __init__(self, found: "tuple[DeploymentRecord, ...] | Problem") -> None:
         super().__init__()
         self.found = found
 

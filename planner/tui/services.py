@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from planner.core.model import Model, Variant
 from planner.core.recommendation import Recommendation
-from planner.serve.state import DeploymentRecord
 from planner.tui.child import Start, start_child
 from planner.tui.data.choices import keep_choices, read_choices
 from planner.tui.data.deployments import read_servers
@@ -20,6 +19,7 @@ from planner.tui.data.machine import Situation, look_around, plan_pairs
 if TYPE_CHECKING:
     from planner.core.cheapest import Rentals
     from planner.core.model_fit import Fitted
+    from planner.serve.state import DeploymentRecord
     from planner.tui.data.details import Compared, Details
     from planner.tui.data.models import Row
 
@@ -30,7 +30,7 @@ class Services:
 
     look: Callable[[], Situation] = look_around
     plan: Callable[[Situation], tuple[Recommendation, ...]] = plan_pairs
-    servers: Callable[[], tuple[DeploymentRecord, ...]] = read_servers
+    servers: "Callable[[], tuple[DeploymentRecord, ...]]" = read_servers
     start: Start = start_child
     model_rows: "Callable[[Situation], tuple[Row, ...]]" = model_rows
     fit_models: "Callable[[Situation, Sequence[Model]], dict[str, Fitted | None]]" = fit_models

@@ -1,14 +1,17 @@
 """What the app knows, as one frozen value. Only the app replaces it; screens watch it and draw what changed."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from planner.core.recommendation import Recommendation
-from planner.serve.state import DeploymentRecord
 from planner.tui.child import Outcome
 from planner.tui.data.machine import Situation
 from planner.tui.problem import Problem
+
+if TYPE_CHECKING:  # the room behind it is large, and needed only once something runs
+    from planner.serve.state import DeploymentRecord
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,10 @@ class Launch:
         return self.outcome.problem if self.outcome is not None else None
 
     @property
-    def deployment(self) -> DeploymentRecord | None:
+    def deployment(self) -> "DeploymentRecord | None":
         """What it started, if its answer can be read."""
+        from planner.serve.state import DeploymentRecord
+
         if self.outcome is None or self.outcome.problem is not None:
             return None
         try:
@@ -54,7 +59,8 @@ class State:
     plans: tuple[Recommendation, ...] = ()
     plan_problem: Problem | None = None
     planning: bool = False
-    servers: tuple[DeploymentRecord, ...] = ()
+    servers: "tuple[DeploymentRecord, ...]" = ()
+    servers_known: bool = False
     servers_problem: Problem | None = None
     stopping: frozenset[str] = field(default_factory=frozenset)
     stop_problem: Problem | None = None

@@ -46,7 +46,6 @@ class HomeScreen(Page):
     """Draws the app's state and turns keys into wishes."""
 
     AUTO_FOCUS = "#plans-list"
-    CSS_PATH = "home.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("u", "launch", "Launch", key_display="enter", tooltip="fetch and launch the plan; enter does too"),
         Binding("t", "starter", "Starter pair", tooltip="fetch and launch the starter pair (about 0.2 GB)"),
@@ -89,7 +88,9 @@ class HomeScreen(Page):
         plans = self.query_one(PlanList)
         if (state.plans, state.plan_problem, state.look_problem) != (plans.plans, plans.problem, before.look_problem):
             plans.show(state.plans, state.plan_problem or state.look_problem)
-        self.query_one(ServerList).show(state.servers, state.stop_problem or state.servers_problem, state.stopping)
+        self.query_one(ServerList).show(
+            state.servers, state.stop_problem or state.servers_problem, state.stopping, known=state.servers_known
+        )
         bar = self.query_one(LaunchLineBar)
         if before.launch != state.launch:
             bar.state = state

@@ -1,6 +1,7 @@
 """The running deployments: state, address, models, measured beside estimated."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -10,12 +11,14 @@ from textual.events import Resize
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from planner.serve.state import DeploymentRecord, ProcessRecord
 from planner.tui.columns import MUTED, Cell, Column, Row, Table, hanging, lines
 from planner.tui.marks import Marks
 from planner.tui.problem import Problem
 from planner.tui.widgets.plan_list import FRAME
 from planner.units import format_gib, format_rate, printable
+
+if TYPE_CHECKING:
+    from planner.serve.state import DeploymentRecord, ProcessRecord
 
 _COLUMNS = (
     Column(""),
@@ -44,6 +47,7 @@ class ServerList(Vertical):
         self.records: tuple[DeploymentRecord, ...] = ()
         self.problem: Problem | None = None
         self.stopping: frozenset[str] = frozenset()
+        self.known = False
         self._drawn_width = 0
 
     def compose(self) -> ComposeResult:
@@ -56,7 +60,7 @@ class ServerList(Vertical):
         return self.query_one(OptionList)
 
     @property
-    def selected(self) -> DeploymentRecord | None:
+    def selected(self) -> "DeploymentRecord | None":
         """The highlighted deployment; the only one there is."""
         index = self._list.highlighted
         if index is not None and index < len(self.records):
@@ -64,11 +68,18 @@ class ServerList(Vertical):
         return self.records[0] if self.records else None
 
     def show(
-        self, records: Sequence[DeploymentRecord], problem: Problem | None, stopping: frozenset[str] = frozenset()
+        self,
+        records: "Sequence[DeploymentRecord]",
+        problem: Problem | None,
+        stopping: frozenset[str] = frozenset(),
+        *,
+        known: bool = True,
     ) -> None:
-        """New values; the highlight stays on the same deployment."""
-        if (tuple(records), problem, stopping) == (self.records, self.problem, self.stopping) and self._drawn_width:
+        """New values; the highlight stays on the same deployment. `known`: whether they have been read at all."""
+        shown = (self.records, self.problem, self.stopping, self.known)
+        if (tuple(records), problem, stopping, known) == shown and self._drawn_width:
             return
+        self.known = known
         before = self.selected.name if self.selected else ""
         names = [record.name for record in records]
         options = self._list
@@ -106,14 +117,16 @@ class ServerList(Vertical):
                 found.append(hanging(self.marks.arrow, self.problem.hint, width))
         if self.records:
             found.append(header)
+        elif not self.known:
+            found.append(Content.styled(self.marks.ellipsis, MUTED))
         elif self.problem is None:
             found.append(Content.styled("Nothing runs. Enter launches a plan, t the starter pair.", MUTED))
         return lines(found)
 
-    def _state(self, record: DeploymentRecord) -> str:
+    def _state(self, record: "DeploymentRecord") -> str:
         return "stopping" if record.name in self.stopping else str(record.state)
 
-    def _head(self, record: DeploymentRecord) -> Content:
+    def _head(self, record: "DeploymentRecord") -> Content:
         state = self._state(record)
         style = _STYLES.get(state, "")
         url = f"  {record.address}" if record.address else ""
@@ -125,14 +138,14 @@ class ServerList(Vertical):
             printable(url),
         )
 
-    def _error(self, record: DeploymentRecord, width: int) -> list[Content]:
+    def _error(self, record: "DeploymentRecord", width: int) -> list[Content]:
         if record.error is None:
             return []
         return [
             hanging(f"  {self.marks.failed}", f"{record.error.message} {record.error.hint}", width, "$text-error")
         ]
 
-    def _process(self, process: ProcessRecord, record: DeploymentRecord) -> Row:
+    def _process(self, process: "ProcessRecord", record: "DeploymentRecord") -> Row:
         generating = process.role == "generation"
         measured = process.tg_measured if generating else process.pp_measured
         estimated = process.tg_estimated if generating else process.pp_estimated
