@@ -15,6 +15,7 @@ from planner.tui.data.choices import keep_choices, read_choices
 from planner.tui.data.deployments import read_servers
 from planner.tui.data.library import compare_models, fit_models, model_details, model_rentals, model_rows
 from planner.tui.data.machine import Situation, look_around, plan_pairs
+from planner.tui.data.prices import Listing, Reckoning, read_market, reckon
 
 if TYPE_CHECKING:
     from planner.core.cheapest import Rentals
@@ -37,6 +38,8 @@ class Services:
     model_details: "Callable[[Situation, str], Details]" = model_details
     model_rentals: "Callable[[Situation, Model, Variant], Rentals | None]" = model_rentals
     compare_models: "Callable[[Situation, Sequence[str]], Compared]" = compare_models
+    market: Callable[..., Listing] = read_market
+    reckon: Callable[..., Reckoning] = reckon
     clock: Callable[[], float] = time.monotonic
     recall: Callable[[], dict[str, Any]] = read_choices
     keep: Callable[[Mapping[str, Any]], None] = keep_choices

@@ -23,6 +23,7 @@ TITLES: Mapping[str, str] = {
 PAGES: Mapping[str, str] = {
     "home": "planner.tui.screens.home:HomeScreen",
     "models": "planner.tui.screens.models:ModelsScreen",
+    "prices": "planner.tui.screens.prices:PricesPage",
 }
 """Page → `module:class`, called with `marks`. A page that is not here is not offered."""
 
