@@ -8,8 +8,8 @@ from typing import Literal
 import msgspec
 
 from planner.catalog.answers import PREFIX, read_answers
+from planner.catalog.device_table import DeviceFile
 from planner.catalog.evals import read_pool
-from planner.catalog.loader import DeviceFile
 from planner.catalog.prices import SnapshotFile, snapshot_mistakes
 from planner.catalog.quant_table import QuantTable
 from planner.catalog.reading import FileError, parse, read_bytes, read_file

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from planner.catalog.answers import AnswersFile, answer_files, read_answers, with_answers
+from planner.catalog.device_table import shipped_devices
 from planner.catalog.location import data_dir
 from planner.catalog.quant_table import QuantTable
 from planner.catalog.reading import FileError, read_file, read_shipped
@@ -32,15 +33,6 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schema: Literal[1]
     family: str
     models: tuple[Model, ...]
-
-
-class DeviceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`catalog/devices.json`."""
-
-    schema: Literal[1]
-    as_of: str
-    sources: dict[str, str]
-    devices: tuple[DeviceSpec, ...]
 
 
 @dataclass(frozen=True)
@@ -76,10 +68,7 @@ class Catalog:
     @functools.cached_property
     def devices(self) -> tuple[DeviceSpec, ...]:
         """The device table. Raises CatalogError when it is broken."""
-        path = self.folder / "devices.json" if self.folder else None
-        if path is None or not path.is_file():
-            return ()
-        return read_shipped(path, DeviceFile).devices
+        return () if self.folder is None else shipped_devices(self.folder)
 
     def find(self, name: str) -> Model:
         """The model of that id, name without owner, or alias; case does not matter.

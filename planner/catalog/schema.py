@@ -5,8 +5,9 @@ from typing import Any
 import msgspec
 
 from planner.catalog.answers import AnswersFile
+from planner.catalog.device_table import DeviceFile
 from planner.catalog.evals import EvalFile
-from planner.catalog.loader import DeviceFile, ModelFile
+from planner.catalog.loader import ModelFile
 from planner.catalog.prices import SnapshotFile
 from planner.catalog.quant_table import QuantTable
 from planner.catalog.speed import SpeedFile

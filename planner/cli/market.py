@@ -63,9 +63,9 @@ def say_problems(session: Session, market: Market) -> None:
 
 def device_table(session: Session) -> tuple[DeviceSpec, ...]:
     """The devices of the catalog, without reading its models."""
-    from planner.catalog.loader import Catalog
-    from planner.catalog.location import data_dir
-
     if "catalog" in vars(session):
         return session.catalog.devices
-    return Catalog(models=(), folder=data_dir()).devices
+    from planner.catalog.device_table import shipped_devices
+    from planner.catalog.location import data_dir
+
+    return shipped_devices(data_dir())

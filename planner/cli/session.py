@@ -15,7 +15,7 @@ import click
 from planner.cli.diagnostics import note
 from planner.config import Config, load_config
 from planner.core.hardware import Hardware
-from planner.core.overrides import Overrides
+from planner.core.machine_options import Overrides
 from planner.units import parse_memory, parse_memory_list
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ Nothing of the real host goes in: the same question has the same answer everywhe
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -13,6 +12,7 @@ from planner.core.device_names import index_of, read_name
 from planner.core.devices import device_from_spec, resolve_device, unified_budget
 from planner.core.hardware import BandwidthBasis, Cpu, Device, DeviceKind, DeviceSpec, Hardware, Host, Vendor
 from planner.core.hardware_file import MAX_DEVICES, device_from_json, hardware_from_json
+from planner.core.machine_options import Overrides
 from planner.core.typical_device import anonymous_device
 from planner.errors import UsageError
 from planner.units import GIB, format_gib
@@ -41,22 +41,6 @@ _APPLE_CORES_BY_RAM_GIB = {
     "m5max": {36: 32, 48: 40, 64: 40, 128: 40},
 }
 """GPU cores by memory, where a size was sold with one variant of a chip alone (recalled)."""
-
-
-@dataclass(frozen=True)
-class Overrides:
-    """What the user says about the machine. `vram` in bytes, one per card; the rest None where not said."""
-
-    vram: tuple[int, ...] = ()
-    gpu: str | None = None
-    bandwidth_gbps: float | None = None
-    ram_bytes: int | None = None
-    cpu_cores: int | None = None
-
-    @property
-    def any(self) -> bool:
-        """Whether anything is said at all."""
-        return self != Overrides()
 
 
 def virtual_hardware(overrides: Overrides, specs: Sequence[DeviceSpec], *, base: Hardware | None = None) -> Hardware:

@@ -6,7 +6,6 @@ from typing import Literal
 
 import msgspec
 
-from planner.files import replace_file
 from planner.prices.provider import Part
 
 FOLDER = "prices"
@@ -35,6 +34,8 @@ def read_cache(folder: Path, provider: str) -> Cached:
 def write_cache(folder: Path, provider: str, cached: Cached) -> None:
     """Keep it. A folder that cannot be written costs the next run a request, nothing more."""
     with contextlib.suppress(OSError):
+        from planner.files import replace_file  # noqa: PLC0415  # 3 ms that reading need not pay
+
         path = _path(folder, provider)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         replace_file(path, msgspec.json.encode(cached))

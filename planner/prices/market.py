@@ -7,7 +7,8 @@ from planner.config import Config
 from planner.core.hardware import DeviceSpec
 from planner.core.market import Market, Origin, combined, origins_of
 from planner.core.offers import Quote, Staleness, judged
-from planner.prices.collect import Source, collect
+from planner.prices.collect import collect
+from planner.prices.job import Source
 from planner.prices.keys import find_key
 from planner.prices.parsing import epoch
 from planner.prices.provider import Provider, Wanted

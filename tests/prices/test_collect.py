@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from planner.prices.cache import Cached, read_cache, write_cache
-from planner.prices.collect import DEADLINE_S, Collected, Source
+from planner.prices.collect import DEADLINE_S, Collected
+from planner.prices.job import Source
 from planner.prices.keys import FILE, find_key
 from planner.prices.provider import Part, Wanted
 from planner.prices.registry import BRINGS, providers
