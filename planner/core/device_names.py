@@ -19,6 +19,19 @@ _COMPUTER = re.compile(r"\b(?:macbook(?:\s?(?:pro|air|neo))?|mac\s?(?:mini|studi
 _SHORT_SUPER = re.compile(
     r"\b((?:rtx|gtx)\s?\d{4}|16[56]0|20[678]0|40[78]0)\s?s\b(\s?ti\b)?"
 )  # a bare number only of cards with a Super: the Radeon RX 6700S is another thing
+_REWRITINGS = (
+    ("(", _MARKS, " "),
+    ("™", _MARKS, " "),
+    ("®", _MARKS, " "),
+    ("©", _MARKS, " "),
+    ("(", _DRIVER_TAIL, " "),
+    ("mac", _COMPUTER, " "),
+    ("s", _SHORT_SUPER, lambda m: f"{m[1]}{m[2] or ''} super"),
+    ("q rtx", re.compile(r"\bq rtx\b"), "quadro rtx"),
+    ("max", re.compile(r"\bmax[\s-]?q\b"), "maxq"),
+    ("pci", re.compile(r"\bpci[\s-]?(?:e|express)\b"), "pcie"),
+)
+"""What a name must hold for a pattern to find anything, the pattern, and what stands there instead."""
 _MEMORY = re.compile(r"(?<![a-z0-9.])(\d{1,4}(?:\.\d{1,3})?)\s?-?(?:gib|gb|g)\b(?!\s*/)")
 _APPLE_CHIP = re.compile(r"\bm\d{1,2}\b")
 _CORES = re.compile(r"\b(\d{1,3})\s?-?(?:cores?|c)\b(?:\s?-?gpu)?")
@@ -96,6 +109,8 @@ def _unbranded(base: str) -> str:
 
 def bracketed(text: str) -> str:
     """`Navi 31 [Radeon RX 7900 XT/7900 XTX]` → what stands in the last brackets, as PCI lists have it; else all."""
+    if "[" not in text:
+        return text
     inside = re.findall(r"\[([^\[\]]+)\]", text)
     return inside[-1] if inside and inside[-1] != "AMD/ATI" else text
 
@@ -122,14 +137,13 @@ def alternatives(text: str) -> tuple[str, ...]:
 @lru_cache(maxsize=4096)
 def read_name(text: str) -> Reading:
     """Take a name apart. Never fails: nonsense becomes a reading nothing matches."""
-    name = _MARKS.sub(" ", bracketed(text[:200]).lower().replace("_", " "))
-    name = _COMPUTER.sub(" ", _DRIVER_TAIL.sub(" ", name))
-    name = _SHORT_SUPER.sub(lambda m: f"{m[1]}{m[2] or ''} super", name)
-    name = re.sub(r"\bq rtx\b", "quadro rtx", name)
-    name = re.sub(r"\bmax[\s-]?q\b", "maxq", name)
-    name = re.sub(r"\bpci[\s-]?(?:e|express)\b", "pcie", name)
+    name = bracketed(text[:200]).lower().replace("_", " ")
+    for needed, pattern, instead in _REWRITINGS:
+        # A table of devices is a thousand names: what is not there is not searched for with a pattern.
+        if needed in name:
+            name = pattern.sub(instead, name)
     cores = None
-    if _APPLE_CHIP.search(name) and (found := _CORES.search(name)):
+    if "m" in name and _APPLE_CHIP.search(name) and (found := _CORES.search(name)):
         cores = int(found[1])
         name = name.replace(found[0], " ", 1)
     memory = None
