@@ -22,6 +22,7 @@ from planner.serve.client import (
     printable,
     rate_in,
 )
+from planner.serve.retrieval_check import PASSAGES, QUESTIONS, cosine, judge
 
 _CLOSE = ("The cat is sleeping on the warm sofa.", "A kitten naps on a cosy couch.")
 _FAR = "Corporate income tax returns are due at the end of the fiscal year."
@@ -97,6 +98,7 @@ class _Verifier:
             self._check("embedding-vector", self._vector)
             self._check("embedding-meaning", self._meaning)
             self._check("embedding-prompts", self._prompts)
+            self._check("retrieval", self._retrieval)
             self._check("embedding-speed", self._embedding_speed)
         if self._checks[0].ok and Role.GENERATION in roles:
             self._check("generation-answer", self._answer)
@@ -159,6 +161,26 @@ class _Verifier:
                 raise RefusedError(f"the {name} prompt makes no difference to the vector")
         return f"{' and '.join(types)} prompt{'s' if len(types) > 1 else ''} applied"
 
+    def _retrieval(self) -> str:
+        """Asked as a client should: with the prompts for questions and passages, where the model has any."""
+        types = self._gateway.card(Role.EMBEDDING).get("input_types") or ()
+        query = {"input_type": "query"} if "query" in types else {}
+        document = {"input_type": "document"} if "document" in types else {}
+        passages = self._gateway.vectors(PASSAGES, **document)
+        questions = self._gateway.vectors([question for question, _ in QUESTIONS], **query)
+        if len({len(vector) for vector in (*passages, *questions)}) != 1:
+            raise RefusedError("vectors of one model have different lengths")
+        found = judge(questions, passages)
+        wrong = [answer for answer in found if not answer.right]
+        if wrong:
+            raise RefusedError(
+                f"{len(found) - len(wrong)} of {len(found)} questions found their passage among {len(PASSAGES)}: "
+                f"“{wrong[0].question}” found “{PASSAGES[wrong[0].first]}”"
+            )
+        closest = min(answer.margin for answer in found)
+        count = len(found)
+        return f"{count} of {count} questions found their passage among {len(PASSAGES)}, by {closest:.2f} or more"
+
     def _embedding_speed(self) -> str:
         limit = self._gateway.context(Role.EMBEDDING)
         wanted = min(_SPEED_TOKENS, limit * 3 // 4) if limit is not None else _SPEED_TOKENS
@@ -219,6 +241,4 @@ class _Verifier:
 def _cosine(a: Sequence[float], b: Sequence[float]) -> float:
     if len(a) != len(b):
         raise RefusedError(f"vectors of one model have different lengths ({len(a)}, {len(b)})")
-    product = sum(x * y for x, y in zip(a, b, strict=True))
-    norms = math.hypot(*a) * math.hypot(*b)
-    return product / norms if norms else 0.0
+    return cosine(a, b)

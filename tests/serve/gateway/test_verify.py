@@ -12,6 +12,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from planner.core.model import Prompts, Role
+from planner.serve.retrieval_check import PASSAGES, QUESTIONS
 from planner.serve.verify import VerifyReport, verify
 
 if TYPE_CHECKING:
@@ -31,11 +32,17 @@ def failed(report: VerifyReport) -> dict[str, str]:
 
 
 def cats_apart(stack: Stack) -> None:
-    """Make the fake's vectors mean something: its words for animals and furniture are all the same to it."""
+    """Make the fake's vectors mean something: its words for animals and furniture are all the same to it.
+
+    A question and the passage that answers it are the same to it too.
+    """
+    subjects = {passage: f"subject{number}" for number, passage in enumerate(PASSAGES)}
+    subjects |= {question: f"subject{number}" for question, number in QUESTIONS}
     vector = stack.embedder.vector
     animal = ("cat", "kitten", "sofa", "couch", "sleeping", "naps", "warm", "cosy")
 
     def meaning(text: str) -> list[float]:
+        text = next((subject for known, subject in subjects.items() if text.endswith(known)), text)
         words = ["furry" if word.strip(".") in animal else word for word in text.lower().split()]
         result = vector(" ".join(words))
         assert isinstance(result, list)
@@ -59,6 +66,7 @@ async def test_a_good_deployment(wire: Stack) -> None:
         "embedding-vector",
         "embedding-meaning",
         "embedding-prompts",
+        "retrieval",
         "embedding-speed",
         "generation-answer",
         "reranker-order",
@@ -100,6 +108,24 @@ async def test_vectors_that_are_not_normalised_are_noticed(wire: Stack) -> None:
     meaning = wire.embedder.vector
     wire.embedder.vector = lambda text: [3 * value for value in meaning(text)]
     assert "3.000" in failed(await report_on(wire, Role.EMBEDDING))["embedding-vector"]
+
+
+async def test_a_question_that_finds_the_wrong_passage_is_named_with_what_it_found(wire: Stack) -> None:
+    cats_apart(wire)
+    meaning = wire.embedder.vector
+    confused = (QUESTIONS[1][0], PASSAGES[5])
+    wire.embedder.vector = lambda text: meaning("bicycle" if text.endswith(confused) else text)
+    problem = failed(await report_on(wire, Role.EMBEDDING))["retrieval"]
+    assert problem.startswith("2 of 3 questions")
+    assert all(text in problem for text in confused)
+
+
+async def test_questions_and_passages_are_asked_with_their_own_prompts(wire: Stack) -> None:
+    cats_apart(wire)
+    await report_on(wire, Role.EMBEDDING)
+    sent = [text for body in wire.embedder.bodies("/v1/embeddings") for text in body["input"]]
+    assert [text for text in sent if text.endswith(PASSAGES[0])] == [f"passage: {PASSAGES[0]}"]
+    assert [text.startswith("Instruct: ") for text in sent if text.endswith(QUESTIONS[0][0])] == [True]
 
 
 async def test_prompts_that_make_no_difference_are_noticed(wire: Stack) -> None:
