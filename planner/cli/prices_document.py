@@ -31,13 +31,16 @@ def document(
 
 
 def _inputs_view(pricer: Pricer) -> dict[str, object] | None:
-    if pricer.load is None and not pricer.wants_job:
+    if pricer.load is None and not pricer.wants_job and pricer.own is None:
         return None
+    from planner.core.renting import RENTED_RAM_BYTES
+
     job = msgspec.structs.asdict(pricer.job)
     return {
         "context": None if pricer.load is None else pricer.load.context,
         "parallel": None if pricer.load is None else pricer.load.parallel,
         "kv_type": None if pricer.load is None else pricer.load.kv_type,
         **{name: number(value) if isinstance(value, Decimal) else value for name, value in job.items()},
+        "host_memory_bytes": None if pricer.load is None else RENTED_RAM_BYTES,
         "given": sorted(pricer.costing.given),
     }

@@ -17,9 +17,8 @@ from planner.units import format_gib
 
 def input_lines(pricer: Pricer, rows: Sequence[Priced], names: dict[str, str], width: int | None) -> Iterator[str]:
     """What was reckoned with, and one's own device beside the rentals `rows`."""
-    if pricer.load is not None or pricer.wants_job:
-        yield ""
-        yield from _inputs(pricer, width)
+    yield ""
+    yield from _inputs(pricer, width)
     if pricer.own is not None:
         yield ""
         yield from _own_lines(pricer, pricer.own, rows, names, width)
@@ -45,21 +44,21 @@ def _inputs(pricer: Pricer, width: int | None) -> Iterator[str]:
     )
     if not pricer.wants_job:
         return
-    kept = "no longer than the work takes" if job.hours is None else f"{job.hours} h at least"
+    kept = "no longer than the work takes" if job.hours is None else f"{job.hours:f} h at least"
     facts = [
         ("tokens_in", f"{job.tokens_in:,} tokens of prompts", "--tokens-in"),
         ("tokens_out", f"{job.tokens_out:,} tokens generated", "--tokens-out"),
         ("documents", f"{job.documents:,} documents", "--documents"),
         ("document_tokens", f"{job.document_tokens:,} tokens each", "--document-tokens"),
-        ("download_gb", f"a download of {job.download_gb} GB", "--download-gb"),
-        ("storage_gb", f"{job.storage_gb} GB of disk", "--storage-gb"),
-        ("egress_gb", f"{job.egress_gb} GB sent out", "--egress-gb"),
+        ("download_gb", f"a download of {job.download_gb:f} GB", "--download-gb"),
+        ("storage_gb", f"{job.storage_gb:f} GB of disk", "--storage-gb"),
+        ("egress_gb", f"{job.egress_gb:f} GB sent out", "--egress-gb"),
         ("hours", f"kept {kept}", "--hours"),
         ("interruptions", f"{job.interruptions} interruptions", "--interruptions"),
-        ("restart_hours", f"{job.restart_hours} h to start again after each", "--restart-hours"),
-        ("paused_hours", f"before that {job.paused_hours} h with storage alone paid", "--paused-hours"),
-        ("network_mbps", f"{job.network_mbps} Mbit/s where the offer does not say", "--network-mbps"),
-        ("", f"files load at {job.load_gb_per_s} GB/s (assumed)", ""),
+        ("restart_hours", f"{job.restart_hours:f} h to start again after each", "--restart-hours"),
+        ("paused_hours", f"before that {job.paused_hours:f} h with storage alone paid", "--paused-hours"),
+        ("network_mbps", f"{job.network_mbps:f} Mbit/s where the offer does not say", "--network-mbps"),
+        ("", f"files load at {job.load_gb_per_s:f} GB/s (assumed)", ""),
     ]
     words = [text + ("" if name in given or not option else f" ({option})") for name, text, option in facts]
     yield from note_lines(f"the job: {', '.join(words)}. What has its option beside it was not given.", width)
@@ -97,6 +96,7 @@ def _own_lines(
     if pricer.wants_job and (job := own.job_usd(pricer.job)) is not None:
         yield from note_lines(f"the job: {usd_range(job)} of electricity", width)
     if own.price_usd is not None and rows:
+        unpaid = ", its electricity not counted" if own.hour_usd is None else ""
         sound = [row for row in rows if not DOUBTFUL & set(row.offer.flags)] or rows
         firm = [row for row in sound if not row.offer.quote.interruptible]
         for row in dict.fromkeys([sound[0], *firm[:1]]):
@@ -106,4 +106,4 @@ def _own_lines(
                 if row.break_even_hours is None
                 else f"has paid off after {row.break_even_hours:,.0f} hours of use"
             )
-            yield from note_lines(f"bought for {usd(own.price_usd)} it {when}, against {words}", width)
+            yield from note_lines(f"bought for {usd(own.price_usd)} it {when}, against {words}{unpaid}", width)

@@ -57,7 +57,8 @@ def _table(
     ages_s: dict[str, float],
     width: int | None,
 ) -> Iterator[str]:
-    model, job, buying = pricer.load is not None, pricer.wants_job, pricer.own is not None and pricer.own.price_usd
+    model, job = pricer.load is not None, pricer.wants_job
+    buying = pricer.own is not None and pricer.own.price_usd is not None
     cut = job and pricer.job.interruptions > 0
     several = any(row.offer.quote.gpu_count > 1 for row, _ in rows)
     both = any(row.generated is not None and row.embedded is not None for row, _ in rows)
@@ -73,7 +74,7 @@ def _table(
         *((Column("$/M EMBEDDED", right=True, short_title="$/M EMB", leaves=3),) * both),
         *((Column("JOB", right=True),) * job),
         *((Column("INTERRUPTED", right=True, short_title="INTERR."),) * cut),
-        *((Column("PAID OFF", right=True),) * bool(buying)),
+        *((Column("PAID OFF", right=True),) * buying),
         Column("SEEN"),
         Column("REGION", minimum=6, leaves=6),
         Column("MORE", right=True, leaves=7),
@@ -94,7 +95,7 @@ def _table(
                 *([spread_cell(row.embedded)] * both),
                 *([spread_cell(None if row.job is None else row.job.total)] * job),
                 *([_interrupted(row)] * cut),
-                *([_paid(row.break_even_hours)] * bool(buying)),
+                *([_paid(row.break_even_hours)] * buying),
                 seen_words(offer, ages_s.get(quote.observed_at)),
                 quote.region or "-",
                 str(more) if more else "",

@@ -6,10 +6,10 @@ from planner.core.cost import JobCost, Spread
 from planner.core.offers import Offer
 
 PROVIDERS = {
-    "aws": "AWS", "azure": "Azure", "coreweave": "CoreWeave", "digitalocean": "DigitalOcean", "gcp": "GCP",
-    "genesis-cloud": "Genesis Cloud", "gpuhub": "GPUHub", "gpuhunt": "gpuhunt's catalog",
-    "jarvis-labs": "Jarvis Labs", "oci": "OCI", "packet-ai": "packet.ai", "runpod": "RunPod",
-    "runpod-rest": "RunPod (REST)", "sfcompute": "SF Compute", "tensordock": "TensorDock",
+    "aws": "AWS", "azure": "Azure", "cloudrift": "CloudRift", "coreweave": "CoreWeave",
+    "digitalocean": "DigitalOcean", "gcp": "GCP", "genesis-cloud": "Genesis Cloud", "gpuhub": "GPUHub",
+    "gpuhunt": "gpuhunt's catalog", "jarvis-labs": "Jarvis Labs", "oci": "OCI", "packet-ai": "packet.ai",
+    "runpod": "RunPod", "runpod-rest": "RunPod (REST)", "sfcompute": "SF Compute", "tensordock": "TensorDock",
     "thunder-compute": "Thunder Compute", "vast": "Vast.ai",
 }  # fmt: skip
 """Names as the providers write them, where capital letters do not do."""
@@ -29,7 +29,7 @@ def usd(amount: Decimal) -> str:
     if amount >= Decimal("0.01"):
         cents = f"${amount:.3f}"
         return cents.removesuffix("0")
-    return f"${amount:.2g}"
+    return f"${amount:.2g}" if amount else "$0"
 
 
 def usd_range(spread: Spread) -> str:

@@ -79,6 +79,6 @@ def _merged(jobs: Sequence[Job]) -> tuple[Quote, ...]:
     replaced = {job.provider.instead_of for job in jobs if any(part.quotes for part in job.known.values())}
     quotes = []
     for job in jobs:
-        for part in job.known.values():
+        for part in (job.known[name] for name in job.parts if name in job.known):
             quotes += [q for q in part.quotes if q.interruptible or job.provider.name not in replaced]
     return tuple(dict.fromkeys(quotes))

@@ -16,7 +16,7 @@ from planner.prices.parsing import iso, price, real, text, unreadable, whole
 from planner.prices.provider import Answer, Asking, Part, Wanted
 
 URL = "https://dstack-gpu-pricing.s3.eu-west-1.amazonaws.com/v3"
-CLOUDS = ("aws", "azure", "gcp", "oci", "nebius", "verda", "lambdalabs")
+CLOUDS = ("aws", "azure", "gcp", "oci", "nebius", "verda", "lambdalabs", "cloudrift")
 """Those that have no module of their own here; six of them with spot prices."""
 _OUR_NAMES = {"lambdalabs": "lambda"}
 _VERSION = re.compile(r"(\d{4})(\d{2})(\d{2})-\d{1,6}", re.ASCII)

@@ -350,7 +350,7 @@ def test_the_csv_catalog_has_prices_of_whole_instances(gather: Collect) -> None:
     assert (whole.gpu_count, whole.price_hour_usd, whole.instance) == (8, Decimal("55.04"), "p5.48xlarge")
     assert {quote.observed_at for quote in found.quotes} == {"2026-11-22"}  # the version's day
     assert len(found.quotes) == 3  # instances without a GPU are none
-    assert "6 of 7 parts are missing" in found.sources[0].note  # the server has one cloud
+    assert "7 of 8 parts are missing" in found.sources[0].note  # the server has one cloud
 
 
 def test_the_time_of_the_file_is_preferred_to_the_day_of_its_version(server: PriceServer, gather: Collect) -> None:
