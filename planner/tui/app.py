@@ -25,19 +25,28 @@ from textual.screen import Screen
 
 from planner.core.recommendation import Recommendation
 from planner.errors import PlannerError
-from planner.tui.child import Job, Outcome
+from planner.tui.child import Outcome
 from planner.tui.data.aside import Aside
 from planner.tui.data.machine import Situation
-from planner.tui.figures import plan_name
+from planner.tui.launcher import Launcher
 from planner.tui.marks import ASCII, UNICODE, AsciiFilter, Marks, speaks_unicode
-from planner.tui.messages import LaunchEnded, LaunchLine, Looked, Planned, ServersRead, StopEnded
+from planner.tui.messages import (
+    LaunchEnded,
+    LaunchLine,
+    LaunchTold,
+    LicencesRead,
+    Looked,
+    Planned,
+    ServersRead,
+    StopEnded,
+)
 from planner.tui.problem import Problem
 from planner.tui.remembered import Remembered
 from planner.tui.screens import registry
 from planner.tui.screens.confirm import Confirm
 from planner.tui.screens.too_small import TooSmall, too_small
 from planner.tui.services import Services
-from planner.tui.state import Launch, State
+from planner.tui.state import State
 from planner.tui.themes import DARK, THEMES, described
 from planner.tui.workers import in_background
 
@@ -47,9 +56,6 @@ if TYPE_CHECKING:
 LOOK_DEADLINE_S = 20.0
 PLAN_DEADLINE_S = 60.0
 SERVERS_EVERY_S = 2.0
-QUIT_GRACE_S = 0.6
-"""How long a cancelled launch is waited for at the end; the rest of its tidying it does alone."""
-_MAX_LOG_LINES = 5000
 _KEEP_AFTER_S = 0.3
 """Choices that change quickly (each letter of a search) are written once."""
 
@@ -99,9 +105,7 @@ class PlannerApp(App[None]):
         self._first = (page, model)
         self.crash: str | None = None
         self._signals = signals
-        self._job: Job | None = None
-        self._lines: list[str] = []
-        self._lines_dropped = 0
+        self.launcher = Launcher(self)
         for theme in THEMES:
             self.register_theme(theme)
         self._begin_with(self._first_theme())
@@ -297,58 +301,31 @@ class PlannerApp(App[None]):
 
     def launch(self, plan: Recommendation | None) -> None:
         """Fetch and launch a plan, or the starter pair; one launch at a time."""
-        launch = self.state.launch
-        if launch is not None and launch.under_way:
-            self.show_launch()
-            return
-        arguments = [*plan.command[1:]] if plan is not None else ["up", "--starter"]
-        title = plan_name(plan) if plan is not None else "the starter pair"
-        self._lines, self._lines_dropped = [], 0
-        self.state = replace(self.state, launch=Launch(title, self.services.clock()))
-        try:
-            self._job = self.services.start([*arguments, "--detach", "--json"], self._launch_says)
-        except OSError as error:
-            problem = Problem(f"planner could not be started: {error.strerror or error}.", reference="no-child")
-            self.post_message(LaunchEnded(Outcome({}, problem)))
-        else:
-            self._wait_for(self._job)
+        self.launcher.start(plan)
         self.show_launch()
 
-    def _launch_says(self, text: str, transient: bool) -> None:
-        """Called from the launch's own thread."""
-        with contextlib.suppress(RuntimeError):  # the app has ended meanwhile
-            self.post_message(LaunchLine(text, transient=transient))
-
-    @work(exclusive=True, exit_on_error=False, group="launch", description="launch")
-    async def _wait_for(self, job: Job) -> None:
-        found = await in_background(job.wait)
-        self.post_message(LaunchEnded(Outcome({}, found) if isinstance(found, Problem) else found))
+    @on(LicencesRead)
+    def _licences_read(self, message: LicencesRead) -> None:
+        self.launcher.licences_read(message.found)
 
     @on(LaunchLine)
     def _launch_line(self, message: LaunchLine) -> None:
-        launch = self.state.launch
-        if launch is None:
-            return
-        if not message.transient:
-            self._lines.append(message.text)
-            if len(self._lines) > _MAX_LOG_LINES:
-                del self._lines[: _MAX_LOG_LINES // 2]
-                self._lines_dropped += _MAX_LOG_LINES // 2
-        seen = self._lines_dropped + len(self._lines)
-        self.state = replace(self.state, launch=replace(launch, line=message.text, lines_seen=seen))
+        self.launcher.said(message.text, transient=message.transient)
+
+    @on(LaunchTold)
+    def _launch_told(self, message: LaunchTold) -> None:
+        self.launcher.told(message.told)
 
     @on(LaunchEnded)
     def _launch_ended(self, message: LaunchEnded) -> None:
-        self._job = None
-        launch = self.state.launch
-        if launch is not None:
-            ended = replace(launch, outcome=message.outcome, ended_s=self.services.clock())
-            self.state = replace(self.state, launch=ended)
+        self.launcher.ended(message.outcome)
         self._read_servers()
 
-    def launch_lines(self, after: int) -> list[str]:
-        """The lines of the launch's log after the first `after`."""
-        return self._lines[max(0, after - self._lines_dropped) :]
+    def ask_about_licences(self, terms: Sequence[str], answered: Callable[[bool | None], None]) -> None:
+        """Whether what a licence does not allow is accepted, before anything under it is fetched."""
+        question = "Do you accept this licence?" if len(terms) == 1 else "Do you accept these licences?"
+        body = "\n\n".join([*terms, "The answer is remembered for this machine."])
+        self.push_screen(Confirm(question, body, yes="Accept", no="Do not fetch"), answered)
 
     def show_launch(self) -> None:
         """Go to the launch's screen, wherever it was left open."""
@@ -362,11 +339,8 @@ class PlannerApp(App[None]):
 
     def cancel_launch(self) -> None:
         """Ask the launch to end; how it does is shown."""
-        launch = self.state.launch
-        if self._job is not None and launch is not None:
-            self._job.interrupt()
-            self.state = replace(self.state, launch=replace(launch, cancelling=True))
-            self.screen.refresh_bindings()
+        self.launcher.cancel()
+        self.screen.refresh_bindings()
 
     # --- help, quit, crash ---------------------------------------------------------------------------------------
 
@@ -403,9 +377,7 @@ class PlannerApp(App[None]):
         if self.remembered.changed:
             with contextlib.suppress(OSError, PlannerError):
                 self.services.keep(self.remembered.taken())
-        if self._job is not None:
-            self._job.interrupt()
-            self._job.settle(QUIT_GRACE_S)
+        self.launcher.close()
 
     def _signalled(self, number: signal.Signals) -> None:
         self.exit(return_code=128 + number)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
+from planner.core.events import Event, ProgressTold
 from planner.core.recommendation import Recommendation
 from planner.tui.child import Outcome
 from planner.tui.data.machine import Situation
@@ -48,6 +49,27 @@ class LaunchLine(Message):
     def can_replace(self, message: Message) -> bool:
         """Progress that was not shown yet need not be. Textual asks the older message whether it may be dropped."""
         return self.transient and isinstance(message, LaunchLine)
+
+
+class LaunchTold(Message):
+    """An event of the launching command."""
+
+    def __init__(self, told: Event) -> None:
+        super().__init__()
+        self.told = told
+
+    def can_replace(self, message: Message) -> bool:
+        """As with lines: of progress the newest counts."""
+        newer = message.told if isinstance(message, LaunchTold) else None
+        return isinstance(self.told, ProgressTold) and isinstance(newer, ProgressTold)
+
+
+class LicencesRead(Message):
+    """What has to be accepted before the launch goes on."""
+
+    def __init__(self, found: tuple[str, ...] | Problem) -> None:
+        super().__init__()
+        self.found = found
 
 
 class LaunchEnded(Message):

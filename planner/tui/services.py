@@ -14,6 +14,7 @@ from planner.tui.child import Start, start_child
 from planner.tui.data.choices import keep_choices, read_choices
 from planner.tui.data.deployments import read_servers
 from planner.tui.data.library import compare_models, fit_models, model_details, model_rentals, model_rows
+from planner.tui.data.licences import unaccepted
 from planner.tui.data.machine import Situation, look_around, plan_pairs
 from planner.tui.data.prices import Listing, Reckoning, read_market, reckon
 
@@ -33,6 +34,7 @@ class Services:
     plan: Callable[[Situation], tuple[Recommendation, ...]] = plan_pairs
     servers: "Callable[[], tuple[DeploymentRecord, ...]]" = read_servers
     start: Start = start_child
+    unaccepted: Callable[[Sequence[tuple[Model, Variant]]], tuple[str, ...]] = unaccepted
     model_rows: "Callable[[Situation], tuple[Row, ...]]" = model_rows
     fit_models: "Callable[[Situation, Sequence[Model]], dict[str, Fitted | None]]" = fit_models
     model_details: "Callable[[Situation, str], Details]" = model_details

@@ -8,6 +8,7 @@ import msgspec
 from planner.core.recommendation import Recommendation
 from planner.tui.child import Outcome
 from planner.tui.data.machine import Situation
+from planner.tui.parts import Parts
 from planner.tui.problem import Problem
 
 if TYPE_CHECKING:  # the room behind it is large, and needed only once something runs
@@ -16,7 +17,10 @@ if TYPE_CHECKING:  # the room behind it is large, and needed only once something
 
 @dataclass(frozen=True)
 class Launch:
-    """A launch under way or ended. `line` is its latest progress; times in seconds of the app's clock."""
+    """A launch under way or ended. `line` is its latest progress; times in seconds of the app's clock.
+
+    `parts` are what it consists of, each with its own state; `plan` is None for the starter pair.
+    """
 
     title: str
     started_s: float
@@ -25,6 +29,8 @@ class Launch:
     cancelling: bool = False
     ended_s: float | None = None
     outcome: Outcome | None = None
+    parts: Parts = ()
+    plan: Recommendation | None = None
 
     @property
     def under_way(self) -> bool:

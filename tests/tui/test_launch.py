@@ -5,6 +5,8 @@ from typing import Any
 import msgspec
 from textual.widgets import RichLog
 
+from planner.core.events import ProgressTold, Step, StepState, StepTold
+from planner.core.model import Commercial, Licence
 from planner.core.supervise import DeploymentState, Phase
 from planner.errors import BadDataError
 from planner.tui.app import PlannerApp
@@ -12,7 +14,8 @@ from planner.tui.child import Outcome
 from planner.tui.problem import Problem
 from planner.tui.screens.confirm import Confirm
 from planner.tui.screens.home import HomeScreen
-from planner.tui.screens.launch import LaunchScreen, percent_in
+from planner.tui.screens.launch import LaunchScreen
+from planner.units import GB
 from tests.tui.conftest import planned, screen_text, until
 from tests.tui.world import World, server
 
@@ -42,20 +45,21 @@ async def test_enter_launches_the_chosen_pair_and_shows_progress_then_the_addres
             *("--context", "8192", "--detach", "--json"),
         ]
         job.say("engine: embedded, because it is installed", False)
-        for percent in (10, 40):
-            job.say(f"writer-14b downloading  [####----]  {percent} %  1.00 GB of 9.00 GB", True)
-        await until(pilot, lambda: "40 %" in screen_text(app), "progress")
+        job.tell(StepTold(Step.FETCH, StepState.BEGUN, "generation"))
+        for gigabytes in (1, 4):
+            job.tell(ProgressTold("writer-14b", "downloading", gigabytes * GB, 10 * GB))
+        await until(pilot, lambda: "40 %, 4.00 GB of 10.00 GB" in screen_text(app), "progress")
         world.now_s += 42
         await until(pilot, lambda: "0:42" in screen_text(app), "the clock")
-        assert "[####----]" not in screen_text(app)
         assert "█" in screen_text(app)
         assert log_text(app) == ["engine: embedded, because it is installed"], "progress is not part of the log"
         world.servers = (server(),)
         job.finish(running())
         await until(pilot, lambda: "http://127.0.0.1:8484/v1" in screen_text(app), "the address")
         text = screen_text(app)
-        assert "/state/default/gateway.key" in text
-        assert "384 values, norm 1.000" in text
+        assert "$(cat /state/default/gateway.key)" in text
+        figures = next(row for row in text.split("\n") if "writer-1b F16" in row)
+        assert figures.split("F16")[1].split() == ["295", "MiB", "300", "MiB", "106", "13", "to", "27", "\N{EN DASH}"]
         await pilot.press("escape")
         await until(pilot, lambda: "● default  running" in screen_text(app), "the server")
         assert "51 MiB (52 MiB)" in screen_text(app)
@@ -250,8 +254,118 @@ async def test_quitting_leaves_running_servers_alone(world: World) -> None:
     assert not world.jobs
 
 
-def test_a_share_is_found_in_progress_lines_only() -> None:
-    assert percent_in("bge-m3:F16 downloading 40 % of 2.27 GB") == 40
-    assert percent_in("x  [##--]  7.5%  1 MB") == 7.5
-    assert percent_in("loading …") is None
-    assert percent_in("999 %") == 100
+def restricted_pair(world: World) -> str:
+    """The first plan's generator may not be used commercially, and nobody has accepted that yet."""
+    first, *others = world.plans
+    assert first.generation is not None
+    model = msgspec.structs.replace(first.generation.model, licence=Licence("CC-BY-NC-4.0", Commercial.NO))
+    generation = msgspec.structs.replace(first.generation, model=model)
+    world.plans = (msgspec.structs.replace(first, generation=generation), *others)
+    world.restricted = frozenset({model.id})
+    return model.id
+
+
+async def test_a_licence_is_asked_about_in_the_app_before_anything_is_fetched(world: World) -> None:
+    model = restricted_pair(world)
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await planned(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Confirm), "the question")
+        assert model in screen_text(app)
+        assert "CC-BY-NC-4.0" in screen_text(app)
+        assert not world.jobs
+        await pilot.press("y")
+        await until(pilot, lambda: bool(world.jobs), "the start")
+        assert world.jobs[0].arguments[-3:] == ["--accept-licence", "--detach", "--json"]
+
+
+async def test_a_licence_that_is_not_accepted_ends_the_launch_with_a_way_on(world: World) -> None:
+    restricted_pair(world)
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await planned(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Confirm), "the question")
+        await pilot.press("escape")
+        await until(pilot, lambda: "The licence was not accepted" in screen_text(app), "the end")
+        assert not world.jobs
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(app.screen, Confirm), "the question once more")
+
+
+async def test_a_licence_accepted_before_is_not_asked_about(world: World) -> None:
+    restricted_pair(world)
+    world.restricted = frozenset()
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await planned(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(world.jobs), "the start")
+        assert "--accept-licence" not in world.jobs[0].arguments
+
+
+async def test_cancelling_while_the_licence_is_asked_about_begins_nothing(world: World) -> None:
+    restricted_pair(world)
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await planned(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Confirm), "the question")
+        app.cancel_launch()
+        await pilot.press("y")
+        await until(pilot, lambda: "Nothing was begun." in screen_text(app), "the end")
+        assert not world.jobs
+
+
+async def test_every_part_is_shown_with_its_state_and_time_and_a_failure_stands_where_it_happened(
+    world: World,
+) -> None:
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(100, 40)) as pilot:
+        await planned(pilot)
+        await pilot.press("enter")
+        (job,) = world.jobs
+        assert "finder-large-v1 F16, 600 MB" in screen_text(app)
+        job.tell(StepTold(Step.PLAN, StepState.BEGUN))
+        await until(pilot, lambda: "◐  plan" in screen_text(app), "that it is planned")
+        world.now_s += 3
+        job.tell(StepTold(Step.PLAN, StepState.DONE))
+        await until(pilot, lambda: "✓  plan" in screen_text(app), "the plan")
+        job.tell(StepTold(Step.LOAD, StepState.BEGUN, "generation"))
+        job.tell(StepTold(Step.LOAD, StepState.FAILED, "generation", "exit code 1"))
+        job.finish(Outcome({}, Problem("It ran out of memory.", "Choose a smaller quant.", "engine-oom")))
+        await until(pilot, lambda: "✗ failed" in screen_text(app), "the end")
+        rows = [row.strip() for row in screen_text(app).split("\n")]
+        place = next(index for index, row in enumerate(rows) if row.startswith("✗  load generator"))
+        assert rows[place + 1 : place + 3] == ["! It ran out of memory.", "→ Choose a smaller quant."]
+        assert next(row for row in rows if row.startswith("✓  plan")).split() == ["✓", "plan", "0:03"]
+        assert any(row.startswith("·  verify") for row in rows)
+        await pilot.press("r")
+        await until(pilot, lambda: len(world.jobs) == 2, "a second try")
+        assert "ran out of memory" not in screen_text(app)
+
+
+async def test_the_settings_for_clients_are_copied_without_the_key(world: World) -> None:
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await planned(pilot)
+        await pilot.press("enter")
+        world.jobs[0].finish(running())
+        await until(pilot, lambda: "y Copy settings" in screen_text(app), "the key")
+        await pilot.press("y")
+        assert "export OPENAI_BASE_URL=http://127.0.0.1:8484/v1" in app.clipboard
+        assert "/v1/chat/completions" in app.clipboard
+
+
+async def test_the_log_makes_room_for_the_result_and_comes_back_by_a_key(world: World) -> None:
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await planned(pilot)
+        await pilot.press("enter")
+        world.jobs[0].say("engine: embedded", False)
+        await until(pilot, lambda: "engine: embedded" in screen_text(app), "the log")
+        world.jobs[0].finish(running())
+        await until(pilot, lambda: "8484" in screen_text(app) and "─Log" not in screen_text(app), "the result alone")
+        await pilot.press("l")
+        await until(pilot, lambda: "engine: embedded" in screen_text(app), "the log again")

@@ -12,7 +12,7 @@ from planner.core.recommendation import BudgetUse, Choice, MemoryPlan, Recommend
 from planner.core.supervise import DeploymentState, Phase
 from planner.core.workload import Settings
 from planner.serve.state import CheckRecord, DeploymentRecord, ProcessRecord
-from planner.tui.child import OnLine, Outcome
+from planner.tui.child import OnEvent, OnLine, Outcome
 from planner.tui.data.machine import Situation
 from planner.tui.problem import Problem
 from planner.tui.services import Services
@@ -181,9 +181,10 @@ def server(
 class FakeJob:
     """A command that ends when `finish` is called, or when it is interrupted."""
 
-    def __init__(self, arguments: Sequence[str], on_line: OnLine) -> None:
+    def __init__(self, arguments: Sequence[str], on_line: OnLine, on_event: OnEvent | None = None) -> None:
         self.arguments = list(arguments)
         self.say = on_line
+        self.tell = on_event or (lambda _event: None)
         self.interrupted = threading.Event()
         self.settled = False
         self._ended = threading.Event()
@@ -222,6 +223,7 @@ class World:
     servers_error: Exception | None = None
     start_error: OSError | None = None
     keep_error: OSError | None = None
+    restricted: frozenset[str] = frozenset()
     looks: int = 0
     now_s: float = 100.0
     jobs: list[FakeJob] = field(default_factory=list)
@@ -250,12 +252,19 @@ class World:
             raise self.servers_error
         return self.servers
 
-    def _start(self, arguments: Sequence[str], on_line: OnLine) -> FakeJob:
+    def _start(self, arguments: Sequence[str], on_line: OnLine, on_event: OnEvent | None = None) -> FakeJob:
         if self.start_error:
             raise self.start_error
-        job = FakeJob(arguments, on_line)
+        job = FakeJob(arguments, on_line, on_event)
         self.jobs.append(job)
         return job
+
+    def _unaccepted(self, wanted: Sequence[tuple[Model, Variant]]) -> tuple[str, ...]:
+        return tuple(
+            f"{model.id} is published under {model.licence.spdx}."
+            for model, _ in wanted
+            if model.id in self.restricted
+        )
 
     def _keep(self, choices: Mapping[str, Any]) -> None:
         if self.keep_error:
@@ -271,6 +280,7 @@ class World:
             servers=self._servers,
             start=self._start,
             clock=lambda: self.now_s,
+            unaccepted=self._unaccepted,
             recall=lambda: dict(self.choices),
             keep=self._keep,
         )

@@ -1,173 +1,159 @@
-"""A launch: what it is doing, how it ended, and everything it said."""
+"""A launch: its parts with state and time, a failure where it happened, the result beside the estimate, the log."""
 
-import re
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import RichLog
 
-from planner.serve.state import DeploymentRecord
-from planner.tui.columns import MUTED, hanging, lines
-from planner.tui.figures import cells_of
+from planner.serve.client_settings import settings_text
+from planner.tui.columns import MUTED
 from planner.tui.marks import Marks
+from planner.tui.screens.page import Detail
 from planner.tui.state import Launch, State
 from planner.tui.widgets.fitted import Fitted
-from planner.tui.widgets.key_bar import KeyBar
-from planner.tui.widgets.title_bar import TitleBar
+from planner.tui.widgets.launch_parts import LaunchParts, clock
+from planner.tui.widgets.launch_result import LaunchResult
 from planner.units import printable
 
-if TYPE_CHECKING:
-    from planner.tui.app import PlannerApp
-
-_PERCENT = re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d+)?) ?%")
-_WIDE_GAP = re.compile(r" {2,}")
-_DRAWN_BAR = re.compile(r"\[[#-]+\] ?")
-"""The command line's own bar; ours is drawn below the words."""
 _MAX_LOG_LINES = 5000
 
 
-class LaunchStatus(Fitted):
-    """The launch in a few lines: state, progress, result."""
+class LaunchHead(Fitted):
+    """What is launched, how it stands, and for how long."""
 
     launch: Launch | None = None
     now_s = 0.0
 
     def draw(self, width: int) -> Content:
-        """Title, then progress or the end."""
-        launch = self.launch
+        """Two lines."""
+        del width
+        launch, marks = self.launch, self.marks
         if launch is None:
             return Content("")
-        parts = [Content.styled(printable(launch.title), "bold"), self._state(launch)]
+        elapsed = clock((self.now_s if launch.ended_s is None else launch.ended_s) - launch.started_s)
         if launch.under_way:
-            parts += self._progress(launch, width)
+            sign, word, style = marks.starting, "cancelling" if launch.cancelling else "launching", "$text-accent"
+        elif launch.outcome is not None and launch.outcome.cancelled:
+            sign, word, style = marks.stopped, "cancelled", "$text-warning"
         elif launch.problem is not None:
-            if not launch.outcome or not launch.outcome.cancelled:
-                parts.append(hanging(self.marks.failed, launch.problem.message, width, "$text-error"))
-            if launch.problem.hint:
-                parts.append(hanging(self.marks.arrow, launch.problem.hint, width))
+            sign, word, style = marks.failed, "failed", "$text-error"
         else:
-            parts += self._result(launch.deployment, width)
-        return lines(parts)
-
-    def _state(self, launch: Launch) -> Content:
-        elapsed = duration((launch.ended_s if launch.ended_s is not None else self.now_s) - launch.started_s)
-        if launch.under_way:
-            word = "cancelling" if launch.cancelling else "launching"
-            return Content.assemble((f"{self.marks.starting} {word}", "$text-accent"), f"  {elapsed}")
-        if launch.outcome is not None and launch.outcome.cancelled:
-            return Content.assemble((f"{self.marks.stopped} cancelled", "$text-warning"), f"  after {elapsed}")
-        if launch.problem is not None:
-            return Content.assemble((f"{self.marks.failed} failed", "$text-error"), f"  after {elapsed}")
-        return Content.assemble((f"{self.marks.done} running", "$text-success"), f"  after {elapsed}")
-
-    def _progress(self, launch: Launch, width: int) -> list[Content]:
-        share = percent_in(launch.line)
-        words = launch.line if share is None else _WIDE_GAP.sub(", ", _DRAWN_BAR.sub("", launch.line))
-        line = hanging(" ", words or f"starting {self.marks.ellipsis}", width)
-        if share is None:
-            return [line]
-        room = min(60, max(10, width - 4))
-        done = cells_of((round(share * 100),), 10000, room)[0]
-        bar = Content.assemble(
-            "  ", (self.marks.weights * done, "$primary"), (self.marks.free * (room - done), MUTED)
+            sign, word, style = marks.running, "running", "$text-success"
+        after = "" if launch.under_way else "after "
+        return Content.assemble(
+            (printable(launch.title), "bold"), "\n", (f"{sign} {word}", style), (f"  {after}{elapsed}", MUTED)
         )
-        return [line, bar]
-
-    def _result(self, record: DeploymentRecord | None, width: int) -> list[Content]:
-        if record is None:
-            return [hanging(self.marks.arrow, "It runs; planner status shows how to call it.", width)]
-        found = [
-            hanging(self.marks.arrow, f"{record.gateway_url}/v1 speaks the OpenAI API", width),
-            hanging(self.marks.arrow, f"the key is in {record.api_key_file}", width),
-        ]
-        for check in record.verification:
-            sign, style = (self.marks.done, "$text-success") if check.ok else (self.marks.failed, "$text-error")
-            found.append(hanging(sign, f"{check.name}: {check.detail}", width, "" if check.ok else style))
-        return found
 
 
-class LaunchScreen(Screen[None]):
+class LaunchScreen(Detail):
     """Follows the app's launch. Leaving it does not end anything."""
 
+    HELP_TITLE = "A launch"
+    CSS_PATH = "launch.tcss"
+    AUTO_FOCUS = "#launch-body"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,l", "back", "Back", key_display="esc"),
-        Binding("c", "cancel", "Cancel launch"),
+        Binding("c", "cancel", "Cancel launch", tooltip="end the launch; what was downloaded is kept"),
+        Binding("r", "again", "Try again", tooltip="launch the same once more, after a failure"),
+        Binding("y", "copy", "Copy settings", tooltip="copy what clients need, once it runs"),
+        Binding("l", "log", "Log", tooltip="show or hide the log"),
     ]
 
     def __init__(self, *, marks: Marks) -> None:
-        super().__init__()
-        self._marks = marks
+        super().__init__(marks=marks)
         self._written = 0
+        self._log_wanted: bool | None = None
+        self._before: Launch | None = None
 
-    @property
-    def _app(self) -> "PlannerApp":
-        return cast("PlannerApp", self.app)
-
-    def compose(self) -> ComposeResult:
-        """Status above, log below."""
-        yield TitleBar(id="title", marks=self._marks)
-        with VerticalScroll(id="launch-status"):
-            yield LaunchStatus(marks=self._marks)
+    def compose_body(self) -> ComposeResult:
+        """Parts and result above, log below."""
+        with VerticalScroll(id="launch-body"):
+            yield LaunchHead(id="launch-head", marks=self.marks)
+            yield LaunchResult(id="launch-result", marks=self.marks)
+            yield LaunchParts(id="launch-parts", marks=self.marks)
         log = RichLog(
             id="launch-log", wrap=True, markup=False, highlight=False, min_width=20, max_lines=_MAX_LOG_LINES
         )
         log.border_title = "Log"
         yield log
-        yield KeyBar(marks=self._marks)
 
     def on_mount(self) -> None:
-        """Follow the state, and the clock."""
-        self.watch(self.app, "state", self._show)
+        """Follow the clock."""
         self.set_interval(1.0, self._tick)
 
     def _tick(self) -> None:
-        if self._app.state.launch is not None and self._app.state.launch.under_way:
-            self._show(self._app.state)
+        launch = self.planner.state.launch
+        if launch is not None and launch.under_way:
+            self._draw(launch)
 
-    def _show(self, state: State) -> None:
-        status = self.query_one(LaunchStatus)
-        launch = state.launch
-        if launch is not None and (status.launch is None or status.launch.started_s != launch.started_s):
-            self.query_one(RichLog).clear()
-            self._written = 0
-        ended = status.launch is not None and launch is not None and status.launch.under_way != launch.under_way
-        status.launch, status.now_s = launch, self._app.services.clock()
-        status.redraw()
-        self.query_one(TitleBar).show("launch")
+    def status(self, state: State) -> str:
+        """One word."""
+        return "launch"
+
+    def show_state(self, state: State) -> None:
+        """Draw the launch, and what was added to its log."""
+        launch, before = state.launch, self._before
+        if launch is None or launch is before:
+            return
+        self._before = launch
         log = self.query_one(RichLog)
-        for text in self._app.launch_lines(self._written):
-            log.write(Text(text))
-        self._written = launch.lines_seen if launch is not None else 0
-        if ended:
+        if before is None or before.started_s != launch.started_s:
+            log.clear()
+            self._written, self._log_wanted = 0, None
+        for text in self.planner.launcher.lines(self._written):
+            log.write(Text(text), expand=True)
+        self._written = launch.lines_seen
+        self._draw(launch)
+        if before is None or before.under_way != launch.under_way or before.cancelling != launch.cancelling:
             self.refresh_bindings()
+            self.query_one("#launch-body", VerticalScroll).scroll_home(animate=False)
+
+    def _draw(self, launch: Launch) -> None:
+        head, now_s = self.query_one(LaunchHead), self.planner.services.clock()
+        head.launch, head.now_s = launch, now_s
+        head.redraw()
+        self.query_one(LaunchParts).show(launch.parts, launch.problem, now_s)
+        self.query_one(LaunchResult).show(launch.deployment, launch.plan)
+        shown = launch.deployment is None if self._log_wanted is None else self._log_wanted
+        self._show_log(shown)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what is under way can be cancelled."""
-        del parameters
-        launch = self._app.state.launch
-        return action != "cancel" or (launch is not None and launch.under_way and not launch.cancelling)
-
-    def action_back(self) -> None:
-        """To the plans; the launch goes on."""
-        self.app.pop_screen()
+        """Keys that have nothing to act on are not offered."""
+        launch = self.planner.state.launch
+        match action:
+            case "cancel":
+                return launch is not None and launch.under_way and not launch.cancelling
+            case "again":
+                return launch is not None and launch.problem is not None
+            case "copy":
+                return launch is not None and launch.deployment is not None
+            case _:
+                return super().check_action(action, parameters)
 
     def action_cancel(self) -> None:
         """End the launch."""
-        self._app.cancel_launch()
+        self.planner.cancel_launch()
 
+    def action_again(self) -> None:
+        """The same once more."""
+        self.planner.launcher.again()
 
-def duration(seconds: float) -> str:
-    """`0:42`."""
-    whole = max(0, int(seconds))
-    return f"{whole // 60}:{whole % 60:02d}"
+    def action_copy(self) -> None:
+        """Everything a client needs, to the clipboard of the terminal."""
+        launch = self.planner.state.launch
+        if launch is not None and launch.deployment is not None:
+            self.app.copy_to_clipboard(settings_text(launch.deployment))
+            self.notify("Copied what clients need, if this terminal lets programs copy.")
 
+    def action_log(self) -> None:
+        """Show or hide the log."""
+        self._log_wanted = not self.query_one(RichLog).display
+        self._show_log(self._log_wanted)
 
-def percent_in(text: str) -> float | None:
-    """The share that a progress line speaks of, in 0..100."""
-    found = _PERCENT.search(text)
-    return min(100.0, float(found[1])) if found else None
+    def _show_log(self, shown: bool) -> None:
+        """Without it the rest has all the room."""
+        self.query_one(RichLog).display = shown
+        self.set_class(not shown, "-without-log")
