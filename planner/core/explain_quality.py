@@ -19,7 +19,7 @@ from planner.core.answers import (
     Grade,
     answers,
 )
-from planner.core.model import Model, Role
+from planner.core.model import Model, Role, Score
 from planner.core.quality import MTR_PREFIX, POOLS, quality
 from planner.core.standing import Standing, other_scores, pools_of
 
@@ -80,11 +80,15 @@ def _retrieval(model: Model, standings: Sequence[Standing]) -> Iterator[str]:
 
 
 def _others(model: Model) -> Iterator[str]:
-    for score in other_scores(model):
-        beginning = score.name.partition(":")[0] + ":"
-        if beginning not in _TOLD:
-            yield f"Also published: {_NAMES.get(beginning, score.name)}: {score.value:g}."
-            yield f"  date {score.date}; source {score.source}"
+    for words, score in published(model):
+        yield f"Also published: {words}: {score.value:g}."
+        yield f"  date {score.date}; source {score.source}"
+
+
+def published(model: Model) -> tuple[tuple[str, Score], ...]:
+    """Figures beside those that a rank or a grade rests on, with what they are in words."""
+    named = [(score.name.partition(":")[0] + ":", score) for score in other_scores(model)]
+    return tuple((_NAMES.get(name, score.name), score) for name, score in named if name not in _TOLD)
 
 
 def _answers(model: Model) -> Iterator[str]:

@@ -119,7 +119,7 @@ def compared(situation: Situation, model_ids: Sequence[str]) -> Compared:
     """Two to four models side by side. Raises UsageError."""
     from planner.catalog.evals import rankings_of
 
-    models = [find(situation, name) for name in dict.fromkeys(model_ids)]
+    models = list({model.id: model for model in (find(situation, name) for name in model_ids)}.values())
     least, most = COMPARED
     if not least <= len(models) <= most:
         raise UsageError(

@@ -95,7 +95,6 @@ class ModelsScreen(Page):
             yield Static(id="models-count", markup=False)
         yield FilterBar(id="models-filters", marks=self.marks)
         yield RowTable(marks=self.marks, marked=self._is_marked, id="models-table")
-        yield Static(id="models-empty", markup=False)
         yield ModelPreview(id="models-preview", marks=self.marks)
 
     def on_mount(self) -> None:
@@ -214,10 +213,7 @@ class ModelsScreen(Page):
             )
         )
         self.query_one(FilterBar).show(model_filters(listing.filters))
-        empty = self.query_one("#models-empty", Static)
-        self._table.display = bool(shown)
-        empty.display = not shown
-        empty.update(self._empty())
+        self._table.show_empty(self._empty())
 
     def _empty(self) -> Content:
         marks, listing, problem = self.marks, self._list, self._problem

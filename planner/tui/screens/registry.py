@@ -28,6 +28,8 @@ PAGES: Mapping[str, str] = {
 """Page → `module:class`, called with `marks`. A page that is not here is not offered."""
 
 DETAILS: Mapping[str, str] = {
+    "compare": "planner.tui.screens.compare:CompareScreen",
+    "model": "planner.tui.screens.model_page:ModelScreen",
     "explain": "planner.tui.screens.explain:Explain",
     "launch": "planner.tui.screens.launch:LaunchScreen",
 }

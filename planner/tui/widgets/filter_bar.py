@@ -25,6 +25,10 @@ class FilterBar(Fitted):
 
     filters: Sequence[Filter] = ()
 
+    def on_mount(self) -> None:
+        """The colours say what is on; those of links would hide it."""
+        self.auto_links = False
+
     def show(self, filters: Sequence[Filter]) -> None:
         """Other values."""
         if tuple(filters) != self.filters:

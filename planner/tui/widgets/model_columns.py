@@ -51,7 +51,7 @@ def columns_for(width: int, rows: Sequence[Row], filters: Filters) -> tuple[Know
     if filters.role is None:
         found.append(Known("role", Column("role"), 6, lambda drawn, _: Cell(ROLES[drawn.row.model.role], MUTED)))
     found += [
-        Known("params", Column("params", right=True, leaves=7), 10, _parameters),
+        Known("params", Column("params", right=True, leaves=7), 11, _parameters),
         Known("verdict", Column("here"), 9, verdict_cell),
         Known("speed", Column("tok/s", right=True), 9, _speed),
         Known("context", Column("context", right=True, leaves=1), 9, _context),

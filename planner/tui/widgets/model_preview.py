@@ -25,6 +25,7 @@ class ModelPreview(Fitting):
         if (row, fitted, looked) != (self.row, self.fitted, self.looked):
             self.row, self.fitted, self.looked = row, fitted, looked
             self.border_title = None if row is None else Content(printable(row.model.id))
+            self.set_class(row is not None, "-some")
             self.redraw()
 
     def draw(self, width: int) -> Content:

@@ -52,25 +52,41 @@ class RowTable(ScrollView, can_focus=True):
 
     highlighted: reactive[int] = reactive(0)
 
-    class Highlighted(Message):
+    class Told(Message):
+        """What the table tells; `control` is the table, so that handlers may choose by its id."""
+
+        def __init__(self, table: "RowTable") -> None:
+            super().__init__()
+            self.table = table
+
+        @property
+        def control(self) -> "RowTable":
+            """The table."""
+            return self.table
+
+    class Highlighted(Told):
         """Another row is highlighted, or the rows are others now."""
 
-        def __init__(self, index: int) -> None:
-            super().__init__()
-            self.index = index
+    class Chosen(Told):
+        """The highlighted row was chosen."""
 
-    class Chosen(Message):
-        """A row was chosen."""
+        @property
+        def index(self) -> int:
+            """Its number."""
+            return self.table.highlighted
 
-        def __init__(self, index: int) -> None:
-            super().__init__()
-            self.index = index
+    class Beyond(Told):
+        """The highlight shall go on by `rows`, and is at the end."""
 
-    class Heading(Message):
+        def __init__(self, table: "RowTable", rows: int) -> None:
+            super().__init__(table)
+            self.rows = rows
+
+    class Heading(Told):
         """The heading of a column was clicked."""
 
-        def __init__(self, key: str) -> None:
-            super().__init__()
+        def __init__(self, table: "RowTable", key: str) -> None:
+            super().__init__(table)
             self.key = key
 
     def __init__(
@@ -91,6 +107,7 @@ class RowTable(ScrollView, can_focus=True):
         self._natural: Sequence[int] = ()
         self._layout: Layout | None = None
         self._draw: Draw = lambda _row: ()
+        self._empty = Content("")
         self._strips: LRUCache[tuple[int, bool], Strip] = LRUCache(1024)
 
     # --- what is shown -------------------------------------------------------------------------------------------
@@ -109,7 +126,13 @@ class RowTable(ScrollView, can_focus=True):
         self.set_reactive(RowTable.highlighted, max(0, min(highlighted, count - 1)))
         self.redraw()
         self._keep_in_sight()
-        self.post_message(self.Highlighted(self.highlighted))
+        self.post_message(self.Highlighted(self))
+
+    def show_empty(self, words: Content) -> None:
+        """What to say where there is no row."""
+        self._empty = words
+        if not self.count:
+            self.refresh()
 
     def redraw(self) -> None:
         """The rows say something else now."""
@@ -142,6 +165,9 @@ class RowTable(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """The heading, then the rows that are scrolled to."""
         width = self.size.width
+        if not self.count:
+            lines = self._empty.split("\n")
+            return self._strip(lines[y - 1] if 0 < y <= len(lines) else Content(""), "   ", highlighted=False)
         if self._layout is None:
             return Strip.blank(width, self.rich_style)
         if y == 0:
@@ -170,13 +196,12 @@ class RowTable(ScrollView, can_focus=True):
 
     # --- moving --------------------------------------------------------------------------------------------------
 
-    def watch_highlighted(self, before: int, now: int) -> None:
+    def watch_highlighted(self) -> None:
         """Show it."""
-        del before
         if self.count:
             self._keep_in_sight()
             self.refresh()
-            self.post_message(self.Highlighted(now))
+            self.post_message(self.Highlighted(self))
 
     def validate_highlighted(self, index: int) -> int:
         """A row there is."""
@@ -193,7 +218,10 @@ class RowTable(ScrollView, can_focus=True):
 
     def action_move(self, rows: int) -> None:
         """Up or down."""
+        before = self.highlighted
         self.highlighted += rows
+        if self.highlighted == before:
+            self.post_message(self.Beyond(self, rows))
 
     def action_page(self, pages: int) -> None:
         """As many rows as can be seen."""
@@ -206,7 +234,7 @@ class RowTable(ScrollView, can_focus=True):
     def action_choose(self) -> None:
         """Open it."""
         if self.count:
-            self.post_message(self.Chosen(self.highlighted))
+            self.post_message(self.Chosen(self))
 
     def on_click(self, event: Click) -> None:
         """A row, or the heading of a column."""
@@ -217,12 +245,12 @@ class RowTable(ScrollView, can_focus=True):
         if index < self.count:
             self.highlighted = index
             if event.chain == 2:
-                self.post_message(self.Chosen(index))
+                self.post_message(self.Chosen(self))
 
     def _heading(self, x: int) -> None:
         left = self._signs
         for index, _, width in () if self._layout is None else self._layout.shape:
             if left <= x < left + width + GAP and index < len(self.keys):
-                self.post_message(self.Heading(self.keys[index]))
+                self.post_message(self.Heading(self, self.keys[index]))
                 return
             left += width + GAP
