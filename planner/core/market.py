@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import msgspec
 
 from planner.core.hardware import DeviceSpec
-from planner.core.offers import Offer, Quote, Staleness, make_offers
+from planner.core.offers import Offer, Quote, Staleness, compared, single_offers
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,16 +47,13 @@ def combined(
     A provider of which everything is known lately (`complete`) has no dated rows: what it no longer lists is not for
     rent. Of one that answered in part, the dated rows of GPUs that the answer has are left out.
     """
+    seen = single_offers(recent, specs)
+    covered = {(offer.quote.provider, *offer.same_gpu) for offer in seen}
     open_rows = [(quote, _DATED) for quote in dated if quote.provider not in complete]
-    if not recent:
-        return make_offers(open_rows, specs)
-    covered = {(offer.quote.provider, *offer.same_gpu) for offer in make_offers(recent, specs)}
     kept = [
-        (offer.quote, _DATED)
-        for offer in make_offers(open_rows, specs)
-        if (offer.quote.provider, *offer.same_gpu) not in covered
+        offer for offer in single_offers(open_rows, specs) if (offer.quote.provider, *offer.same_gpu) not in covered
     ]
-    return make_offers([*recent, *kept], specs)
+    return compared([*seen, *kept])
 
 
 _DATED: Staleness = "snapshot"

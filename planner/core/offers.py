@@ -118,27 +118,41 @@ def is_usable(quote: Quote) -> bool:
 
 
 def make_offers(quotes: Iterable[tuple[Quote, Staleness]], specs: Sequence[DeviceSpec]) -> tuple[Offer, ...]:
-    """Offers of quotes; what is no offer is dropped, what looks wrong among them all is flagged.
+    """Offers of quotes; what is no offer is dropped, what looks wrong among them all is flagged (`compared`)."""
+    return compared(single_offers(quotes, specs))
 
-    Flags: `no_discount`, interruptible and not cheaper than the same GPU uninterrupted at the same provider;
-    `outlier`, less than a quarter of that GPU's median; `vram_differs`, another memory than the data sheet's;
-    `form_factor_open`, the name does not say which of several forms it is.
+
+def single_offers(quotes: Iterable[tuple[Quote, Staleness]], specs: Sequence[DeviceSpec]) -> list[Offer]:
+    """Offers of quotes, each looked at alone; what is no offer is dropped.
+
+    Flags: `vram_differs`, another memory than the data sheet's; `form_factor_open`, the name does not say which of
+    several forms it is.
     """
     index = rental_index(specs)
-    offers = [_offer(quote, staleness, index) for quote, staleness in quotes if is_usable(quote)]
+    return [_offer(quote, staleness, index) for quote, staleness in quotes if is_usable(quote)]
+
+
+def compared(offers: Sequence[Offer]) -> tuple[Offer, ...]:
+    """The offers of a market, flagged where they stand out among each other.
+
+    Flags: `no_discount`, interruptible and not cheaper than the same GPU uninterrupted at the same provider;
+    `outlier`, less than a quarter of that GPU's median.
+    """
     firm = _cheapest_firm(offers)
     medians = _medians(offers)
     made = []
     for offer in offers:
-        flags = list(offer.flags)
+        flags = offer.flags
         price = offer.price_gpu_hour_usd
         bar = firm.get((offer.quote.provider, *offer.same_gpu))
         if offer.quote.interruptible and bar is not None and price >= bar:
-            flags.append("no_discount")
+            flags += ("no_discount",)
         middle = medians.get(offer.same_gpu)
         if middle is not None and price < OUTLIER_SHARE * middle:
-            flags.append("outlier")
-        made.append(msgspec.structs.replace(offer, flags=tuple(dict.fromkeys(flags))))
+            flags += ("outlier",)
+        made.append(
+            offer if flags is offer.flags else msgspec.structs.replace(offer, flags=tuple(dict.fromkeys(flags)))
+        )
     return tuple(made)
 
 
@@ -156,7 +170,7 @@ def _offer(quote: Quote, staleness: Staleness, index: NameIndex) -> Offer:
         device=named.device,
         vram_each_gib=vram,
         staleness=staleness,
-        flags=tuple(flags),
+        flags=tuple(dict.fromkeys(flags)),
     )
 
 

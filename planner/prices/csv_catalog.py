@@ -49,13 +49,8 @@ class CsvCatalog:
         address = f"{self._url}/{part}/{version}/catalog.zip"
         answer = client.get(address)
         observed_at = _made(answer, "-".join(day.groups()), now)
-        import csv  # noqa: PLC0415  # 4 ms that answers from the cache need not pay
-
-        rows = csv.DictReader(io.StringIO(_unpacked(answer.body, part)))
-        try:
-            quotes = tuple(_quotes(rows, _OUR_NAMES.get(part, part), observed_at=observed_at, address=address))
-        except csv.Error as error:
-            raise unreadable("gpuhunt's catalog", f"a readable file of {part}") from error
+        rows = _gpu_rows(_unpacked(answer.body, part), part)
+        quotes = tuple(_quotes(rows, _OUR_NAMES.get(part, part), observed_at=observed_at, address=address))
         if not quotes:
             raise unreadable("gpuhunt's catalog", f"a GPU of {part}")
         return Part(fetched_at=now, quotes=quotes, validators={"version": version})
@@ -87,9 +82,22 @@ def _unpacked(body: bytes, part: str) -> str:
     return content.decode("utf-8", "replace")
 
 
-def _quotes(
-    rows: Iterable[Mapping[str, str | None]], provider: str, *, observed_at: str, address: str
-) -> Iterator[Quote]:
+def _gpu_rows(content: str, part: str) -> Iterator[dict[str, str]]:
+    """The rows that name a GPU; most of a large cloud's name none, and are not looked at further."""
+    import csv  # noqa: PLC0415  # 4 ms that answers from the cache need not pay
+
+    lines = csv.reader(io.StringIO(content))
+    try:
+        head = next(lines, [])
+        place = head.index("gpu_name") if "gpu_name" in head else len(content)
+        for line in lines:
+            if len(line) > place and line[place]:
+                yield dict(zip(head, line, strict=False))
+    except csv.Error as error:
+        raise unreadable("gpuhunt's catalog", f"a readable file of {part}") from error
+
+
+def _quotes(rows: Iterable[Mapping[str, str]], provider: str, *, observed_at: str, address: str) -> Iterator[Quote]:
     """The rows with a GPU, each region of its own."""
     seen: set[tuple[object, ...]] = set()
     for row in rows:
