@@ -8,7 +8,6 @@ import msgspec
 
 from planner.catalog.location import data_dir
 from planner.catalog.reading import read_shipped
-from planner.catalog.rules import is_date
 from planner.core.offers import Quote, is_usable
 
 Text = Annotated[str, msgspec.Meta(min_length=1)]
@@ -41,6 +40,8 @@ def load_snapshot(folder: Path | None = None) -> SnapshotFile | None:
 
 def snapshot_mistakes(file: SnapshotFile) -> Iterator[str]:
     """What cannot be right in it, one sentence each."""
+    from planner.catalog.rules import is_date  # noqa: PLC0415  # 10 ms that reading the prices need not pay
+
     if not file.offers:
         yield "it holds no offer"
     if not is_date(file.as_of):
