@@ -79,6 +79,8 @@ def launch_plan(
     return LaunchPlan(name=name, processes=processes)
 
 
+SHELL = "/bin/sh"
+"""By its full path: whatever `sh` is first on PATH is not ours to run."""
 CPU_MOE_FLAG = "--n-cpu-moe"
 """Leaving it out would put the experts on the GPU, where there is no room for them."""
 _LLAMAFILE_GPU = {
@@ -140,7 +142,7 @@ def engine_argv(
     wanted += _role_flags(process)
     head: list[str] = [binary]
     if kind is EngineKind.LLAMAFILE:
-        head = ["sh", binary, "--server", "--gpu", _LLAMAFILE_GPU[process.backend]]
+        head = [SHELL, binary, "--server", "--gpu", _LLAMAFILE_GPU[process.backend]]
     argv = [*head, "-m", model_path]
     for flag, value in wanted:
         if flag in flags:
@@ -194,7 +196,9 @@ def _device_flags(process: ProcessPlan, flags: AbstractSet[str]) -> list[tuple[s
     return found
 
 
-def embedded_parameters(process: ProcessPlan, *, model_path: str, api_key: str) -> dict[str, object]:
+def embedded_parameters(
+    process: ProcessPlan, *, model_path: str, api_key: str, port: int = 0
+) -> dict[str, object]:
     """What the embedded engine's child process reads from its stdin, as JSON: llama.cpp's `CommonParams` names."""
     settings = process.settings
     return {
@@ -217,6 +221,7 @@ def embedded_parameters(process: ProcessPlan, *, model_path: str, api_key: str) 
         "reranking": process.role is Role.RERANKER,
         "pooling": process.model.pooling.value if process.model.pooling else None,
         "api_key": api_key,
+        "port": port,
     }
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from planner.core.launch_plan import EngineKind
+from planner.core.launch_plan import SHELL, EngineKind
 from planner.files import replace_file
 from planner.serve.environment import engine_environment
 from planner.serve.failure import LaunchError, explain_exit, explain_os_error
@@ -32,6 +32,8 @@ _DEVICE = re.compile(r"^\s{2,}(?!\(none\))(\S.*?)\s*$", re.MULTILINE)
 _REQUIRED = ("--host", "--port", "--api-key-file", "--ctx-size", "--alias")
 _SAFE_RELEASE = (0, 6, 0)
 """llama.cpp v0.6.0 is b11429."""
+_LEAST_LLAMAFILE = (0, 10)
+"""Before it the server was another program (docs/engines.md)."""
 
 Runner = Callable[[Sequence[str], Mapping[str, str]], tuple[int, str]]
 """Runs a program to its end: (argv, environment) → (exit code, stdout and stderr together). Raises OSError."""
@@ -122,6 +124,14 @@ def probe_binary(
             reference="engine-wrong-cpu",
             permanent=True,
         )
+    if kind is EngineKind.LLAMAFILE and _release(known.version) < _LEAST_LLAMAFILE:
+        raise LaunchError(
+            f"{binary} is llamafile {known.version}: before 0.10 its server answers no embeddings, or wrong ones, "
+            "and listens on another port than it is told when that is taken.",
+            hint="Use llamafile 0.10 or newer (planner engine install), or --engine embedded.",
+            reference="engine-too-old",
+            permanent=True,
+        )
     if missing := [flag for flag in _REQUIRED if flag not in known.flags]:
         raise LaunchError(
             f"{binary} does not know {', '.join(missing)}: it is too old, or not a llama.cpp server.",
@@ -130,6 +140,12 @@ def probe_binary(
             permanent=True,
         )
     return known
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """The numbers of a version; as if it were new when there are none."""
+    found = re.match(r"(\d+)\.(\d+)", version)
+    return tuple(map(int, found.groups())) if found else _LEAST_LLAMAFILE
 
 
 def known_capabilities(binary: Path, *, cache_dir: Path) -> Capabilities | None:
@@ -151,7 +167,7 @@ def remember_wrong_cpu(binary: Path, *, cache_dir: Path) -> None:
 
 def _ask(kind: EngineKind, binary: Path, environ: Mapping[str, str], run: Runner) -> Capabilities:
     # A llamafile is not executable by every kernel, and names the server's flags only in server mode.
-    head = ["sh", str(binary)] if kind is EngineKind.LLAMAFILE else [str(binary)]
+    head = [SHELL, str(binary)] if kind is EngineKind.LLAMAFILE else [str(binary)]
 
     def ask(*arguments: str) -> str:
         try:

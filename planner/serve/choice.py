@@ -1,5 +1,6 @@
 """Which engine to use, and why: asked for, found, or the one that needs nothing but a package index."""
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,10 +10,19 @@ import msgspec
 
 from planner.core.launch_plan import EngineKind
 from planner.errors import EngineError, PlannerError, UsageError
-from planner.serve.capabilities import Capabilities, probe_binary
+from planner.serve.built_in import built_in_arguments, overridden
+from planner.serve.capabilities import FLOOR_BUILD, Capabilities, probe_binary
 from planner.serve.engines import Engine, embedded_devices, embedded_engine, embedded_version, external_engine
 
 AUTO = "auto"
+
+
+def find_program(name: str) -> str | None:
+    """The program of that name in an absolute folder of PATH: the folder one happens to stand in provides none."""
+    folders = [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if Path(folder).is_absolute()]
+    return shutil.which(name, path=os.pathsep.join(folders))
+
+
 _LLAMAFILE_MAGIC = (b"MZqFpD='", b"jartsr='")
 _NO_ENGINE_HINT = (
     'pip install "planner[embedded]" gets one from the package index; or install llama.cpp so that llama-server is '
@@ -31,7 +41,7 @@ class Sources:
     cache_dir: Path
     cached_llamafile: Callable[[], Path | None] = lambda: None
     fetch_llamafile: Callable[[], Path] | None = None
-    which: Callable[[str], str | None] = shutil.which
+    which: Callable[[str], str | None] = find_program
     embedded: Callable[[], str | None] = embedded_version
     embedded_devices: Callable[[], tuple[str, ...] | None] = embedded_devices
     probe: Callable[..., Capabilities] = probe_binary
@@ -45,12 +55,14 @@ def choose_engine(
     starter: bool = False,
     needs_gpu: bool = False,
     needs_flags: frozenset[str] = frozenset(),
+    unshielded: str = "",
 ) -> Engine:
     """The engine to use; its `reason` says why. Raises EngineError when there is none, UsageError for a bad wish.
 
     `auto` prefers a llamafile, then llama-server on PATH, then the embedded wheel. `starter` prefers the wheel: it
     is installed with the package, and a 368 MB engine for a pair of 125 MB makes no sense. With `needs_gpu` an
-    engine that says it sees no GPU is passed over, and a program whose help lacks one of `needs_flags`.
+    engine that says it sees no GPU is passed over, and a program whose help lacks one of `needs_flags`. `unshielded`
+    is the wish (an option's name) for which one below the least safe build will not do.
     """
     if wanted not in (AUTO, *EngineKind):
         raise UsageError(
@@ -58,11 +70,20 @@ def choose_engine(
             hint=f"Known: {AUTO}, {', '.join(EngineKind)}.",
             reference="engine-unknown",
         )
-    if path is not None:
-        return _from_path(wanted, path, sources)
-    if wanted != AUTO:
-        return _named(EngineKind(wanted), sources)
-    return _automatic(sources, starter=starter, needs_gpu=needs_gpu, needs_flags=needs_flags)
+    if path is not None or wanted != AUTO:
+        engine = _named(EngineKind(wanted), sources) if path is None else _from_path(wanted, path, sources)
+        if unshielded and engine.shielded:
+            raise EngineError(
+                f"{engine.label} is not to be run with {unshielded}: {_why_shielded(engine)}",
+                hint=f"Leave out {unshielded}, or use llama.cpp b{FLOOR_BUILD} or newer, or --engine embedded.",
+                reference="engine-shielded",
+            )
+        return engine
+    return _automatic(sources, starter=starter, needs_gpu=needs_gpu, needs_flags=needs_flags, unshielded=unshielded)
+
+
+def _why_shielded(engine: Engine) -> str:
+    return engine.notes[0] if engine.notes else f"it is not known to be b{FLOOR_BUILD} or newer."
 
 
 def _from_path(wanted: str, path: Path, sources: Sources) -> Engine:
@@ -111,7 +132,9 @@ def _named(kind: EngineKind, sources: Sources) -> Engine:
             return _external(kind, binary, sources, reason=reason)
 
 
-def _automatic(sources: Sources, *, starter: bool, needs_gpu: bool, needs_flags: frozenset[str]) -> Engine:
+def _automatic(
+    sources: Sources, *, starter: bool, needs_gpu: bool, needs_flags: frozenset[str], unshielded: str
+) -> Engine:
     """Try in order of preference; what is passed over is said in the notes of what is taken."""
     finders: tuple[Callable[[Sources], Engine | None], ...] = (_cached, _fetched, _on_path, _embedded)
     if starter:
@@ -123,7 +146,9 @@ def _automatic(sources: Sources, *, starter: bool, needs_gpu: bool, needs_flags:
         except PlannerError as error:
             passed.append(error.message)
             continue
-        if engine is not None and needs_gpu and _sees_no_gpu(engine, sources):
+        if engine is not None and unshielded and engine.shielded:
+            passed.append(f"{engine.label} is not to be run with {unshielded}.")
+        elif engine is not None and needs_gpu and _sees_no_gpu(engine, sources):
             passed.append(f"{engine.label} sees no GPU, and the plan uses one.")
         elif engine is not None and (missing := _missing(engine, needs_flags)):
             passed.append(f"{engine.label} does not know {', '.join(missing)}, and the plan needs it.")
@@ -173,8 +198,12 @@ def _sees_no_gpu(engine: Engine, sources: Sources) -> bool:
 
 
 def _external(kind: EngineKind, binary: Path, sources: Sources, *, reason: str) -> Engine:
+    # Before it is asked anything: what is built in counts for its answers too.
+    arguments = built_in_arguments(binary) if binary.is_file() else ()
+    notes = overridden(arguments, binary=binary) if arguments else ()
     capabilities = sources.probe(kind, binary, cache_dir=sources.cache_dir)
-    return external_engine(kind, binary, capabilities, reason=reason)
+    engine = external_engine(kind, binary, capabilities, reason=reason)
+    return msgspec.structs.replace(engine, notes=(*engine.notes, *notes))
 
 
 def is_llamafile(path: Path) -> bool:

@@ -45,7 +45,11 @@ class Crew:
         self._stall_s = stall_s
         self._on_started = on_started
         self._on_note = on_note
-        self._key = home.read_key(home.engine_key)
+        self._direct = not spec.door.gateway
+        self._key_file = home.gateway_key if self._direct else home.engine_key
+        self._key = home.read_key(self._key_file)
+        self._ports = {role: spec.port for role in self._specs if self._direct and len(self._specs) == 1}
+        self._port_wanted = spec.port_wanted
         self._processes: dict[Role, EngineProcess] = {}
         self._unwanted: set[Role] = set()
 
@@ -76,6 +80,10 @@ class Crew:
         try:
             return await self._launch(role)
         except LaunchError as error:
+            if error.reference == "port-taken" and self._ports.get(role) and not self._port_wanted:
+                await self.end(role, again=True)
+                self._ports[role] = 0
+                return await self._launch(role)
             if error.flag not in given - _ESSENTIAL_FLAGS:
                 raise
             # It names the flag in its help and refuses it all the same: once more without.
@@ -126,6 +134,7 @@ class Crew:
                 api_key=self._key,
                 token=self._token,
                 environ=os.environ,
+                port=self._ports.get(role, 0),
             ),
             name=f"The {role.value} engine ({self._engine.kind.value})",
             log=self._home.log(role.value),
@@ -137,6 +146,9 @@ class Crew:
         self._on_started(role, process)
         probe = role_probe(role, self._key, embedding_length=plan.model.embedding_length)
         ready = await process.wait_ready(probe, stall_s=self._stall_s)
+        if self._direct:
+            # Clients know this address: after a restart it should be the same.
+            self._ports[role] = int(ready.url.rpartition(":")[2])
         lines = process.lines
         report = read_memory_report(lines)
         check_gpu_use(plan, report, self._engine, log_works=bool(lines))
@@ -149,7 +161,7 @@ class Crew:
     def _files(self, spec: ProcessSpec) -> Files:
         return Files(
             model=Path(spec.model_path),
-            key=self._home.engine_key,
+            key=self._key_file,
             config_home=self._home.path / "config",
             temp=self._home.path / "tmp",
         )

@@ -21,17 +21,17 @@ from planner.core.supervise import DeploymentState, Phase
 from planner.errors import EngineError, NoResultError
 from planner.serve.claim import CLAIM_WAIT_S, held_error, is_claimed, supervisors
 from planner.serve.engines import Engine
+from planner.serve.leftovers import end_leftovers_of
 from planner.serve.log_file import open_log
 from planner.serve.state import (
     ENDED,
     DeploymentRecord,
     DeploymentSpec,
+    Door,
     Home,
-    ProcessRecord,
     ProcessSpec,
     is_name,
     observed,
-    process_matches,
     supervisor_alive,
     unreadable_record,
 )
@@ -41,22 +41,25 @@ _WATCH_S = 0.2
 _STOP_DEADLINE_S = 30.0
 _LOCK_DEADLINE_S = 30.0
 _REAP_S = 2.0
-_BIRTH_SLACK_S = 2.0
 _LEAST_FREE_BYTES = 64 * 2**10
 """A disk with less cannot take a state file beside the old one."""
+
+_PRIVATE = Door()
 
 OnChange = Callable[[DeploymentRecord], None]
 
 
-def fingerprint(plan: LaunchPlan) -> str:
+def fingerprint(plan: LaunchPlan, door: Door = _PRIVATE) -> str:
     """Equal for plans that serve the same models to the same clients in the same way.
 
     Where the layers lie and what was estimated is left out: it moves with the memory that happens to be free.
     """
-    facts = [
+    facts: list[object] = [
         (p.role.value, p.model.id, p.variant.quant, p.settings.context, p.settings.parallel, p.settings.kv_type_k)
         for p in plan.processes
     ]
+    if door != _PRIVATE:
+        facts.append(door)
     return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()
 
 
@@ -71,6 +74,7 @@ def make_spec(
     tied: bool,
     known_models: Sequence[str] = (),
     smaller: Sequence[ProcessPlan | None] = (),
+    door: Door = _PRIVATE,
 ) -> DeploymentSpec:
     """What a supervisor needs to know; `paths` are the verified model files in the plan's order.
 
@@ -81,7 +85,7 @@ def make_spec(
         name=plan.name,
         supervisor_token=secrets.token_hex(16),
         request=request,
-        fingerprint=fingerprint(plan),
+        fingerprint=fingerprint(plan, door),
         engine=engine,
         processes=tuple(
             ProcessSpec(plan=process, model_path=str(path.absolute()), smaller=fallback)
@@ -91,6 +95,7 @@ def make_spec(
         port_wanted=port_wanted,
         tied=tied,
         known_models=tuple(known_models),
+        door=door,
     )
 
 
@@ -117,13 +122,16 @@ def find_running(home: Home, *, request: str = "", plan: str = "", port: int = 0
     if record is None or not supervisor_alive(record) or record.state in ENDED:
         return None
     same_plan = (bool(request) and record.request == request) or (bool(plan) and record.fingerprint == plan)
-    same_port = not port or (record.gateway_url or "").endswith(f":{port}")
+    urls = (record.public_url or record.gateway_url, *(p.url for p in record.processes if not record.gateway_url))
+    same_port = not port or any((url or "").endswith(f":{port}") for url in urls)
     if same_plan and same_port:
         return record
     if not plan and not same_plan:
         return None  # not known yet: ask again once it is planned
     models = " + ".join(process.model for process in record.processes)
-    difference = f"on {record.gateway_url}" if same_plan else f"with other models or settings ({models})"
+    difference = (
+        f"on {record.public_url or record.gateway_url}" if same_plan else f"with other models or settings ({models})"
+    )
     raise EngineError(
         f"A deployment named “{home.name}” is already running {difference}.",
         hint=f"Stop it first: planner stop {home.name}. Or run both: --name OTHER.",
@@ -159,7 +167,7 @@ def start_supervisor(home: Home, spec: DeploymentSpec, *, stall_s: float | None 
     if is_claimed(home, wait_s=CLAIM_WAIT_S):
         raise held_error(home)
     if (old := home.read_state()) is not None:
-        _end_leftovers(home, old)
+        end_leftovers_of(home, old)
     home.make()
     home.state.unlink(missing_ok=True)
     for log_file in home.log("supervisor").parent.glob("*.log*"):
@@ -294,7 +302,7 @@ def _stop_unknown(home: Home) -> DeploymentRecord:
 
 
 def _write_stopped(home: Home, record: DeploymentRecord) -> DeploymentRecord:
-    _end_leftovers(home, record)
+    end_leftovers_of(home, record)
     stopped = msgspec.structs.replace(
         record,
         state=DeploymentState.STOPPED,
@@ -323,7 +331,7 @@ def stop_supervisor(supervisor: subprocess.Popen[bytes]) -> None:
 def end_leftovers(home: Home) -> None:
     """End engines of this deployment that outlived their supervisor (where the system lets them)."""
     if (record := home.read_state()) is not None and not supervisor_alive(record):
-        _end_leftovers(home, record)
+        end_leftovers_of(home, record)
 
 
 def _names(deployments_dir: Path) -> list[str]:
@@ -350,56 +358,3 @@ def _wait_reaped(process: psutil.Process) -> None:
     deadline = time.monotonic() + _REAP_S
     while process.is_running() and time.monotonic() < deadline:
         time.sleep(_POLL_S)
-
-
-def _end_leftovers(home: Home, record: DeploymentRecord) -> None:
-    """End engines whose supervisor is gone (where the system did not end them with it)."""
-    left = [member for process in record.processes for member in _leftover(home, record, process)]
-    for member in left:
-        with contextlib.suppress(psutil.Error):
-            member.terminate()
-    _, alive = psutil.wait_procs(left, timeout=5)
-    for member in alive:
-        with contextlib.suppress(psutil.Error):
-            member.kill()
-    psutil.wait_procs(alive, timeout=5)
-
-
-def _leftover(home: Home, record: DeploymentRecord, process: ProcessRecord) -> list[psutil.Process]:
-    """What is left of an engine of a dead supervisor; never a process that merely got its number.
-
-    Every engine leads a session. One that ended may leave servers of its own in it: they are told by its number, a
-    later birth, the same user, and our folder in the environment they inherited.
-    """
-    if process.pid is None or process.create_time is None:
-        return _marked_leader(home, record, process)
-    found = {member.pid: member for member in _marked_leader(home, record, process)}
-    for other in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if (
-                other.pid not in found
-                and _in_session(other.pid, process.pid)
-                and other.create_time() >= process.create_time - _BIRTH_SLACK_S
-                and other.username() == psutil.Process().username()
-                and any(str(home.path) in value for value in other.environ().values())
-            ):
-                found[other.pid] = other
-    return list(found.values())
-
-
-def _marked_leader(home: Home, record: DeploymentRecord, process: ProcessRecord) -> list[psutil.Process]:
-    """The engine with its children, told by its arguments."""
-    markers = (f"{record.supervisor_token}-{process.role}", str(home.engine_key))
-    if not any(process_matches(process.pid, create_time=process.create_time, marker=marker) for marker in markers):
-        return []
-    with contextlib.suppress(psutil.Error):
-        leader = psutil.Process(process.pid)
-        return [*leader.children(recursive=True), leader]
-    return []
-
-
-def _in_session(pid: int, leader: int) -> bool:
-    """Whether the process belongs to the session or the group of that number (never, where there are none)."""
-    if sys.platform == "win32" or pid == os.getpid():
-        return False
-    return leader in (os.getsid(pid), os.getpgid(pid))

@@ -65,7 +65,7 @@ def common_params(module: Any, values: dict[str, Any]) -> Any:
             params.pooling_type = getattr(module.llama_pooling_type, _POOLING[pooling])
     params.api_keys = [values["api_key"]]
     params.hostnames = ["127.0.0.1"]
-    params.port = 0
+    params.port = values.get("port", 0)
     params.cors_origins = "localhost"
     params.fit_params = False
     params.cache_ram_mib = 0

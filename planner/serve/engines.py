@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ import msgspec
 
 from planner.core.launch_plan import EngineKind, ProcessPlan, embedded_parameters, engine_argv
 from planner.core.model import Role
+from planner.errors import EngineError
 from planner.serve.capabilities import FLOOR_BUILD, Capabilities
 from planner.serve.environment import engine_environment
 
@@ -47,7 +49,8 @@ _CPU_DEVICE = 0
 class Engine(msgspec.Struct, frozen=True, kw_only=True):
     """An engine that was found: what it is, and why it was chosen.
 
-    `binary` is empty for the embedded engine. `notes` are for people: age, missing features.
+    `binary` is empty for the embedded engine. `notes` are for people: age, missing features. `shielded`: it is, or
+    may be, below the least safe build, so nobody may reach it but the gateway.
     """
 
     kind: EngineKind
@@ -57,6 +60,7 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     devices: tuple[str, ...] | None = None
     reason: str = ""
     notes: tuple[str, ...] = ()
+    shielded: bool = False
 
     @property
     def label(self) -> str:
@@ -84,14 +88,28 @@ class Files:
 
 
 def make_command(
-    engine: Engine, process: ProcessPlan, *, files: Files, api_key: str, token: str, environ: Mapping[str, str]
+    engine: Engine,
+    process: ProcessPlan,
+    *,
+    files: Files,
+    api_key: str,
+    token: str,
+    environ: Mapping[str, str],
+    port: int = 0,
 ) -> Command:
-    """The command that serves `process` with `engine`. The key is never an argument.
+    """The command that serves `process` with `engine`. The key is never an argument; `port` 0 = any.
 
-    `token` marks the embedded child as ours in the process list; external engines are known by `files.key`.
+    `token` marks the embedded child as ours in the process list; external engines are known by `files.key`. Raises
+    EngineError for what the engine cannot be told.
     """
+    if engine.kind is EngineKind.LLAMAFILE and "@" in str(files.model):
+        raise EngineError(
+            f"llamafile splits paths at “@”, and the model lies in {files.model}.",
+            hint="Set data_dir in config.toml to a folder without it, or use --engine embedded.",
+            reference="engine-path",
+        )
     if engine.kind is EngineKind.EMBEDDED:
-        parameters = embedded_parameters(process, model_path=str(files.model), api_key=api_key)
+        parameters = embedded_parameters(process, model_path=str(files.model), api_key=api_key, port=port)
         return Command(
             # -P: a folder the user happens to stand in must not provide modules.
             argv=(sys.executable, "-P", "-m", "planner.serve.embedded_child", f"{token}-{process.role.value}"),
@@ -105,6 +123,7 @@ def make_command(
         model_path=str(files.model),
         key_file=str(files.key),
         flags=engine.flags,
+        port=port,
     )
     temp = files.temp if engine.kind is EngineKind.LLAMAFILE else None
     return Command(
@@ -114,22 +133,24 @@ def make_command(
 
 
 def external_engine(kind: EngineKind, binary: Path, capabilities: Capabilities, *, reason: str) -> Engine:
-    """An engine from a probed binary, with a note when it is below the least safe build or does not tell."""
+    """An engine from a probed binary, shielded with a note when it is below the least safe build or does not tell."""
     notes: list[str] = []
-    if kind is EngineKind.LLAMAFILE:
+    shielded = capabilities.below_floor is not False
+    if shielded and kind is EngineKind.LLAMAFILE and capabilities.build is None:
         # Its releases do not name their llama.cpp build; by its date 0.10.6 is older than the fix.
         notes.append(
             f"llamafile {capabilities.version} is built from a llama.cpp older than b{FLOOR_BUILD}, as far as is "
-            "known. It is reachable only through the gateway, which forwards no field of that fault "
-            "(CVE-2026-107183)."
+            f"known. {_SHIELD}"
         )
     elif capabilities.below_floor:
         notes.append(
-            f"{binary} is llama.cpp b{capabilities.build}; below b{FLOOR_BUILD} a remote fault is known "
-            "(CVE-2026-107183): update it. It is reachable only through the gateway."
+            f"{binary} is llama.cpp b{capabilities.build}; below b{FLOOR_BUILD} a remote fault is known: update it. "
+            f"{_SHIELD}"
         )
-    elif capabilities.below_floor is None:
-        notes.append(f"{binary} does not tell its llama.cpp build; b{FLOOR_BUILD} or newer is needed to be safe.")
+    elif shielded:
+        notes.append(
+            f"{binary} does not tell its llama.cpp build; b{FLOOR_BUILD} or newer is needed to be safe. {_SHIELD}"
+        )
     return Engine(
         kind=kind,
         version=str(capabilities.build or capabilities.version),
@@ -138,7 +159,14 @@ def external_engine(kind: EngineKind, binary: Path, capabilities: Capabilities, 
         devices=capabilities.devices,
         reason=reason,
         notes=tuple(notes),
+        shielded=shielded,
     )
+
+
+_SHIELD = (
+    "It runs shielded: reachable only through the gateway, which forwards no field of that fault (CVE-2026-107183), "
+    "and never with --no-gateway or --host."
+)
 
 
 def embedded_version() -> str | None:
@@ -158,9 +186,15 @@ def embedded_devices() -> tuple[str, ...] | None:
         "print('\\n' + json.dumps(devices))"
     )
     try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=30, check=True
-        )
+        with tempfile.TemporaryDirectory(prefix="planner-probe-") as empty:
+            done = subprocess.run(
+                [sys.executable, "-P", "-c", code],
+                capture_output=True,
+                text=True,
+                timeout=30,
+                check=True,
+                env=engine_environment(os.environ, config_home=Path(empty), python=True),
+            )
         listed = json.loads(done.stdout.strip().splitlines()[-1])
         return tuple(str(name) for name, kind in listed if kind != _CPU_DEVICE)
     except (OSError, subprocess.SubprocessError, ValueError, IndexError, TypeError):
@@ -170,10 +204,10 @@ def embedded_devices() -> tuple[str, ...] | None:
 def embedded_engine(version: str, *, reason: str) -> Engine:
     """The engine of the installed wheel. The third part of its version is llama.cpp's build."""
     build = version.rpartition(".")[2]
-    notes: tuple[str, ...] = ()
-    if build.isdigit() and int(build) < FLOOR_BUILD:
-        notes = (f"xllamacpp {version} is below llama.cpp b{FLOOR_BUILD}: pip install --upgrade xllamacpp.",)
-    return Engine(kind=EngineKind.EMBEDDED, version=version, reason=reason, notes=notes)
+    safe = build.isdigit() and int(build) >= FLOOR_BUILD
+    age = f"is below llama.cpp b{FLOOR_BUILD}" if build.isdigit() else "does not tell its llama.cpp build"
+    notes = () if safe else (f"xllamacpp {version} {age}: pip install --upgrade xllamacpp. {_SHIELD}",)
+    return Engine(kind=EngineKind.EMBEDDED, version=version, reason=reason, notes=notes, shielded=not safe)
 
 
 def required_context(process: ProcessPlan) -> int:

@@ -4,6 +4,7 @@
 setting we do not name, and `HF_TOKEN` is none of an engine's business (docs/engines.md).
 """
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,8 @@ _ALLOWED = frozenset(
         "TMP",
     }
 )
+_SEARCHED = frozenset({"PATH", "LD_LIBRARY_PATH", "PYTHONPATH"})
+"""Lists of folders that programs, libraries and modules are taken from."""
 _ALLOWED_FOR_PYTHON = frozenset({"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"})
 
 
@@ -38,6 +41,11 @@ def engine_environment(
     """
     names = _ALLOWED | _ALLOWED_FOR_PYTHON if python else _ALLOWED
     kept = {name: value for name, value in environ.items() if name in names or name.startswith("LC_")}
+    for name in _SEARCHED & kept.keys():
+        # An empty or relative entry means the folder one happens to stand in, and whoever filled that.
+        kept[name] = os.pathsep.join(entry for entry in kept[name].split(os.pathsep) if Path(entry).is_absolute())
+        if not kept[name]:
+            del kept[name]
     kept["XDG_CONFIG_HOME"] = str(config_home)
     # The probe numbers cards as the driver does; CUDA's own default is fastest first, and a plan for unlike cards
     # would land on the wrong one.

@@ -16,22 +16,28 @@ LOOPBACK = "127.0.0.1"
 _GRACE_S = 2
 
 
-def bind_gateway(port: int, *, wanted: bool) -> socket.socket:
-    """A bound loopback socket. A port nobody insisted on gives way to a free one when it is taken.
+def bind_gateway(port: int, *, wanted: bool, host: str = LOOPBACK) -> socket.socket:
+    """A bound socket, at loopback by default. A port nobody insisted on gives way to a free one when it is taken.
 
     Raises EngineError (`port-taken`, naming the holder where the system tells; `port-refused`).
     """
     try:
-        return _bind(port)
+        return _bind(port, host)
     except OSError as error:
         taken = error.errno in (errno.EADDRINUSE, getattr(errno, "WSAEADDRINUSE", None))
         if taken and not wanted:
-            return _bind(0)
+            return _bind(0, host)
         if taken:
             raise EngineError(
                 f"Port {port} is taken{_holder(port)}.",
                 hint="Choose another with --port, or --port 0 for any free one.",
                 reference="port-taken",
+            ) from error
+        if host != LOOPBACK and error.errno != errno.EACCES:
+            raise EngineError(
+                f"The gateway cannot listen at {host}: {error.strerror}.",
+                hint="Give an address of this machine with --host, or 0.0.0.0 for all of them.",
+                reference="host-refused",
             ) from error
         raise EngineError(
             f"Port {port} cannot be used: {error.strerror}.",
@@ -41,9 +47,20 @@ def bind_gateway(port: int, *, wanted: bool) -> socket.socket:
 
 
 class GatewayServer:
-    """The gateway's server: `start` it, and `stop` it whatever happens."""
+    """The gateway's server: `start` it, and `stop` it whatever happens.
 
-    def __init__(self, app: ASGIApp, bound: socket.socket) -> None:
+    With a certificate it speaks TLS. Of several servers of one `app`, one has its `lifespan`.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        bound: socket.socket,
+        *,
+        certificate: str | None = None,
+        private_key: str | None = None,
+        lifespan: bool = True,
+    ) -> None:
         self._socket = bound
         self._server = _Server(
             uvicorn.Config(
@@ -53,6 +70,9 @@ class GatewayServer:
                 server_header=False,
                 timeout_graceful_shutdown=_GRACE_S,
                 timeout_keep_alive=30,
+                ssl_certfile=certificate,
+                ssl_keyfile=private_key,
+                lifespan="auto" if lifespan else "off",
             )
         )
         self._task: asyncio.Task[None] | None = None
@@ -83,15 +103,16 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _bind(port: int) -> socket.socket:
+def _bind(port: int, host: str) -> socket.socket:
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     # The protocol by name: asyncio switches Nagle's algorithm off for sockets that say TCP only, and with it on,
     # every event of a stream waits up to 40 ms for an acknowledgement.
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         # Not on Windows, where it would let two programs listen on one port.
         if hasattr(socket, "SO_REUSEPORT"):
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((LOOPBACK, port))
+        bound.bind(address)
         # Listening at once settles who has the port; with SO_REUSEADDR two may bind it, but only one listens.
         bound.listen(128)
         bound.setblocking(False)

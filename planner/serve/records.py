@@ -12,7 +12,8 @@ from planner.serve.engines import required_context
 from planner.serve.memory_report import MemoryReport
 from planner.serve.process import Ready
 from planner.serve.state import CheckRecord, DeploymentRecord, DeploymentSpec, Home, ProcessRecord
-from planner.serve.verify import VerifyReport
+from planner.serve.upstream import Upstream
+from planner.serve.verify import Check, VerifyReport
 from planner.units import format_rate
 
 ESSENTIAL_CHECKS = frozenset({"gateway", "key-required", "embedding-vector", "generation-answer"})
@@ -33,6 +34,7 @@ def first_record(
         processes=tuple(_first_process(process.plan, spec, home) for process in spec.processes),
         started_at=started_at,
         notes=spec.engine.notes,
+        shielded=spec.engine.shielded,
         request=spec.request,
         fingerprint=spec.fingerprint,
         supervisor_token=spec.supervisor_token,
@@ -71,6 +73,22 @@ def verified_record(record: DeploymentRecord, report: VerifyReport) -> Deploymen
         verified=True,
         verification=tuple(CheckRecord(check.name, check.ok, check.detail) for check in report.checks),
         processes=tuple(measured(process) for process in record.processes),
+    )
+
+
+WITHOUT_GATEWAY = (
+    "Without the gateway each engine is reached at an address of its own: prompts are not added, vectors, Host and "
+    "Origin are not checked, and long inputs end in the engine's own errors."
+)
+
+
+def direct_report(upstreams: Iterable[Upstream]) -> VerifyReport:
+    """What is known of engines without a gateway: each answered a real request before it counted as ready."""
+    return VerifyReport(
+        checks=tuple(
+            Check(f"{each.role.value}-direct", ok=True, detail=f"answered a request at {each.url}")
+            for each in upstreams
+        )
     )
 
 

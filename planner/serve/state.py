@@ -42,13 +42,28 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     smaller: ProcessPlan | None = None
 
 
+class Door(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the gateway opens: by default to this machine alone.
+
+    `host` is the address it listens at for others, beside its loopback one; None: at none. `names` are further names
+    that clients call it by. `certificate` and `private_key` are PEM files for TLS at that address. Without `gateway`
+    the engines are reached directly, each at a loopback port of its own, with the clients' key.
+    """
+
+    gateway: bool = True
+    host: str | None = None
+    names: tuple[str, ...] = ()
+    certificate: str | None = None
+    private_key: str | None = None
+
+
 class DeploymentSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What a supervisor is told to run.
 
     `request` is what the user asked for and `fingerprint` what was planned for it: either being equal makes two
     starts the same. `port` 0 means any; `port_wanted` is set when the user named one. `supervisor_token` marks the
     supervisor's process. `tied`: it ends with the process that started it. `known_models` are names that the
-    gateway refuses when they are asked for and do not run here.
+    gateway refuses when they are asked for and do not run here. `door` says who can reach it.
     """
 
     name: str
@@ -61,6 +76,7 @@ class DeploymentSpec(msgspec.Struct, frozen=True, kw_only=True):
     port_wanted: bool = False
     tied: bool = False
     known_models: tuple[str, ...] = ()
+    door: Door = Door()
 
 
 class ErrorRecord(msgspec.Struct, frozen=True):
@@ -128,10 +144,15 @@ class DeploymentRecord(msgspec.Struct, frozen=True, kw_only=True):
     supervisor_token: str = ""
     supervisor_create_time: float | None = None
     schema: int = SCHEMA
+    public_url: str | None = None
+    shielded: bool = False
 
     @property
     def address(self) -> str | None:
-        """Where clients go; None for an ended deployment, whose port may be anybody's by now."""
+        """Where clients go; None for an ended deployment, whose port may be anybody's by now.
+
+        None, too, for one without a gateway: each of its processes has an address of its own.
+        """
         return None if self.gateway_url is None or self.state in ENDED else f"{self.gateway_url}/v1"
 
     def public(self) -> dict[str, object]:
@@ -141,7 +162,7 @@ class DeploymentRecord(msgspec.Struct, frozen=True, kw_only=True):
             body.pop(name, None)
         ended = self.state in ENDED
         if ended:
-            body.update(gateway_url=None, gateway_pid=None, supervisor_pid=None)
+            body.update(gateway_url=None, public_url=None, gateway_pid=None, supervisor_pid=None)
         body["processes"] = [_public_process(process, ended=ended) for process in self.processes]
         return body
 

@@ -16,30 +16,30 @@ from collections.abc import Callable, Collection, Coroutine
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from planner.core import supervise
 from planner.core.model import Role
 from planner.core.smaller import need_against_have
 from planner.core.supervise import DeploymentState, Phase
 from planner.errors import EngineError, PlannerError
+from planner.serve.account import Account, say
 from planner.serve.claim import claim
 from planner.serve.crew import Crew
 from planner.serve.environment import system_config_file
 from planner.serve.failure import LaunchError
 from planner.serve.family import create_time
-from planner.serve.gateway.app import GatewayConfig, create_app
-from planner.serve.gateway_server import GatewayServer, bind_gateway
+from planner.serve.front import Front, open_front, opens
 from planner.serve.process import STALL_S, EngineProcess
 from planner.serve.records import (
     ESSENTIAL_CHECKS,
+    WITHOUT_GATEWAY,
+    direct_report,
     first_record,
     planned_record,
     ready_record,
     slow_notes,
     verified_record,
 )
-from planner.serve.state import DeploymentRecord, DeploymentSpec, ErrorRecord, Home, ProcessRecord
+from planner.serve.state import DeploymentSpec, ErrorRecord, Home
 from planner.serve.upstream import RoleState, Upstream, Upstreams
 from planner.serve.verify import VerifyReport, verify
 
@@ -69,51 +69,48 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: PlannerError | None = None
         self._ends: dict[Role, LaunchError] = {}
-        self._unwritten = ""
         self._verifying = False
         self._proven_lives: int | None = None
-        self._saved: DeploymentRecord | None = None
         self._upstreams = Upstreams()
         self._answering: dict[Role, Upstream] = {}
-        self._crew = Crew(home, spec, stall_s=stall_s, on_started=self._started, on_note=self._note)
-        self._record = first_record(
+        first = first_record(
             spec, home, supervisor_pid=os.getpid(), create_time=create_time(os.getpid()), started_at=_now()
         )
+        self._account = Account(home, first)
+        self._crew = Crew(home, spec, stall_s=stall_s, on_started=self._started, on_note=self._account.note)
 
     async def run(self) -> int:
         """Start everything, keep it running, end everything. Returns 0 when stopped on request, 6 when it failed."""
         try:
-            self._home.write_state(self._record)
+            self._home.write_state(self._account.record)
         except OSError as error:
             # Nobody could ever see or end what is started here.
-            _say(f"{self._home.state} cannot be written: {error.strerror or error}")
+            say(f"{self._home.state} cannot be written: {error.strerror or error}")
             return EXIT_FAILED
+        front: Front | None = None
         try:
-            bound = bind_gateway(self._spec.port, wanted=self._spec.port_wanted)
+            if self._spec.door.gateway:
+                front = open_front(self._home, self._spec, self._upstreams)
         except PlannerError as error:
             self._failure = error
             return self._finish()
-        config = GatewayConfig(
-            api_key=self._home.read_key(self._home.gateway_key),
-            upstreams=self._upstreams,
-            known_models=frozenset(self._spec.known_models),
-        )
-        gateway = GatewayServer(create_app(config), bound)
-        self._record = msgspec.structs.replace(self._record, gateway_url=gateway.url)
-        self._tell_what_differs(gateway.url)
+        self._tell_what_differs(front)
         for role, model in self._models.items():
             self._upstreams.announce(role, model)
-        gateway.start()
+        if front is not None:
+            self._account.change(gateway_url=front.url, public_url=front.public_url)
+            front.start()
         self._events.put_nowait(supervise.Began())
         self._spawn(self._watch_health())
         try:
-            await self._supervise(gateway.url)
+            await self._supervise(front.url if front is not None else None)
         finally:
             await self._crew.end_all()
             for task in tuple(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            await gateway.stop()
+            if front is not None:
+                await front.stop()
             code = self._finish()
         return code
 
@@ -121,7 +118,7 @@ class Supervisor:
         """End everything; returns at once."""
         self._events.put_nowait(supervise.StopRequested())
 
-    async def _supervise(self, gateway_url: str) -> None:
+    async def _supervise(self, gateway_url: str | None) -> None:
         while True:
             try:
                 event = await asyncio.wait_for(self._events.get(), _TICK_S)
@@ -145,8 +142,10 @@ class Supervisor:
         match action:
             case supervise.Start(role, smaller):
                 if smaller and (change := self._crew.shrink(role)):
-                    self._note(f"The {role.value} engine ran out of memory; it is started again with {change}.")
-                    self._put(planned_record(self._process(role), self._crew.plan(role)))
+                    self._account.note(
+                        f"The {role.value} engine ran out of memory; it is started again with {change}."
+                    )
+                    self._account.put(planned_record(self._account.process(role), self._crew.plan(role)))
                 self._spawn(self._live(role))
             case supervise.Kill(role):
                 self._spawn(self._crew.end(role))
@@ -156,7 +155,7 @@ class Supervisor:
         if self._failure is not None or not isinstance(event, supervise.Exited):
             return
         process = self._machine.process(event.role)
-        in_start = not process.was_ready or not self._record.verified
+        in_start = not process.was_ready or not self._account.record.verified
         if process.phase is Phase.FAILED and in_start and (error := self._ends.get(event.role)):
             account = f" {need_against_have(self._crew.plan(event.role))}" if error.out_of_memory else ""
             self._failure = EngineError(error.message + account, hint=error.hint, reference=error.reference)
@@ -166,8 +165,8 @@ class Supervisor:
         """One life of one engine: start, wait until it is ready, wait until it ends."""
         try:
             process, ready, report = await self._crew.launch(role)
-            record = ready_record(self._process(role), ready, report, rss_bytes=process.memory_rss_bytes())
-            self._put(record)
+            rss_bytes = process.memory_rss_bytes()
+            self._account.put(ready_record(self._account.process(role), ready, report, rss_bytes=rss_bytes))
             self._answering[role] = self._crew.upstream(role, ready)
             self._events.put_nowait(supervise.BecameReady(role))
             await process.wait()
@@ -202,14 +201,17 @@ class Supervisor:
 
     def _is_unproven(self) -> bool:
         """Whether it is to be seen that it works: after the first start, and after a restart of what did not."""
-        bad = not all(check.ok for check in self._record.verification)
-        return not self._record.verified or (bad and self._proven_lives != self._lives)
+        bad = not all(check.ok for check in self._account.record.verification)
+        return not self._account.record.verified or (bad and self._proven_lives != self._lives)
 
-    async def _verify_all(self, gateway_url: str) -> None:
-        lives, first = self._lives, not self._record.verified
-        key = self._home.read_key(self._home.gateway_key)
-        # In a thread: it is a client of the gateway, which this loop serves.
-        report = await asyncio.to_thread(self._verify, gateway_url, key, tuple(self._models))
+    async def _verify_all(self, gateway_url: str | None) -> None:
+        lives, first = self._lives, not self._account.record.verified
+        if gateway_url is None:
+            report = direct_report(self._answering.values())
+        else:
+            key = self._home.read_key(self._home.gateway_key)
+            # In a thread: it is a client of the gateway, which this loop serves.
+            report = await asyncio.to_thread(self._verify, gateway_url, key, tuple(self._models))
         bad = [check for check in report.checks if not check.ok]
         if bad:
             await asyncio.sleep(_SETTLE_S)  # the end of an engine may be why, and be known only now
@@ -227,11 +229,11 @@ class Supervisor:
             )
             self.request_stop()
             return
-        self._record = verified_record(self._record, report)
+        self._account.record = verified_record(self._account.record, report)
         for text in slow_notes([self._crew.plan(role) for role in self._models], report):
-            self._note(text)
+            self._account.note(text)
         for role, process in self._crew.running():
-            self._update(role, memory_rss_bytes=process.memory_rss_bytes())
+            self._account.update(role, memory_rss_bytes=process.memory_rss_bytes())
         self._show()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -258,15 +260,15 @@ class Supervisor:
             else:
                 state = _ROLE_STATES[process.phase]
                 self._upstreams.announce(process.role, self._models[process.role], state=state, detail=process.reason)
-            self._update(process.role, state=process.phase, restarts=process.restarts, detail=process.reason)
+            self._account.update(process.role, state=process.phase, restarts=process.restarts, detail=process.reason)
         whole = self._machine.deployment_state
-        if whole in (DeploymentState.RUNNING, DeploymentState.DEGRADED) and not self._record.verified:
+        if whole in (DeploymentState.RUNNING, DeploymentState.DEGRADED) and not self._account.record.verified:
             whole = DeploymentState.STARTING
-        elif whole is DeploymentState.RUNNING and not all(check.ok for check in self._record.verification):
+        elif whole is DeploymentState.RUNNING and not all(check.ok for check in self._account.record.verification):
             whole = DeploymentState.DEGRADED
         if not self._machine.stopping and whole is not DeploymentState.FAILED:
-            self._record = msgspec.structs.replace(self._record, state=whole)
-        self._save()
+            self._account.change(state=whole)
+        self._account.save()
 
     def _finish(self) -> int:
         """Write the end; returns the exit code."""
@@ -276,62 +278,30 @@ class Supervisor:
             error = EngineError(reasons, hint="See planner logs.", reference="engine-crashed")
         for process in self._machine.processes:
             phase = Phase.FAILED if process.phase is Phase.FAILED else Phase.STOPPED
-            self._update(process.role, state=phase, pid=None, url=None, detail=process.reason)
-        self._record = msgspec.structs.replace(
-            self._record,
+            self._account.update(process.role, state=phase, pid=None, url=None, detail=process.reason)
+        self._account.change(
             state=DeploymentState.FAILED if error else DeploymentState.STOPPED,
             error=ErrorRecord(error.reference, error.message, error.hint) if error else None,
         )
-        self._save()
+        self._account.save()
         return EXIT_FAILED if error else 0
 
     def _started(self, role: Role, process: EngineProcess) -> None:
-        self._update(role, pid=process.pid, create_time=process.create_time, url=None)
-        self._save()
+        self._account.update(role, pid=process.pid, create_time=process.create_time, url=None)
+        self._account.save()
 
-    def _tell_what_differs(self, gateway_url: str) -> None:
-        if self._spec.port and not gateway_url.endswith(f":{self._spec.port}"):
-            self._note(f"Port {self._spec.port} is taken by another program; the gateway uses {gateway_url}.")
+    def _tell_what_differs(self, front: Front | None) -> None:
+        door, port = self._spec.door, self._spec.port
+        address = None if front is None else front.public_url or front.url
+        if address is not None and port and not address.endswith(f":{port}"):
+            self._account.note(f"Port {port} is taken by another program; the gateway uses {address}.")
+        if front is not None and front.public_url is not None:
+            for text in opens(door, front.public_url):
+                self._account.note(text)
+        if not door.gateway:
+            self._account.note(WITHOUT_GATEWAY)
         if self._spec.engine.binary and (path := system_config_file()) is not None:
-            self._note(f"{path} exists: the engine reads it, keys included, and cannot be told not to.")
-
-    def _note(self, text: str) -> None:
-        self._record = msgspec.structs.replace(self._record, notes=(*self._record.notes, text))
-
-    def _process(self, role: Role) -> ProcessRecord:
-        return next(process for process in self._record.processes if process.role == role.value)
-
-    def _update(self, role: Role, **changes: Any) -> None:
-        self._put(msgspec.structs.replace(self._process(role), **changes))
-
-    def _put(self, changed: ProcessRecord) -> None:
-        processes = tuple(changed if p.role == changed.role else p for p in self._record.processes)
-        self._record = msgspec.structs.replace(self._record, processes=processes)
-
-    def _save(self) -> None:
-        if self._record == self._saved:
-            return
-        if self._home.state_token() not in ("", self._spec.supervisor_token):
-            # Never the state of another: whoever reads it would lose that one's engines.
-            _say(f"{self._home.state} belongs to another supervisor; not written.")
-            self._saved = self._record
-            return
-        try:
-            self._home.write_state(self._record)
-        except OSError as error:
-            # A full disk is no reason to end engines that answer; it is tried again at every step.
-            if (problem := f"{self._home.state} cannot be written: {error.strerror or error}") != self._unwritten:
-                _say(problem)
-            self._unwritten = problem
-            return
-        self._saved, self._unwritten = self._record, ""
-
-
-def _say(text: str) -> None:
-    """A line for the supervisor's own log, if that can be written."""
-    with contextlib.suppress(OSError):
-        sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
+            self._account.note(f"{path} exists: the engine reads it, keys included, and cannot be told not to.")
 
 
 _ROLE_STATES = {

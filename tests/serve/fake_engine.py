@@ -242,10 +242,15 @@ def tokens_of(content: Any) -> list[int]:
     return [len(word) for word in str(content).split()]
 
 
+SUBJECTS = (("cat", "kitten"), ("honey",), ("suitcase", "luggage"), ("rust", "corroding"))
+"""What the fake's vectors mean: each subject is a direction, and all else one more."""
+
+
 def vector(text: object, length: int) -> list[float]:
     words = str(text).lower()
     found = [0.0] * length
-    found[0 if "cat" in words or "kitten" in words else 1] = 1.0
+    subject = next((i for i, names in enumerate(SUBJECTS) if any(name in words for name in names)), length - 1)
+    found[min(subject, length - 1)] = 1.0
     return found
 
 

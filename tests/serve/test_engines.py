@@ -99,7 +99,7 @@ def test_a_flag_its_help_does_not_name_is_not_passed() -> None:
 
 def test_a_llamafile_goes_through_sh_and_names_the_gpu_it_means() -> None:
     made = argv(EngineKind.LLAMAFILE, Role.GENERATION)
-    assert made[:5] == ["sh", "/bin/engine", "--server", "--gpu", "disable"]
+    assert made[:5] == ["/bin/sh", "/bin/engine", "--server", "--gpu", "disable"]
     made = argv(EngineKind.LLAMAFILE, Role.GENERATION, backend=Backend.CUDA, n_gpu_layers=13)
     assert value(made, "--gpu") == "nvidia"
     assert "--device" not in made

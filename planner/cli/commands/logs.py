@@ -11,7 +11,8 @@ from planner.core.model import Role
 from planner.errors import NoResultError, UsageError
 
 _POLL_S = 0.2
-_ROLES = (*Role, "supervisor")
+_ACCESS = "access"
+_ROLES = (*Role, "supervisor", _ACCESS)
 
 
 @click.command(short_help="What the engines say.")
@@ -22,6 +23,8 @@ _ROLES = (*Role, "supervisor")
 @common_options
 def logs(session: Session, *, words: tuple[str, ...], name: str | None, lines: int, follow: bool) -> None:
     r"""Show the engines' logs; keys are removed. The logs of a stopped deployment stay until the next start.
+
+    The role “access” is the gateway's: a line of JSON for every request, without its text.
 
     \b
     Examples:
@@ -123,7 +126,8 @@ def _newest(folder: Path) -> str:
 
 def _files(home: Path, role: str | None) -> list[Path]:
     found = sorted((home / "logs").glob("*.log"))
-    chosen = [path for path in found if role is None or path.stem == role]
+    # The requests are data, a line of JSON each: among the engines' words only when they are asked for.
+    chosen = [path for path in found if path.stem == role or (role is None and path.stem != _ACCESS)]
     if not chosen:
         there = ", ".join(path.stem for path in found)
         raise NoResultError(
