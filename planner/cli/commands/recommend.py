@@ -1,5 +1,6 @@
 """`planner recommend`: the best pairs for a machine, with memory by component, speed ranges and reasons."""
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -89,9 +90,7 @@ def recommend(
     )
     basis = "described" if session.simulated else "free" if live else "total"
     costs = None
-    # Where nothing was ever collected there is nothing to read, and what reads it need not be imported.
-    kept = not session.as_json and form in {None, "table"} and (session.config.cache_dir / "prices").is_dir()
-    if with_prices or kept:
+    if with_prices or (not session.as_json and form in {None, "table"} and _prices_are_kept(session)):
         from planner.cli.rent_or_run import find_costs
 
         costs = find_costs(session, found, hardware, workload, ask=with_prices)
@@ -103,6 +102,20 @@ def recommend(
         write_lines(markdown_lines(found))
     else:
         write_lines(_page(hardware, found, basis, workload, explain=explain, costs=costs))
+
+
+def _prices_are_kept(session: Session) -> bool:
+    """Whether prices may have been collected within the hour: if not, what would read them need not be imported."""
+    folder = session.config.cache_dir / "prices"
+    try:
+        written = [path.stat().st_mtime for path in folder.glob("*.json")]
+    except OSError:
+        return False
+    if not written:
+        return False
+    from planner.core.offers import FRESH_S
+
+    return any(abs(time.time() - at) < FRESH_S for at in written)
 
 
 def _document(
