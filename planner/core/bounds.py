@@ -15,7 +15,6 @@ from planner.core.score import (
     indexing_target,
     prompt_target,
     reading_target,
-    speed_value,
 )
 from planner.core.workload import Settings, Workload
 
@@ -83,34 +82,40 @@ class Bounds:
         return option.model.role is Role.GENERATION and rate is not None and rate < self._least_speed
 
     def _best(self, option: Option, good: float, rate: float | None, offloaded: bool) -> float | None:
-        """With the longest context, on whatever device is faster: `rate` is that of the faster one."""
+        """With the longest context, on whatever device is faster: `rate` is that of the faster one.
+
+        The wait for the first word is left out: to know its bound takes longer than to look at a file.
+        """
         if self._too_slow(option, rate):
             return None
         if option.model.role is not Role.GENERATION:
             return self._indexing(good, rate)
-        context = max(map(_context, option.settings))
-        return max(
-            self._generation(
-                option.architecture, good, rate, context, on_cpu=on_cpu, offloaded=offloaded and not on_cpu
-            )
-            for on_cpu in option.on_cpu
-        )
+        reading = 1.0
+        if rate is not None:
+            arch, lows = option.architecture, self._reach.lows
+            low = max(lows(arch, on_cpu=cpu, offloaded=offloaded and not cpu)[0] for cpu in option.on_cpu)
+            reading = self._reading_target.value(rate * low)
+        return self._answers(good, reading, 1.0, max(map(_context, option.settings)))
 
     def _indexing(self, good: float, rate: float | None) -> float:
-        speed = 1.0 if rate is None else speed_value(rate, *self._indexing_target)
+        speed = 1.0 if rate is None else self._indexing_target.value(rate)
         return self._weights.retrieval * good + self._weights.indexing_speed * speed
 
     def _generation(
         self, arch: Architecture, good: float, rate: float | None, context: int, *, on_cpu: bool, offloaded: bool,
         host_s: float = 0.0,
     ) -> float:  # fmt: skip
-        weights, reach = self._weights, self._reach
+        reach = self._reach
         low, prompt_low = reach.lows(arch, on_cpu=on_cpu, offloaded=offloaded)
-        reading = 1.0 if rate is None else speed_value(rate * low, *self._reading_target)
+        reading = 1.0 if rate is None else self._reading_target.value(rate * low)
         prompt = reach.prompt(arch, on_cpu=on_cpu)
         if host_s > 0:
             prompt = reach.gain / host_s if prompt is None else min(prompt, reach.gain / host_s)
-        speed = answering(reading, 1.0 if prompt is None else speed_value(prompt * prompt_low, *self._prompt_target))
+        waiting = 1.0 if prompt is None else self._prompt_target.value(prompt * prompt_low)
+        return self._answers(good, reading, waiting, context)
+
+    def _answers(self, good: float, reading: float, waiting: float, context: int) -> float:
+        weights, speed = self._weights, answering(reading, waiting)
         if context not in self._contexts:
             self._contexts[context] = weights.context * context_term(context, self._needed)
         return weights.answers * good + weights.generation_speed * speed + self._contexts[context]

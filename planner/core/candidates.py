@@ -9,7 +9,7 @@ import msgspec
 
 from planner.core.estimator import settings_for, weights_of
 from planner.core.file_size import header_bytes
-from planner.core.memory import ProcessMemory
+from planner.core.memory import LayerSums, ProcessMemory
 from planner.core.model import Architecture, Commercial, Model, Role, Variant
 from planner.core.placement import Machine
 from planner.core.quality import base_score, quantised_score
@@ -130,6 +130,11 @@ class File:
         except NoResultError:
             return None
 
+    @functools.cached_property
+    def sums(self) -> LayerSums | None:
+        """What `weights` add up to."""
+        return None if self.weights is None else LayerSums(self.architecture, self.weights)
+
 
 def inputs_bytes(arch: Architecture, quant: str) -> float:
     """The most bytes that the input tables of a file have."""
@@ -166,13 +171,15 @@ class Candidate:
     def process(self) -> ProcessMemory | None:
         """What it takes on any layout; None where the size is not known."""
         weights = self.file.weights
-        return None if weights is None else ProcessMemory(self.file.architecture, weights, self.settings)
+        if weights is None:
+            return None
+        return ProcessMemory(self.file.architecture, weights, self.settings, sums=self.file.sums)
 
     @functools.cached_property
     def work(self) -> Work:
         """What one of its tokens costs. Only for a candidate that has a `process`."""
         assert self.process is not None, "nothing is known of a file without a size"
-        return work_per_token(self.file.architecture, self.process.table, self.settings)
+        return work_per_token(self.file.architecture, self.process.table, self.settings, sums=self.process.sums)
 
     @functools.cached_property
     def placed_settings(self) -> Settings:

@@ -140,7 +140,7 @@ class Changes:
             calibration=self._calibration,
         )
         rate, now = moved.throughput.embed, embedder.estimate.throughput.embed
-        slow, _ = indexing_target(self._workload)
+        slow = indexing_target(self._workload).slow
         if moved.placement.verdict is Verdict.NO_FIT or rate is None or rate.mid < slow:
             return None
         room = self._machine.less(moved.memory)

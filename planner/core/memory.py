@@ -6,6 +6,7 @@ overhead repeat on every device used. How each formula was checked: docs/estimat
 
 import functools
 import itertools
+import operator
 from collections.abc import Iterable
 
 import msgspec
@@ -69,25 +70,56 @@ class Pool(msgspec.Struct, frozen=True):
     bandwidth_gbps: float | None = None
 
 
+class LayerSums:
+    """What a file's bytes by layer add up to: the same for all settings that it is run with.
+
+    `experts`: bytes of the routed experts of every layer, empty for a dense model. `active_bytes`: what one token
+    reads of every layer. Running sums begin with 0.
+    """
+
+    def __init__(self, arch: Architecture, table: WeightTable) -> None:
+        self.experts = expert_bytes(arch, table)
+        self.active_bytes = tuple(map(operator.mul, table.layer_bytes, table.active_share))
+        self.running_weights = _running_sum((*table.layer_bytes, table.output_bytes))
+        self.running_experts = _running_sum((*(self.experts or (0,) * arch.layers), 0))
+        self._shares = largest_shares(arch)
+        self._layer_bytes = table.layer_bytes
+
+    @functools.cached_property
+    def largest_matrices(self) -> list[int]:
+        """Bytes of the largest matrix of the first 0, 1, 2 … layers."""
+        return _running_max(round(s * share) for s, share in zip(self._layer_bytes, self._shares, strict=True))
+
+    @functools.cached_property
+    def largest_expert_matrices(self) -> list[int]:
+        """Bytes of the largest matrix of experts of the first 0, 1, 2 … layers."""
+        return _running_max(size // 3 for size in self.experts)
+
+
 class ProcessMemory:
     """The memory of one process for any layout. Sums are prepared once, so that a layout costs O(devices).
 
-    `reserved_rows`: rows of logits, where they are not what the server reserves (`compute_buffer`).
+    `reserved_rows`: rows of logits, where they are not what the server reserves (`compute_buffer`). `sums` may be
+    passed in where a file is looked at with several settings.
     """
 
     def __init__(
-        self, arch: Architecture, table: WeightTable, settings: Settings, *, reserved_rows: int | None = None
+        self,
+        arch: Architecture,
+        table: WeightTable,
+        settings: Settings,
+        *,
+        reserved_rows: int | None = None,
+        sums: LayerSums | None = None,
     ) -> None:
         self.arch = arch
         self.table = table
         self.settings = settings
         self.units = arch.layers + 1
-        self.experts = expert_bytes(arch, table)
-        self._weights = _running_sum((*table.layer_bytes, table.output_bytes))
-        self._experts = _running_sum((*(self.experts or (0,) * arch.layers), 0))
-        shares = largest_shares(arch)
-        self._matrices = _running_max(round(s * share) for s, share in zip(table.layer_bytes, shares, strict=True))
-        self._expert_matrices = _running_max(size // 3 for size in self.experts)
+        self.sums = sums = sums or LayerSums(arch, table)
+        self.experts = sums.experts
+        self._weights = sums.running_weights
+        self._experts = sums.running_experts
         self._kv = _running_sum((*kv_layer_bytes(arch, settings), 0))
         self._compute = compute_buffer_bytes(arch, settings, reserved_rows=reserved_rows)
         self._host_compute = host_compute_bytes(arch, settings)
@@ -110,6 +142,12 @@ class ProcessMemory:
         experts = self._experts[max(start, min(end, moved))] - self._experts[start]
         kv = self._kv[end] - self._kv[start] if self.settings.kv_offload else 0
         return self._weights[end] - self._weights[start] - experts + kv
+
+    def layer_sizes(self) -> list[int]:
+        """Weights and cache of every layer on a GPU."""
+        kept = self._kv if self.settings.kv_offload else [0] * len(self._kv)
+        caches = map(operator.sub, kept[1:], kept)
+        return list(map(operator.add, self.table.layer_bytes, caches))
 
     def unit_at(self, start: int, moved: int, size_bytes: int) -> int:
         """The end of the units from `start` on that come nearest to `size_bytes`."""
@@ -196,8 +234,9 @@ class ProcessMemory:
         if micro_batch(self.settings) < OFFLOAD_TOKENS:
             return 0
         if first == self.units:
-            return max(self.table.output_bytes, self._matrices[-1])
-        return max(self._matrices[first], self._expert_matrices[moved] if moved > first else 0)
+            return max(self.table.output_bytes, self.sums.largest_matrices[-1])
+        experts = self.sums.largest_expert_matrices[moved] if moved > first else 0
+        return max(self.sums.largest_matrices[first], experts)
 
 
 def expert_bytes(arch: Architecture, table: WeightTable) -> tuple[int, ...]:

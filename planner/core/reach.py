@@ -197,18 +197,18 @@ class _Needs(NamedTuple):
 def _needs(candidate: Candidate, process: ProcessMemory) -> _Needs:
     work, units, arch = candidate.work, process.units, process.arch
     operations = 2.0 * work.layer_parameters
-    sizes = [process.unit_bytes(layer, layer + 1, 0) for layer in range(len(work.active_bytes))]
-    active = [read / size if size else 1.0 for read, size in zip(work.active_bytes, sizes, strict=True)]
-    weights = [held / size if size else 1.0 for held, size in zip(work.layer_bytes, sizes, strict=True)]
+    sizes = process.layer_sizes()
+    active = min(read / size if size else 1.0 for read, size in zip(work.active_bytes, sizes, strict=True))
+    weights = min(held / size if size else 1.0 for held, size in zip(work.layer_bytes, sizes, strict=True))
     dense = operations / arch.layers / max([1, *sizes])
     experts = sum(work.expert_bytes) if process.experts else 0
     return _Needs(
         total_bytes=process.unit_bytes(0, units, 0),
         active_bytes=sum(work.active_bytes) + work.output_bytes,
         operations=operations,
-        active_share=min(1.0, (arch.expert_used_count or 1) / (arch.expert_count or 1) if experts else 1.0, *active),
+        active_share=min(1.0, (arch.expert_used_count or 1) / (arch.expert_count or 1) if experts else 1.0, active),
         operations_per_byte=min(dense, 2.0 * work.expert_parameters / experts) if experts else dense,
-        weight_share=min(1.0, *weights),
+        weight_share=min(1.0, weights),
     )
 
 

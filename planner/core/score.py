@@ -41,29 +41,36 @@ INDEXED_SOON_S, INDEXED_LATE_S = 600.0, 28_800.0
 """Indexing all documents: ten minutes, and a night (eight hours)."""
 
 
-def speed_value(tokens_per_s: float, slow: float, fast: float) -> float:
-    """Logarithmic between `slow` (0) and `fast` (1), down to -1 below."""
-    return max(-1.0, min(1.0, math.log(tokens_per_s / slow) / math.log(fast / slow)))
+class Target:
+    """What counts as slow and as fast, in tokens per second."""
+
+    def __init__(self, slow: float, fast: float) -> None:
+        self.slow = slow
+        self.fast = fast
+        self._span = math.log(fast / slow)
+
+    def value(self, tokens_per_s: float) -> float:
+        """Logarithmic between `slow` (0) and `fast` (1), down to -1 below."""
+        return max(-1.0, min(1.0, math.log(tokens_per_s / self.slow) / self._span))
+
+    def term(self, rate: Rate | None) -> float:
+        """The `value` of the low end of a rate; an unknown one counts as a slow one."""
+        return -0.5 if rate is None or rate.low <= 0 else self.value(rate.low)
 
 
-def speed_term(rate: Rate | None, slow: float, fast: float) -> float:
-    """`speed_value` of the low end of a rate; an unknown one counts as a slow one."""
-    return -0.5 if rate is None or rate.low <= 0 else speed_value(rate.low, slow, fast)
+def reading_target(prefer: Prefer) -> Target:
+    """Answers: someone who prefers speed gains up to four times comfort."""
+    return Target(READING_TOKENS_PER_S, COMFORT_TOKENS_PER_S * (4 if prefer == "speed" else 1))
 
 
-def reading_target(prefer: Prefer) -> tuple[float, float]:
-    """Slow and fast answers in tokens per second; someone who prefers speed gains up to four times comfort."""
-    return READING_TOKENS_PER_S, COMFORT_TOKENS_PER_S * (4 if prefer == "speed" else 1)
+def prompt_target(workload: Workload) -> Target:
+    """Processing of a prompt with the retrieved chunks."""
+    return Target(workload.prompt_tokens / LATE_S, workload.prompt_tokens / SOON_S)
 
 
-def prompt_target(workload: Workload) -> tuple[float, float]:
-    """Slow and fast processing of a prompt with the retrieved chunks, in tokens per second."""
-    return workload.prompt_tokens / LATE_S, workload.prompt_tokens / SOON_S
-
-
-def indexing_target(workload: Workload) -> tuple[float, float]:
-    """Slow and fast indexing of the documents in tokens per second."""
-    return workload.corpus_tokens / INDEXED_LATE_S, workload.corpus_tokens / INDEXED_SOON_S
+def indexing_target(workload: Workload) -> Target:
+    """Indexing of all documents."""
+    return Target(workload.corpus_tokens / INDEXED_LATE_S, workload.corpus_tokens / INDEXED_SOON_S)
 
 
 def answering(reading: float, prompt: float) -> float:
@@ -73,12 +80,12 @@ def answering(reading: float, prompt: float) -> float:
 
 def generation_speed_term(tg: Rate | None, pp: Rate | None, workload: Workload) -> float:
     """Answers against reading speed, and the wait for their first word: a prompt of retrieved text is long."""
-    return answering(speed_term(tg, *reading_target(workload.prefer)), speed_term(pp, *prompt_target(workload)))
+    return answering(reading_target(workload.prefer).term(tg), prompt_target(workload).term(pp))
 
 
 def indexing_speed_term(rate: Rate | None, workload: Workload) -> float:
     """The time that the embedder takes for all documents."""
-    return speed_term(rate, *indexing_target(workload))
+    return indexing_target(workload).term(rate)
 
 
 def context_term(context: int, needed: int) -> float:

@@ -15,7 +15,7 @@ from planner.core.model import Model, Pooling, Role
 from planner.core.pair import COMFORT_MARGIN, recommend
 from planner.core.placement import machine_of
 from planner.core.recommendation import Recommendation
-from planner.core.score import WEIGHTS, combine, generation_speed_term, indexing_speed_term, speed_term
+from planner.core.score import WEIGHTS, Target, combine, generation_speed_term, indexing_speed_term
 from planner.core.speed.calibration import GENERIC
 from planner.core.workload import Workload
 from planner.errors import NoResultError
@@ -52,7 +52,8 @@ def files_of(plan: Recommendation) -> int:
 
 def test_a_speed_counts_by_its_low_end() -> None:
     sure, unsure = Rate(low=18.0, mid=20.0, high=22.0), Rate(low=6.0, mid=30.0, high=90.0)
-    assert speed_term(sure, 5, 20) > speed_term(unsure, 5, 20) > speed_term(None, 5, 20)
+    target = Target(5, 20)
+    assert target.term(sure) > target.term(unsure) > target.term(None)
 
 
 def test_waiting_for_the_first_word_counts_as_much_as_reading_the_others() -> None:

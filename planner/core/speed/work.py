@@ -1,7 +1,6 @@
 """What a placed process does: bytes and operations per token, and which device does them."""
 
 import functools
-import operator
 
 import msgspec
 
@@ -9,7 +8,7 @@ from planner.core.estimate import Memory, Placement
 from planner.core.hardware import Device, Hardware
 from planner.core.kv_cache import kv_read_bytes, micro_batch
 from planner.core.layers import Mixer, kv_heads, mixer
-from planner.core.memory import expert_bytes
+from planner.core.memory import LayerSums
 from planner.core.model import Architecture
 from planner.core.parameters import parameter_table
 from planner.core.speed.calibration import Calibration
@@ -41,13 +40,19 @@ class Work(msgspec.Struct, frozen=True):
         return self.dense_parameters + self.expert_parameters
 
 
-def work_per_token(arch: Architecture, table: WeightTable, settings: Settings) -> Work:
-    """Bytes read and parameters used by one generated token after `settings.depth` tokens."""
+def work_per_token(
+    arch: Architecture, table: WeightTable, settings: Settings, *, sums: LayerSums | None = None
+) -> Work:
+    """Bytes read and parameters used by one generated token after `settings.depth` tokens.
+
+    `sums` may be passed in where a file is looked at with several settings.
+    """
+    sums = sums or LayerSums(arch, table)
     dense, experts = layer_parameters(arch)
     return Work(
         layer_bytes=table.layer_bytes,
-        expert_bytes=expert_bytes(arch, table) if arch.is_moe else (),
-        active_bytes=tuple(map(operator.mul, table.layer_bytes, table.active_share)),
+        expert_bytes=sums.experts if arch.is_moe else (),
+        active_bytes=sums.active_bytes,
         output_bytes=table.output_bytes,
         kv_bytes=kv_read_bytes(arch, settings, settings.depth),
         dense_parameters=dense,
