@@ -95,7 +95,9 @@ def terms_lines(costs: Costs, workload: Workload, width: int | None) -> Iterator
     own = next(iter(costs.by_rank.values())).own
     power = "" if own.watts is None else f" at {float(own.watts):g} W ({own.watts_source})"
     generates = workload.role not in {Role.EMBEDDING, Role.RERANKER}
-    kind = "generated" if generates else "embedded"
+    kind = "embedded"
+    if generates:
+        kind = f"generated, {workload.parallel} answer{'s' * (workload.parallel > 1)} at a time"
     yield from wrapped(
         f"Rent or run, per million tokens {kind}, tokens all the time: rent is the cheapest per hour that holds the "
         f"plan whole with the same contexts, beside {format_gib(RENTED_RAM_BYTES)} of host memory (assumed), storage "

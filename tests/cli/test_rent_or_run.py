@@ -74,6 +74,7 @@ def test_people_see_fresh_prices_without_asking_for_them(planner: Planner, monke
     assert flat.count("rent: RTX 3090 at Lium (on-demand) $0.12/h, $") == 2
     assert "seen 10 min ago; yours: $0.034/h of electricity, $" in flat
     assert "$0.20 a kWh (assumed) at 170 W" in flat
+    assert "tokens generated, 1 answer at a time, tokens all the time" in flat
     explained = planner(*asked, "--explain").out
     assert " $ rent: RTX 3090 at Lium" in explained
     assert max(map(len, explained.splitlines())) <= 80
