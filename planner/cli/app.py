@@ -28,6 +28,8 @@ COMMANDS: dict[str, str] = {
     "launch": "planner.cli.commands.launch:launch",
     "status": "planner.cli.commands.status:status",
     "logs": "planner.cli.commands.logs:logs",
+    "connect": "planner.cli.commands.connect:connect",
+    "key": "planner.cli.commands.key:key",
     "bench": "planner.cli.commands.bench:bench",
     "stop": "planner.cli.commands.stop:stop",
     "hardware": "planner.cli.commands.hardware:hardware",

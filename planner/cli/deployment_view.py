@@ -60,6 +60,8 @@ def summary(record: DeploymentRecord, *, foreground: bool = False) -> list[str]:
         lines += ["", "Checked through the gateway:"]
         lines += [f"  {'ok ' if check.ok else 'BAD'} {check.name}: {check.detail}" for check in record.verification]
     lines += ["", "Try:", *curl_lines(record), ""]
+    if record.gateway_url is not None:
+        lines.append("Clients: planner connect openai, langchain, llamaindex, open-webui or continue")
     stop = "planner stop" if record.name == "default" else f"planner stop {record.name}"
     lines.append(f"Stop: Ctrl-C here, or {stop} from elsewhere." if foreground else f"Stop: {stop}")
     return lines

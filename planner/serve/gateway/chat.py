@@ -9,7 +9,7 @@ from planner.core.model import Role
 from planner.serve.gateway.context import Gateway, gateway_of
 from planner.serve.gateway.engine import EngineTalk
 from planner.serve.gateway.errors import json_response
-from planner.serve.gateway.fields import COMPLETION, model_name, pick
+from planner.serve.gateway.fields import COMPLETION, SAMPLING, model_name, pick
 from planner.serve.gateway.limits import read_object, unless_gone
 from planner.serve.gateway.messages import CHAT
 from planner.serve.gateway.stream import EventStream, IsLast, Shape
@@ -17,11 +17,20 @@ from planner.serve.upstream import Upstream
 
 
 async def chat_completions(request: Request) -> Response:
-    """OpenAI's chat completions; `timings` of llama.cpp are passed on as they are."""
+    """OpenAI's chat completions; `timings` of llama.cpp are passed on as they are.
+
+    LlamaIndex's llamafile class puts its sampling into `options`, and takes `[DONE]` for JSON: it gets its settings
+    heard, and a stream that just ends.
+    """
     gateway = gateway_of(request)
     body = await read_object(request, gateway)
     fields = pick(body, CHAT, required=("messages",))
-    return await _complete(request, gateway, model_name(body), "/v1/chat/completions", fields, param="messages")
+    done = True
+    if isinstance(options := body.get("options"), dict):
+        fields = pick(options, _OPTIONS) | fields
+        done = False
+    path = "/v1/chat/completions"
+    return await _complete(request, gateway, model_name(body), path, fields, param="messages", done=done)
 
 
 async def completions(request: Request) -> Response:
@@ -33,7 +42,14 @@ async def completions(request: Request) -> Response:
 
 
 async def _complete(
-    request: Request, gateway: Gateway, name: str | None, path: str, fields: dict[str, Any], *, param: str
+    request: Request,
+    gateway: Gateway,
+    name: str | None,
+    path: str,
+    fields: dict[str, Any],
+    *,
+    param: str,
+    done: bool = True,
 ) -> Response:
     if (limit := fields.pop("max_completion_tokens", None)) is not None:
         fields["max_tokens"] = limit
@@ -46,7 +62,10 @@ async def _complete(
             count_usage(gateway, answer)
         return {**answer, "model": upstream.model.id}
 
-    return await relay(request, gateway, upstream, path, fields, param=param, shape=shape)
+    return await relay(request, gateway, upstream, path, fields, param=param, shape=shape, done=done)
+
+
+_OPTIONS = {name: check for name, check in SAMPLING.items() if name != "stream"}
 
 
 async def relay(
@@ -59,15 +78,16 @@ async def relay(
     param: str,
     shape: Shape,
     is_last: IsLast | None = None,
+    done: bool = True,
 ) -> Response:
     """Ask the engine and pass its answer through `shape`, whole or event by event as `fields["stream"]` says.
 
-    `param` names the field that holds the text.
+    `param` names the field that holds the text; `done`: a stream's `[DONE]` is passed on.
     """
     talk = EngineTalk(gateway, upstream, param=param)
     if fields.get("stream"):
         answer = await unless_gone(request, talk.open(path, fields))
-        return EventStream(talk, answer, shape=shape, is_last=is_last)
+        return EventStream(talk, answer, shape=shape, is_last=is_last, done=done)
     return json_response(shape(await unless_gone(request, talk.post_object(path, fields))))
 
 

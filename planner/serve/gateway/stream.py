@@ -33,7 +33,13 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, talk: EngineTalk, engine_answer: OpenStream, *, shape: Shape, is_last: IsLast | None = None
+        self,
+        talk: EngineTalk,
+        engine_answer: OpenStream,
+        *,
+        shape: Shape,
+        is_last: IsLast | None = None,
+        done: bool = True,
     ) -> None:
         super().__init__(headers={"X-Accel-Buffering": "no"})
         del self.headers["content-length"]
@@ -41,6 +47,7 @@ class EventStream(Response):
         self._answer = engine_answer
         self._shape = shape
         self._is_last = is_last
+        self._done = _DONE if done else b""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the end, an error, or the client's leaving."""
@@ -89,7 +96,7 @@ class EventStream(Response):
             ready.append(b":\n\n")  # a comment keeps connections open; what it says is the engine's business
             return False
         if data.strip() == b"[DONE]":
-            ready.append(_DONE)
+            ready.append(self._done)
             return True
         content = decode_object(data)
         if content is None:

@@ -221,6 +221,18 @@ async def test_a_stream_is_whole(wire: Stack) -> None:
     assert events[-2]["timings"]["predicted_n"] == 3
 
 
+async def test_llamaindexs_llamafile_class_is_heard_and_gets_no_end_it_cannot_read(wire: Stack) -> None:
+    """It nests its sampling in `options` and reads every line of a stream as JSON."""
+    response = await wire.chat(stream=True, options={"temperature": 0.25, "seed": 3, "n_discard": 5}, seed=4)
+    events = events_of(response.text)
+    assert "[DONE]" not in events
+    assert said(events) == "Hello there."
+    (body,) = wire.generator.bodies("/v1/chat/completions")
+    assert (body["temperature"], body["seed"]) == (0.25, 4)
+    assert not {"options", "n_discard"} & set(body)
+    assert (await wire.chat(options={"temperature": "hot"})).status_code == 400
+
+
 async def test_events_arrive_before_the_answer_is_complete(wire: Stack) -> None:
     """The engine does not go on until the client has seen its first event: a buffer in between would hang."""
     wire.generator.gate = asyncio.Event()

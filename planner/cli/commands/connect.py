@@ -1,0 +1,116 @@
+"""`planner connect`: settings for a client, ready to paste."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from planner.cli.output import table, write_json, write_lines
+from planner.cli.session import Session, common_options
+from planner.core.model import Role
+from planner.errors import NoResultError, UsageError
+
+if TYPE_CHECKING:
+    from planner.serve.connect import Target
+    from planner.serve.state import DeploymentRecord, Home
+
+
+@click.command(short_help="Settings for curl, OpenAI, LangChain, LlamaIndex, Open WebUI, Continue.")
+@click.argument("client", required=False)
+@click.option("--name", metavar="NAME", help="The deployment, if several run.")
+@click.option("--show-key", is_flag=True, help="Put the key itself in, instead of the file it is read from.")
+@common_options
+def connect(session: Session, *, client: str | None, name: str | None, show_key: bool) -> None:
+    r"""Print how a client reaches what runs here, with its address, its models and their prompts.
+
+    Without CLIENT the known ones are listed. What each can and cannot do: docs/clients.md.
+
+    \b
+    Examples:
+      planner connect
+      planner connect openai > ask.py
+      planner connect open-webui --show-key
+    """
+    from planner.serve.connect import CLIENTS, connect_lines
+
+    if client is None:
+        if session.as_json:
+            write_json({"schema": 1, "clients": [{"name": key, "what": what} for key, (what, _) in CLIENTS.items()]})
+        else:
+            write_lines(table(("client", "what it is"), [(key, what) for key, (what, _) in CLIENTS.items()]))
+        return
+    chosen = client.lower()
+    if chosen not in CLIENTS:
+        raise UsageError(
+            f"“{client[:80]}” is not a client known here.",
+            hint=f"Known: {', '.join(CLIENTS)}. Others: planner connect shell, as most read these variables.",
+            reference="unknown-client",
+        )
+    record, home = _running(session, name)
+    target = _target(record, home, show_key=show_key)
+    lines = connect_lines(chosen, target)
+    if session.as_json:
+        write_json(
+            {
+                "schema": 1,
+                "client": chosen,
+                "deployment": record.name,
+                "base_url": f"{target.base_url}/v1",
+                "api_key_file": record.api_key_file,
+                "models": {
+                    "embedding": target.embedder,
+                    "generation": target.generator,
+                    "reranker": target.reranker,
+                },
+                "text": "\n".join(lines) + "\n",
+            }
+        )
+        return
+    write_lines(lines)
+
+
+def _running(session: Session, name: str | None) -> "tuple[DeploymentRecord, Home]":
+    from planner.serve.deployments import list_deployments
+    from planner.serve.state import Home
+
+    folder = session.config.deployments_dir
+    running = [record for record in list_deployments(folder) if record.state in ("running", "degraded")]
+    usable = [record for record in running if name in (None, record.name)]
+    if not usable:
+        what = "Nothing is running" if name is None else f"No deployment “{name}” is running"
+        raise NoResultError(
+            f"{what}, so there is nothing to connect to.",
+            hint="Start one: planner up --detach.",
+            reference="not-running",
+        )
+    if len(usable) > 1:
+        raise UsageError(
+            "Several deployments are running.",
+            hint=f"Name one: --name {', '.join(record.name for record in usable)}.",
+            reference="several-running",
+        )
+    if usable[0].gateway_url is None:
+        raise UsageError(
+            f"“{usable[0].name}” runs without a gateway: its engines have an address each, and no prompts are added.",
+            hint="planner status shows the addresses; start it without --no-gateway for these settings.",
+            reference="no-gateway",
+        )
+    return usable[0], Home(folder, usable[0].name)
+
+
+def _target(record: "DeploymentRecord", home: "Home", *, show_key: bool) -> "Target":
+    from planner.serve.connect import Target, filled
+
+    models = {process.plan.role: process.plan.model for process in home.read_plan().processes}
+    contexts = {process.role: process.context for process in record.processes}
+    embedder, generator, reranker = (models.get(role) for role in (Role.EMBEDDING, Role.GENERATION, Role.RERANKER))
+    return Target(
+        record=record,
+        embedder=embedder.id if embedder is not None else None,
+        embedder_context=contexts.get(Role.EMBEDDING.value),
+        query_prompt=filled(embedder.prompts.query) if embedder is not None else "",
+        document_prompt=filled(embedder.prompts.document) if embedder is not None else "",
+        generator=generator.id if generator is not None else None,
+        generator_context=contexts.get(Role.GENERATION.value),
+        reranker=reranker.id if reranker is not None else None,
+        key=home.read_key(home.gateway_key) if show_key else None,
+    )
