@@ -38,7 +38,8 @@ HEAVY = (
     "rich",
 )
 
-LEAVES = sorted({*COMMANDS, "catalog check", "engine list", "engine install", "engine use"} - {"catalog", "engine"})
+GROUPS = {"catalog": ("check",), "engine": ("list", "install", "use"), "key": ("add", "list", "remove")}
+LEAVES = sorted({*COMMANDS, *(f"{group} {leaf}" for group, leaves in GROUPS.items() for leaf in leaves)} - {*GROUPS})
 
 
 @pytest.mark.parametrize(
