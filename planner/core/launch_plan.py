@@ -196,9 +196,7 @@ def _device_flags(process: ProcessPlan, flags: AbstractSet[str]) -> list[tuple[s
     return found
 
 
-def embedded_parameters(
-    process: ProcessPlan, *, model_path: str, api_key: str, port: int = 0
-) -> dict[str, object]:
+def embedded_parameters(process: ProcessPlan, *, model_path: str, api_key: str, port: int = 0) -> dict[str, object]:
     """What the embedded engine's child process reads from its stdin, as JSON: llama.cpp's `CommonParams` names."""
     settings = process.settings
     return {

@@ -42,7 +42,8 @@ Runner = Callable[[Sequence[str], Mapping[str, str]], tuple[int, str]]
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """A binary's own account of itself. `build` is llama.cpp's build number, None when it does not tell.
 
-    `flags` are the long flags its `--help` names; `devices` the GPUs it sees, None when it cannot be asked.
+    `flags` are the long flags its `--help` names; `devices` the GPUs it sees, None when it cannot be asked. The version
+    of a `llamafile` is llamafile's own and says nothing about its llama.cpp.
     """
 
     version: str
@@ -50,6 +51,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     flags: frozenset[str]
     devices: tuple[str, ...] | None = None
     wrong_cpu: bool = False
+    llamafile: bool = False
 
     @property
     def below_floor(self) -> bool | None:
@@ -57,7 +59,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         if self.build is not None:
             return self.build < FLOOR_BUILD
         release = re.match(r"(\d+)\.(\d+)\.(\d+)", self.version)
-        if release is None or "llamafile" in self.version:
+        if release is None or self.llamafile:
             return None
         return None if tuple(map(int, release.groups())) < _SAFE_RELEASE else False
 
@@ -191,7 +193,9 @@ def _ask(kind: EngineKind, binary: Path, environ: Mapping[str, str], run: Runner
     if kind is EngineKind.LLAMA_SERVER and "--list-devices" in flags:
         _, found, listed = ask("--list-devices").partition("Available devices:")
         devices = tuple(_DEVICE.findall(listed)) if found else None
-    return Capabilities(version=version, build=build, flags=flags, devices=devices)
+    return Capabilities(
+        version=version, build=build, flags=flags, devices=devices, llamafile=kind is EngineKind.LLAMAFILE
+    )
 
 
 def _fingerprint(binary: Path) -> str:

@@ -135,8 +135,9 @@ def make_command(
 def external_engine(kind: EngineKind, binary: Path, capabilities: Capabilities, *, reason: str) -> Engine:
     """An engine from a probed binary, shielded with a note when it is below the least safe build or does not tell."""
     notes: list[str] = []
-    shielded = capabilities.below_floor is not False
-    if shielded and kind is EngineKind.LLAMAFILE and capabilities.build is None:
+    unnumbered = kind is EngineKind.LLAMAFILE and capabilities.build is None
+    shielded = unnumbered or capabilities.below_floor is not False
+    if unnumbered:
         # Its releases do not name their llama.cpp build; by its date 0.10.6 is older than the fix.
         notes.append(
             f"llamafile {capabilities.version} is built from a llama.cpp older than b{FLOOR_BUILD}, as far as is "

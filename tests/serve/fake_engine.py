@@ -53,9 +53,11 @@ def say(text: str) -> None:
 def main(mode: str, arguments: list[str]) -> int:
     if "--version" in arguments:
         say(
-            {"old-build": "version: 9000 (abc1234)", "custom": "version: 0.6.0-dev (build 0, commit unknown)"}.get(
-                mode, "version: 11434 (abc1234)"
-            )
+            {
+                "old-build": "version: 9000 (abc1234)",
+                "custom": "version: 0.6.0-dev (build 0, commit unknown)",
+                "unnumbered": "version: 0.5.0 (build 0, commit unknown)",
+            }.get(mode, "version: 11434 (abc1234)")
         )
         return 0
     if "--help" in arguments:
