@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from planner.errors import RemoteError
 
-_PLAIN = re.compile(r"-?\d{1,12}(?:\.\d{1,18})?(?:[eE][+-]?\d{1,2})?", re.ASCII)
+_PLAIN = re.compile(r"-?\d{1,12}(?:\.\d{1,40})?(?:[eE][+-]?\d{1,2})?", re.ASCII)
 _LONGEST_TEXT = 120
 _LARGEST = 10**15
 

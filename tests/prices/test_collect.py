@@ -71,6 +71,20 @@ def test_a_provider_that_fails_is_one_line_and_the_others_answer(
     assert "\n" not in failed.note
 
 
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_the_interface_with_a_key_that_fails_is_one_line_and_the_one_without_stands_in(
+    server: PriceServer, gather: Collect, fault: str
+) -> None:
+    server.fail("/v2", FAULTS[fault][0])
+    found = gather(keys={"RUNPOD_API_KEY": server.key})
+    assert who(found) == EVERY
+    failed = source(found, "runpod-rest")
+    assert (failed.status, failed.age_s) == ("none", None)
+    assert failed.note
+    assert FAULTS[fault][1] in failed.note or (fault.endswith("clear") and "plain http" in failed.note)
+    assert {quote.tier for quote in found.quotes if quote.provider == "runpod"} == {"on-demand", "community", "spot"}
+
+
 def test_a_pause_that_is_asked_for_is_made_and_then_the_answer_taken(
     server: PriceServer, gather: Collect, pauses: Pauses
 ) -> None:

@@ -90,6 +90,56 @@ def test_any_value_at_any_place_is_survived(name: str) -> None:
     assert kept > 100
 
 
+def as_text(tree: Any) -> Any:
+    """The document with every number written as text."""
+    if isinstance(tree, dict):
+        return {key: as_text(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [as_text(value) for value in tree]
+    return str(tree) if isinstance(tree, int | float) and not isinstance(tree, bool) else tree
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_numbers_that_are_written_as_text_are_the_same_offers(name: str) -> None:
+    provider, tree = CASES[name]
+    plain, written = (fetch(provider, json.dumps(document).encode()) for document in (tree, as_text(tree)))
+    assert plain is not None
+    assert written is not None
+    assert plain.quotes
+    assert written.quotes == plain.quotes
+
+
+NEEDED = {
+    "vast": {"dph_base", "gpu_name", "num_gpus"},
+    "runpod": {"id", "securePrice", "communityPrice", "communitySpotPrice"},
+    "runpod-rest": {"id", "price", "secure", "name"},
+    "lium": {"gpu_model", "price_per_gpu_hour"},
+}
+"""Fields without which there is no offer."""
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_field_that_is_null_costs_what_it_says_and_no_price(name: str) -> None:
+    provider, tree = CASES[name]
+    plain = fetch(provider, json.dumps(tree).encode())
+    assert plain is not None
+    prices = {(quote.gpu_raw, quote.tier): quote.price_hour_usd / quote.gpu_count for quote in plain.quotes}
+    looked_at = 0
+    for path in places(tree):
+        value = tree
+        for key in path:
+            value = value[key]
+        optional = not NEEDED[name] & set(map(str, path)) and path[-1:] not in {("available_gpu_count",), ("tier",)}
+        if isinstance(value, dict | list) or not optional:
+            continue
+        looked_at += 1
+        found = fetch(provider, json.dumps(with_value(tree, path, None)).encode())
+        assert found is not None
+        kept = {(quote.gpu_raw, quote.tier): quote.price_hour_usd / quote.gpu_count for quote in found.quotes}
+        assert kept == prices, path
+    assert looked_at > 5
+
+
 @pytest.mark.parametrize("name", CASES)
 @given(body=st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 def test_any_body_is_survived(name: str, body: bytes) -> None:
