@@ -8,12 +8,13 @@ from typing import NamedTuple
 import msgspec
 
 from planner.core.estimator import settings_for, weights_of
-from planner.core.file_size import header_bytes
+from planner.core.file_size import header_bytes, most_header_bytes
 from planner.core.memory import LayerSums, ProcessMemory
 from planner.core.model import Architecture, Commercial, Model, Role, Variant
 from planner.core.placement import Machine
 from planner.core.quality import base_score, quantised_score
 from planner.core.quants import canonical
+from planner.core.score import context_term
 from planner.core.speed.work import Work, work_per_token
 from planner.core.variants import is_fetchable
 from planner.core.weights import WeightTable
@@ -84,7 +85,7 @@ class Option:
         known = [size for size in sizes if size is not None]
         if len(known) < len(sizes):
             return None
-        return max(0, int(min(known) - _HEADER_SLACK * header_bytes(self.architecture)))
+        return max(0, int(min(known) - _HEADER_SLACK * most_header_bytes(self.architecture)))
 
     def __iter__(self) -> Iterator["Candidate"]:
         """All ways to run it."""
@@ -235,5 +236,7 @@ def _contexts(model: Model, role: Role, workload: Workload) -> tuple[int, ...]:
         return (min(model.context_length, max(EMBED_CONTEXT, 2 * workload.chunk_tokens)),)
     if workload.context is not None:
         return (workload.context,) if workload.context <= model.context_length else ()
-    ladder = tuple(context for context in CONTEXTS if context <= model.context_length)
-    return ladder or (model.context_length,)
+    ladder = [context for context in CONTEXTS if context <= model.context_length]
+    # Beyond what counts for all there is to gain, a longer context only takes memory.
+    enough = sum(1 for context in ladder if context_term(context, workload.needed_context) < 1.0) + 1
+    return tuple(ladder[:enough]) or (model.context_length,)

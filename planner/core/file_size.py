@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from planner.core.model import Architecture
 from planner.core.quants import BLOCKS
-from planner.core.recipe import Place, Recipe, has_recipe, is_kept, place_of
+from planner.core.recipe import Place, Recipe, has_recipe, is_kept, places
 from planner.core.tensor import Tensor
-from planner.core.tensors import input_tensors, layer_tensors, output_tensors
+from planner.core.tensors import input_tensors, output_tensors, tensors_by_layer
 
 
 class QuantizedTensor(NamedTuple):
@@ -79,7 +79,7 @@ def file_size(arch: Architecture, quant: str, *, imatrix: bool = False) -> FileS
 @functools.lru_cache(maxsize=256)
 def _layers(arch: Architecture) -> tuple[tuple[tuple[Tensor, ...], Place], ...]:
     """Tensors and place of every layer: the same for all quant types."""
-    return tuple((layer_tensors(arch, index), place_of(arch, index)) for index in range(arch.layers))
+    return tuple(zip(tensors_by_layer(arch), places(arch), strict=True))
 
 
 class _LayerKind(NamedTuple):
@@ -141,10 +141,17 @@ def header_bytes(arch: Architecture) -> int:
     (WordPiece), with a score 23 to 27 (SentencePiece), with byte-pair merges 35 to 39, 60 to 65 where there are two
     merges a token (from whole files). The rest is 60 bytes a tensor, and keys and chat template.
     """
-    tensors = sum(len(layer_tensors(arch, index)) for index in (0, arch.layers - 1)) * arch.layers // 2
+    layers = tensors_by_layer(arch)
+    tensors = (len(layers[0]) + len(layers[-1])) * arch.layers // 2
     return round(arch.vocab_size * _token_bytes(arch)) + 60 * tensors + 6000
 
 
+def most_header_bytes(arch: Architecture) -> int:
+    """No less than `header_bytes`, without looking at the layers' tensors: no layer has so many."""
+    return round(arch.vocab_size * _token_bytes(arch)) + 60 * _MOST_TENSORS * arch.layers + 6000
+
+
+_MOST_TENSORS = 50
 _OWN_TOKEN_BYTES = {65_536: 36.0, 128_256: 61.0, 131_072: 60.1, 201_088: 64.6}
 """Vocabularies known from whole files: LFM2's, and with two merges a token Llama 3's, Mistral's Tekken, gpt-oss's."""
 

@@ -4,6 +4,8 @@ As llama.cpp allocates it (`src/llama-kv-cache*.cpp`, `llama-memory-recurrent.cp
 docs/estimates.md.
 """
 
+import functools
+
 import msgspec
 
 from planner.core.layers import Mixer, kv_heads, mixers, owns_cache
@@ -105,11 +107,15 @@ def kv_layer_bytes(arch: Architecture, settings: Settings) -> tuple[int, ...]:
     if not arch.causal:
         return (0,) * arch.layers
     cells = kv_cells(arch, settings)
-    # Layers of a kind are alike, but for those that read an earlier one's cache.
-    kept = {
-        (kind, owns): _layer_bytes(arch, settings, cells, kind, owns=owns) for kind in Mixer for owns in (False, True)
-    }
-    return tuple(kept[kind, owns_cache(arch, layer)] for layer, kind in enumerate(mixers(arch)))
+    layers = _kinds(arch)
+    kept = {(kind, owns): _layer_bytes(arch, settings, cells, kind, owns=owns) for kind, owns in set(layers)}
+    return tuple(kept[layer] for layer in layers)
+
+
+@functools.lru_cache(maxsize=512)
+def _kinds(arch: Architecture) -> tuple[tuple[Mixer, bool], ...]:
+    """What every layer is, and whether it has a cache of its own: layers of a kind are alike in all else."""
+    return tuple((kind, owns_cache(arch, layer)) for layer, kind in enumerate(mixers(arch)))
 
 
 def _layer_bytes(arch: Architecture, settings: Settings, cells: Cells, kind: Mixer, *, owns: bool) -> int:
@@ -126,8 +132,9 @@ def kv_read_bytes(arch: Architecture, settings: Settings, depth: int) -> tuple[f
     """
     if not arch.causal:
         return (0.0,) * arch.layers
-    read = {kind: _read_bytes(arch, settings, depth, kind) for kind in Mixer}
-    return tuple(read[kind] for kind in mixers(arch))
+    kinds = mixers(arch)
+    read = {kind: _read_bytes(arch, settings, depth, kind) for kind in set(kinds)}
+    return tuple(read[kind] for kind in kinds)
 
 
 def _read_bytes(arch: Architecture, settings: Settings, depth: int, kind: Mixer) -> float:

@@ -22,7 +22,7 @@ from planner.core.estimate import HOST, DeviceMemory, Memory
 from planner.core.hardware import Backend
 from planner.core.kv_cache import kv_layer_bytes, micro_batch
 from planner.core.model import Architecture
-from planner.core.tensors import layer_tensors
+from planner.core.tensors import tensors_by_layer
 from planner.core.weights import WeightTable
 from planner.core.workload import Settings
 from planner.units import MIB
@@ -122,13 +122,22 @@ class ProcessMemory:
         self._experts = sums.running_experts
         self._kv = _running_sum((*kv_layer_bytes(arch, settings), 0))
         self._compute = compute_buffer_bytes(arch, settings, reserved_rows=reserved_rows)
-        self._host_compute = host_compute_bytes(arch, settings)
-        self._shared_host_compute = shared_host_compute_bytes(arch, settings)
         self._output = output_buffer_bytes(arch, settings)
-        # Several GPUs that hold everything turn on pipeline copies of what goes in.
-        self._pipeline = pipeline_bytes(arch, settings)
 
-    @property
+    @functools.cached_property
+    def _host_compute(self) -> int:
+        return host_compute_bytes(self.arch, self.settings)
+
+    @functools.cached_property
+    def _shared_host_compute(self) -> int:
+        return shared_host_compute_bytes(self.arch, self.settings)
+
+    @functools.cached_property
+    def _pipeline(self) -> int:
+        """Several GPUs that hold everything turn on copies of what goes in."""
+        return pipeline_bytes(self.arch, self.settings)
+
+    @functools.cached_property
     def least_bytes(self) -> int:
         """What it takes of all devices together on any layout: more of buffers, tables and runtimes on some."""
         return self.table.tensor_bytes + self._kv[-1] + self._output + PROCESS_OVERHEAD_BYTES
@@ -256,8 +265,13 @@ def expert_bytes(arch: Architecture, table: WeightTable) -> tuple[int, ...]:
 @functools.lru_cache(maxsize=512)
 def largest_shares(arch: Architecture) -> tuple[float, ...]:
     """The share of each layer's weights that is in its largest tensor."""
-    sizes = [[tensor.elements for tensor in layer_tensors(arch, layer)] for layer in range(arch.layers)]
-    return tuple(max(layer) / sum(layer) for layer in sizes)
+    shares: dict[int, float] = {}
+    layers = tensors_by_layer(arch)
+    for tensors in layers:
+        if id(tensors) not in shares:
+            sizes = [tensor.elements for tensor in tensors]
+            shares[id(tensors)] = max(sizes) / sum(sizes)
+    return tuple(shares[id(tensors)] for tensors in layers)
 
 
 def _running_max(values: Iterable[int]) -> list[int]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from planner.core.layers import has_experts
 from planner.core.model import Architecture
 from planner.core.tensor import Tensor
-from planner.core.tensors import input_tensors, layer_tensors, output_tensors
+from planner.core.tensors import input_tensors, output_tensors, tensors_by_layer
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,13 @@ def parameter_table(arch: Architecture) -> ParameterTable:
     token_table, *tables = input_tensors(arch)
     last = {tensor.name: tensor.elements for tensor in output_tensors(arch)}
     output = last.pop("output.weight", 0)
-    tensors = [layer_tensors(arch, index) for index in range(arch.layers)]
-    kinds = {layer: _layer(arch, layer) for layer in set(tensors)}
+    layers = tensors_by_layer(arch)
+    kinds = {id(tensors): tensors for tensors in layers}
+    counts = {kind: _layer(arch, tensors) for kind, tensors in kinds.items()}
     return ParameterTable(
         token_embedding=token_table.elements,
         input_tables=sum(tensor.elements for tensor in tables),
-        layers=tuple(kinds[layer] for layer in tensors),
+        layers=tuple(counts[id(tensors)] for tensors in layers),
         output_norm=sum(last.values()),
         output=output,
         left_out=_left_out(arch),

@@ -7,13 +7,11 @@ not fit a row. F32, F16, BF16 and Q8_0 files may come from the converter, which 
 `python benchmarks/quantize_types.py` asks quantize itself, tensor by tensor.
 """
 
-import functools
-
 from planner.core.layers import Mixer, kv_heads, mixer
 from planner.core.model import Architecture
 from planner.core.quants import BLOCKS
 from planner.core.tensor import Tensor
-from planner.core.tensors import ENCODERS, layer_tensors
+from planner.core.tensors import ENCODERS, tensors_by_layer
 
 # llama_ftype_get_default_type: the type of everything no rule below names. A “floating” file has no rules at all.
 _FLOATING = {"F32": "f32", "F16": "f16", "BF16": "bf16"}
@@ -75,7 +73,7 @@ _SHARED_VALUE = {
 _VALUE = {"Q2_K": "q3_k", "IQ3_M": "q4_k", "Q3_K_M": "q4_k", "Q3_K_L": "q5_k"}
 _DOWN = {"Q2_K": "q3_k", "Q3_K_M": "q4_k", "Q3_K_L": "q5_k"}
 
-# Types by where the layer lies: the words of `place_of`, and the type in such layers.
+# Types by where the layer lies: the words of `places`, and the type in such layers.
 _VALUE_BY_PLACE = {
     "Q3_K_M": ("first two values", "q5_k"), "Q4_K_M": ("more bits for values", "q6_k"),
     "Q5_K_M": ("more bits for values", "q6_k"), "Q4_K_S": ("first four values", "q5_k"),
@@ -94,25 +92,43 @@ Place = frozenset[str]
 """Where a layer lies among the others, as far as a rule asks."""
 
 
-def place_of(arch: Architecture, index: int) -> Place:
-    """The place of a layer, by its number and by how many matrices of a kind come before its own."""
+def places(arch: Architecture) -> tuple[Place, ...]:
+    """The place of every layer, by its number and by how many matrices of a kind come before its own."""
     layers, eighth = arch.layers, arch.layers // 8
-    values_before, downs_before = _matrices_before(arch)
-    before, values = values_before[index], values_before[-1]
     # The branch of the smallest types counts ffn_down tensors: a MoE layer with a dense or shared part has two.
-    downs = downs_before[index]
-    truths = {
-        "first two values": before < 2,
-        "first four values": before < 4,
-        "more bits for values": _more_bits(before, values),
-        "first sixteenth": index < layers // 16,
-        "first eighth": index < eighth,
-        "last eighth": index >= 7 * layers // 8,
-        "more bits": _more_bits(index, layers),
-        "early down": downs < eighth,
-        "early second down": downs + 1 < eighth,
-    }
-    return frozenset(word for word, true in truths.items() if true)
+    values_before, downs_before = _matrices_before(arch)
+    values = values_before[-1]
+    known: dict[tuple[bool, ...], Place] = {}
+    found = []
+    for index, (before, downs) in enumerate(zip(values_before[:-1], downs_before[:-1], strict=True)):
+        truths = (
+            before < 2,
+            before < 4,
+            _more_bits(before, values),
+            index < layers // 16,
+            index < eighth,
+            index >= 7 * layers // 8,
+            _more_bits(index, layers),
+            downs < eighth,
+            downs + 1 < eighth,
+        )
+        if truths not in known:
+            known[truths] = frozenset(word for word, true in zip(_PLACES, truths, strict=True) if true)
+        found.append(known[truths])
+    return tuple(found)
+
+
+_PLACES = (
+    "first two values",
+    "first four values",
+    "more bits for values",
+    "first sixteenth",
+    "first eighth",
+    "last eighth",
+    "more bits",
+    "early down",
+    "early second down",
+)
 
 
 def _more_bits(index: int, count: int) -> bool:
@@ -120,15 +136,19 @@ def _more_bits(index: int, count: int) -> bool:
     return index < count // 8 or index >= 7 * count // 8 or (index - count // 8) % 3 == 2
 
 
-@functools.lru_cache(maxsize=1024)
-def _matrices_before(arch: Architecture) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _matrices_before(arch: Architecture) -> tuple[list[int], list[int]]:
     """How many value and ffn_down matrices come before each layer, and how many there are at all."""
     values, downs = [0], [0]
-    for index in range(arch.layers):
-        names = [tensor.name for tensor in layer_tensors(arch, index)]
-        values.append(values[-1] + any(name in _VALUE_TENSORS for name in names))
-        downs.append(downs[-1] + sum(name.startswith("ffn_down") and name.endswith(".weight") for name in names))
-    return tuple(values), tuple(downs)
+    counts: dict[int, tuple[bool, int]] = {}
+    for tensors in tensors_by_layer(arch):
+        if id(tensors) not in counts:
+            names = [tensor.name for tensor in tensors]
+            down = sum(name.startswith("ffn_down") and name.endswith(".weight") for name in names)
+            counts[id(tensors)] = any(name in _VALUE_TENSORS for name in names), down
+        value, down = counts[id(tensors)]
+        values.append(values[-1] + value)
+        downs.append(downs[-1] + down)
+    return values, downs
 
 
 def has_recipe(quant: str) -> bool:

@@ -70,6 +70,12 @@ def layer_tensors(arch: Architecture, index: int) -> tuple[Tensor, ...]:
     return _layer(arch, mixer(arch, index), inner, has_experts(arch, index), index == 0)
 
 
+@functools.lru_cache(maxsize=512)
+def tensors_by_layer(arch: Architecture) -> tuple[tuple[Tensor, ...], ...]:
+    """`layer_tensors` of every layer; those of one kind are one tuple. Cached: planning asks for one often."""
+    return tuple(layer_tensors(arch, index) for index in range(arch.layers))
+
+
 @functools.lru_cache(maxsize=1024)
 def _layer(arch: Architecture, mixes: Mixer, inner: int, mixture: bool, first: bool) -> tuple[Tensor, ...]:
     """A layer of a kind; `inner` is the length of its feed-forward part, 0 for none."""
