@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from planner.core.model import Model, Variant
 from planner.core.recommendation import Recommendation
-from planner.tui.child import Start, start_child
+from planner.tui.child import Job, OnLine, Start, start_child
+from planner.tui.data.activity import Counters, read_counters
 from planner.tui.data.choices import keep_choices, read_choices
 from planner.tui.data.deployments import read_servers
 from planner.tui.data.library import compare_models, fit_models, model_details, model_rentals, model_rows
 from planner.tui.data.licences import unaccepted
 from planner.tui.data.machine import Situation, look_around, plan_pairs
 from planner.tui.data.prices import Listing, Reckoning, read_market, reckon
+from planner.tui.data.restart import start_again
+from planner.tui.data.server_logs import Follower, follow_logs
 
 if TYPE_CHECKING:
     from planner.core.cheapest import Rentals
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Services:
-    """The seams. `clock` in seconds, monotonic. `recall` is called once, before the app runs."""
+    """The seams. `clock` in seconds, monotonic, `wall` since 1970. `recall` is called once, before the app runs."""
 
     look: Callable[[], Situation] = look_around
     plan: Callable[[Situation], tuple[Recommendation, ...]] = plan_pairs
@@ -42,6 +45,10 @@ class Services:
     compare_models: "Callable[[Situation, Sequence[str]], Compared]" = compare_models
     market: Callable[..., Listing] = read_market
     reckon: Callable[..., Reckoning] = reckon
+    counters: "Callable[[Sequence[DeploymentRecord], float], dict[str, Counters | str]]" = read_counters
+    follow: Callable[[str, Sequence[str]], Follower] = follow_logs
+    restart: Callable[[str, OnLine], Job] = start_again
     clock: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
     recall: Callable[[], dict[str, Any]] = read_choices
     keep: Callable[[Mapping[str, Any]], None] = keep_choices

@@ -24,6 +24,7 @@ PAGES: Mapping[str, str] = {
     "home": "planner.tui.screens.home:HomeScreen",
     "models": "planner.tui.screens.models:ModelsScreen",
     "prices": "planner.tui.screens.prices:PricesPage",
+    "servers": "planner.tui.screens.servers:ServersPage",
 }
 """Page → `module:class`, called with `marks`. A page that is not here is not offered."""
 

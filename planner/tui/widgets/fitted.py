@@ -22,8 +22,8 @@ class Fitted(Static):
     def redraw(self) -> None:
         """Draw again with the values of now."""
         width = self.content_size.width
+        self._drawn_width = width  # 0 while it is hidden: it is drawn when it is shown
         if width > 0:
-            self._drawn_width = width
             self.update(self.draw(width))
 
     def on_resize(self, _event: Resize) -> None:
