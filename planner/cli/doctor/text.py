@@ -5,13 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from planner.cli.hardware_page import WIDTH, page
 from planner.cli.output import encode_json
+from planner.core.doctor_words import fact_rows
 from planner.core.hardware_file import hardware_from_json
 from planner.errors import BadDataError
-from planner.units import format_gb, format_gib, printable
+from planner.units import printable
 
 _LABEL = 22
-_NOTHING = {"packages": "not installed", "settings": "none", "limits": "none"}
-"""What a missing value means, by section; elsewhere it is unknown."""
 
 
 def report_lines(report: Mapping[str, object]) -> Iterator[str]:
@@ -46,36 +45,8 @@ def _hardware(facts: Mapping[str, object]) -> Iterator[str]:
 
 def _facts(section: str, facts: Mapping[str, object]) -> Iterator[str]:
     """A line per value; lists of several one item a line."""
-    for label, value in facts.items():
-        shown = label.removesuffix("_bytes").removesuffix("_s").replace("_", " ") if label.islower() else label
-        items = [value]
-        if isinstance(value, Sequence) and not isinstance(value, str):
-            items = list(value) or ["none"]
-        for item in items:
-            yield from _row(shown, _words(section, label, item))
-            shown = ""
-
-
-def _words(section: str, label: str, value: object) -> str:
-    """A value in words: sizes, seconds, yes and no."""
-    text = str(value)
-    if value is None:
-        text = _NOTHING.get(section, "unknown")
-    elif isinstance(value, bool):
-        text = "yes" if value else "no"
-    elif isinstance(value, int) and label.endswith("bytes"):
-        text = format_gib(value) if section == "limits" else format_gb(value)
-    elif isinstance(value, int | float) and label.endswith("_s"):
-        text = f"{value:g} s"
-    elif isinstance(value, Mapping) and set(value) == {"value", "source"}:
-        text = f"{_words(section, '', value['value'])} ({value['source']})"
-    elif isinstance(value, Mapping):
-        unit = "_s" if label.endswith("_s") else ""
-        pairs = ((key.removesuffix("_bytes"), _words(section, key + unit, item)) for key, item in value.items())
-        text = ", ".join(f"{key.replace('_', ' ')} {words}" for key, words in pairs)
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        text = ", ".join(map(str, value)) or "none"
-    return text
+    for label, words in fact_rows(section, facts):
+        yield from _row(label, words)
 
 
 def _problems(problems: object) -> Iterator[str]:
