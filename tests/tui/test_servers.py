@@ -169,7 +169,7 @@ async def test_measured_stands_beside_estimated_and_what_is_far_off_is_said(worl
         assert "! writer-1b runs at 23 tok/s, far below" in text
         assert "7 checks through the gateway passed" in text
         assert "1 h 15 min" in text
-        assert "1,240 since it started, 3 failed, 2 waiting or being answered, 1.7 s each" in text
+        assert "1,240 in all, 3 failed, 2 under way, 1.7 s each" in text
 
 
 async def test_speed_of_now_is_drawn_from_reading_to_reading(world: World, servers: Servers) -> None:

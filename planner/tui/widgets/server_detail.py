@@ -93,7 +93,7 @@ class ServerDetail(Fitted):
             Column("tok/s", right=True),
             Column("estimated", right=True, leaves=1),
             Column("", right=True, leaves=3),
-            *((Column("restarts", right=True),) * restarts),
+            *((Column("restarts", right=True, leaves=7),) * restarts),
         )
         rows = [self._row(process, record, restarts=restarts) for process in record.processes]
         if not rows:
@@ -164,10 +164,10 @@ class ServerDetail(Fitted):
 
     def _requests(self, activity: Activity) -> Content:
         counters = activity.counters
-        parts: list[tuple[str, str]] = [(f"{counters.requests:,}", "bold"), (" since it started", "")]
+        parts: list[tuple[str, str]] = [(f"{counters.requests:,}", "bold"), (" in all", "")]
         if counters.errors:
             parts.append((f", {counters.errors:,} failed", "$text-error"))
-        parts.append((f", {counters.inside} waiting or being answered", ""))
+        parts.append((f", {counters.inside} under way", ""))
         if counters.refused:
             parts.append((f", {counters.refused:,} turned away", "$text-warning"))
         if counters.requests:

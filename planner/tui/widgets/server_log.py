@@ -2,6 +2,7 @@
 
 from rich.text import Text
 from textual import on, work
+from textual.events import Resize
 from textual.message import Message
 from textual.widgets import RichLog
 
@@ -33,6 +34,13 @@ class ServerLog(RichLog):
         self._followed = ("", "")
         self._follower: Follower | None = None
         self._busy = False
+        self._width = 0
+
+    def on_resize(self, event: Resize) -> None:
+        """Lines are wrapped once; for another width they are read again."""
+        before, self._width = self._width, event.size.width
+        if before and before != self._width:
+            self.begin_anew()
 
     def follow(self, name: str, role: str, *, alone: bool) -> None:
         """The log of a deployment's role, of all with an empty one. Nothing happens when it is followed already."""
