@@ -5,7 +5,7 @@ All of them may block and may raise; they are only ever called through `planner.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from planner.core.model import Model, Variant
@@ -20,6 +20,7 @@ from planner.tui.data.machine import Situation, look_around, plan_pairs
 from planner.tui.data.prices import Listing, Reckoning, read_market, reckon
 from planner.tui.data.restart import start_again
 from planner.tui.data.server_logs import Follower, follow_logs
+from planner.tui.data.what_if import Answer, WhatIf, gpu_names
 
 if TYPE_CHECKING:
     from planner.core.cheapest import Rentals
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from planner.serve.state import DeploymentRecord
     from planner.tui.data.details import Compared, Details
     from planner.tui.data.models import Row
+    from planner.tui.data.question import Question
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Services:
     counters: "Callable[[Sequence[DeploymentRecord], float], dict[str, Counters | str]]" = read_counters
     follow: Callable[[str, Sequence[str]], Follower] = follow_logs
     restart: Callable[[str, OnLine], Job] = start_again
+    what_if: "Callable[[Situation, Question], Answer]" = field(default_factory=WhatIf)
+    gpu_names: Callable[[Situation], tuple[tuple[str, str], ...]] = gpu_names
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     recall: Callable[[], dict[str, Any]] = read_choices

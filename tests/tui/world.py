@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from planner.core.estimate import DeviceMemory, Estimate, Memory, Placement, Rate, Throughput, Verdict
 from planner.core.hardware import Backend, Cpu, Device, DeviceKind, Hardware, Host, Vendor
@@ -17,6 +17,10 @@ from planner.tui.data.machine import Situation
 from planner.tui.problem import Problem
 from planner.tui.services import Services
 from planner.units import GB, GIB, MIB
+
+if TYPE_CHECKING:
+    from planner.tui.data.question import Question
+    from planner.tui.data.what_if import Answer
 
 HARDWARE = Hardware(
     host=Host(
@@ -211,6 +215,12 @@ class FakeJob:
         self._ended.set()
 
 
+def _gpu_names(_situation: Situation) -> tuple[tuple[str, str], ...]:
+    from tests.tui.world_what_if import GPUS
+
+    return GPUS
+
+
 @dataclass
 class World:
     """What the app can see and do; change it during a test. A callable in place of a value is called."""
@@ -229,10 +239,13 @@ class World:
     jobs: list[FakeJob] = field(default_factory=list)
     choices: dict[str, Any] = field(default_factory=dict)
     gate: threading.Event = field(default_factory=threading.Event)
+    questions: "list[Question]" = field(default_factory=list)
+    what_if_gate: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         """Nothing blocks unless a test says so."""
         self.gate.set()
+        self.what_if_gate.set()
 
     def _look(self) -> Situation:
         self.looks += 1
@@ -259,6 +272,13 @@ class World:
         self.jobs.append(job)
         return job
 
+    def _what_if(self, situation: Situation, question: "Question") -> "Answer":
+        from tests.tui.world_what_if import answer
+
+        self.questions.append(question)
+        assert self.what_if_gate.wait(60)
+        return answer(situation, question)
+
     def _unaccepted(self, wanted: Sequence[tuple[Model, Variant]]) -> tuple[str, ...]:
         return tuple(
             f"{model.id} is published under {model.licence.spdx}."
@@ -281,6 +301,8 @@ class World:
             start=self._start,
             clock=lambda: self.now_s,
             unaccepted=self._unaccepted,
+            what_if=self._what_if,
+            gpu_names=_gpu_names,
             recall=lambda: dict(self.choices),
             keep=self._keep,
         )

@@ -101,10 +101,12 @@ class Question:
 
 
 class FieldError(UsageError):
-    """What one field says cannot be."""
+    """What one field says cannot be. Its reference names the field."""
+
+    PREFIX = "what-if-"
 
     def __init__(self, field: str, message: str, *, hint: str = "") -> None:
-        super().__init__(message, hint=hint, reference="what-if")
+        super().__init__(message, hint=hint, reference=f"{self.PREFIX}{field}")
         self.field = field
 
 

@@ -8,12 +8,12 @@ from planner.core.hardware import DeviceKind, DeviceSpec, Hardware
 from planner.core.recommendation import Recommendation
 from planner.errors import NoResultError, UsageError
 from planner.tui.data.machine import Situation
-from planner.tui.data.question import FieldError, Question, commands, read
 from planner.tui.problem import Problem
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what reads questions is needed when one is asked, and costs the start of the app
     from planner.core.overrides import Overrides
     from planner.core.speed.calibration import Calibration
+    from planner.tui.data.question import Question
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Answer:
     `commands` answer the same on the command line.
     """
 
-    question: Question
+    question: "Question"
     plans: tuple[Recommendation, ...]
     best_here: Recommendation | None
     hardware: Hardware
@@ -39,7 +39,7 @@ class WhatIf:
         self._known: dict[bool, Recommendation | None] = {}
         self._of: Situation | None = None
 
-    def __call__(self, situation: Situation, question: Question) -> Answer:
+    def __call__(self, situation: Situation, question: "Question") -> Answer:
         """Answer it with all of the machine's memory: what others hold now is no property of it.
 
         A described machine is this one with what was changed, unless its GPU shares the host's memory: then it is
@@ -48,6 +48,7 @@ class WhatIf:
         """
         from planner.core.pair import recommend
         from planner.core.readings import at_capacity
+        from planner.tui.data.question import commands, read
 
         overrides, workload = read(question)
         here = at_capacity(situation.hardware)
@@ -84,6 +85,7 @@ class WhatIf:
 def _described(real: Hardware, overrides: "Overrides", specs: tuple[DeviceSpec, ...]) -> tuple[Hardware, bool]:
     """The machine, and whether nothing of this one went into it. Raises FieldError."""
     from planner.core.overrides import virtual_hardware
+    from planner.tui.data.question import FieldError
 
     try:
         if overrides.gpu is not None:

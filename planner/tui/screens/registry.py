@@ -25,6 +25,7 @@ PAGES: Mapping[str, str] = {
     "models": "planner.tui.screens.models:ModelsScreen",
     "prices": "planner.tui.screens.prices:PricesPage",
     "servers": "planner.tui.screens.servers:ServersPage",
+    "what-if": "planner.tui.screens.what_if:WhatIfPage",
 }
 """Page → `module:class`, called with `marks`. A page that is not here is not offered."""
 
