@@ -119,6 +119,7 @@ class Crew:
             quant=plan.variant.quant,
             context=required_context(plan),
             batch=longest_input(plan),
+            slots=plan.settings.parallel,
             engine=self._engine.kind.value,
             engine_version=self._engine.version,
         )

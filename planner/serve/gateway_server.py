@@ -11,6 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from planner.errors import EngineError
+from planner.serve.gateway_protocol import MAX_CONNECTIONS, MAX_HEAD_BYTES, GatewayProtocol
 
 LOOPBACK = "127.0.0.1"
 _GRACE_S = 2
@@ -65,7 +66,13 @@ class GatewayServer:
         self._server = _Server(
             uvicorn.Config(
                 app,
+                http=GatewayProtocol,
+                ws="none",
+                h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+                limit_concurrency=MAX_CONNECTIONS,
                 log_config=None,
+                # Below that every stranger who sends nonsense writes a line into the supervisor's log.
+                log_level="error",
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=_GRACE_S,

@@ -41,6 +41,19 @@ class Guard:
             code="host_not_allowed",
         )
 
+    def check_length(self, headers: Headers) -> None:
+        """Raises ApiError 400 for a body whose end could be read in two ways, as by a proxy in front and by us.
+
+        What follows a misread end would be taken for the next request on the connection (smuggling).
+        """
+        if "transfer-encoding" in headers and "content-length" in headers:
+            raise ApiError(
+                400,
+                "The request has both Content-Length and Transfer-Encoding; send one of them.",
+                code="ambiguous_length",
+                headers={"Connection": "close"},
+            )
+
     def check_origin(self, origin: str | None) -> None:
         """Raises ApiError 403 for a page of another site."""
         if origin is not None and not self.origin_allowed(origin):

@@ -79,6 +79,7 @@ class Door:
         self, scope: Scope, receive: Receive, send: Send, headers: Headers, record: RequestRecord
     ) -> None:
         origin = headers.get("origin")
+        self._guard.check_length(headers)
         self._guard.check_host(headers)
         self._guard.check_origin(origin)
         if scope["method"] == "OPTIONS" and origin and "access-control-request-method" in headers:

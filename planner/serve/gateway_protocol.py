@@ -1,0 +1,58 @@
+"""HTTP as the gateway speaks it: uvicorn's strict parser, without patience for clients that never say what they want.
+
+A connection on which a request is not complete costs a descriptor; some hundreds of them, opened by one program and
+left alone, would shut everybody else out.
+"""
+
+import asyncio
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+HEAD_DEADLINE_S = 20.0
+"""For a request's head, from the connection or, on a kept one, from its first byte. Bodies have their own."""
+MAX_HEAD_BYTES = 32 * 2**10
+MAX_CONNECTIONS = 1000
+"""More are answered 503 before anything of them is read."""
+
+
+class GatewayProtocol(H11Protocol):
+    """One connection."""
+
+    head_deadline_s = HEAD_DEADLINE_S
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has connected."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """A client sent something."""
+        super().data_received(data)
+        cycle = self.cycle  # None before the first request, whatever its annotation says
+        if cycle is not None and not cycle.response_complete:  # type: ignore[redundant-expr]
+            self._wait_no_more()
+        elif self._waiting is None:
+            self._wait()
+
+    def on_response_complete(self) -> None:
+        """An answer is out; the rest is what uvicorn does with kept connections."""
+        self._wait_no_more()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self._wait_no_more()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        self._waiting = self.loop.call_later(self.head_deadline_s, self._give_up)
+
+    def _wait_no_more(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _give_up(self) -> None:
+        self._waiting = None
+        self.transport.close()
