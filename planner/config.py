@@ -5,7 +5,6 @@ Paths follow the XDG folders (or the platform's equivalents) and are computed wh
 
 import json
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -113,6 +112,8 @@ def _from_toml(config: Config, path: Path) -> Config:
         return config
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}", reference="config-unreadable") from error
+    import tomllib  # noqa: PLC0415  # most people have no such file
+
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

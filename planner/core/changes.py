@@ -10,12 +10,13 @@ from collections.abc import Sequence
 import msgspec
 
 from planner.core.candidates import CONTEXTS, matches
-from planner.core.estimate import HOST, Estimate, Verdict
-from planner.core.estimator import estimate, settings_for
+from planner.core.estimate import HOST, Estimate, Memory, Placement, Verdict
+from planner.core.estimator import estimate, settings_for, weights_of
 from planner.core.hardware import DeviceKind, Hardware
+from planner.core.memory import ProcessMemory
 from planner.core.model import Model, Variant
-from planner.core.placement import Machine
-from planner.core.quality import quality
+from planner.core.placement import Machine, place
+from planner.core.quality import base_score, quality, quantised_score
 from planner.core.reasons import rate_text
 from planner.core.recommendation import Choice, Recommendation
 from planner.core.score import READING_TOKENS_PER_S, indexing_target
@@ -92,12 +93,12 @@ class Changes:
     def _better_model(self, choice: Choice, rest: Machine) -> str | None:
         """The memory that the smallest model with better answers lacks."""
         pair = choice.model, choice.variant
-        own = quality(choice.model, choice.variant.quant).score
+        own = _score(choice.model, choice.variant)
         found: list[tuple[int, str, Model, Variant]] = []
         for model in self._models:
             if model.role is choice.model.role and matches(model, self._workload) and model.gguf_repos:
                 variant = default_variant(model)
-                if variant.file_bytes and quality(model, variant.quant).score >= own + _BETTER:
+                if variant.file_bytes and _score(model, variant) >= own + _BETTER:
                     found.append((variant.file_bytes, model.id, model, variant))
         for _, _, model, variant in sorted(found, key=lambda each: each[:2])[:_TRIED]:
             context = min(choice.settings.context // choice.settings.parallel, model.context_length)
@@ -166,10 +167,10 @@ class Changes:
 
     def _better(self, choice: Choice) -> list[Variant]:
         """Quants of the same model that lose less, the nearest first; of equals the smallest file."""
-        own, size = quality(choice.model, choice.variant.quant).score, choice.variant.file_bytes or 0
+        own, size = _score(choice.model, choice.variant), choice.variant.file_bytes or 0
         found: dict[float, Variant] = {}
         for variant in sorted(choice.model.variants, key=lambda v: -(v.file_bytes or 0)):
-            score = quality(choice.model, variant.quant).score
+            score = _score(choice.model, variant)
             if is_fetchable(choice.model, variant) and (variant.file_bytes or 0) > size and score > own:
                 found[score] = variant
         return [found[score] for score in sorted(found)]
@@ -181,12 +182,12 @@ class Changes:
         """
         if len(rest.gpus) > 1:
             return None
-        need = self._estimate(choice, variant, self._with(rest, _AMPLE_BYTES))
+        placement, memory = self._placed(choice, variant, self._with(rest, _AMPLE_BYTES))
         pool = rest.gpus[0] if rest.gpus else rest.host
-        if need.placement.verdict is Verdict.NO_FIT or pool.budget_bytes is None:
+        if placement.verdict is Verdict.NO_FIT or pool.budget_bytes is None:
             return None
         name = HOST if rest.unified else pool.id
-        taken = sum(row.total_bytes for row in need.memory.devices if row.device == name)
+        taken = sum(row.total_bytes for row in memory.devices if row.device == name)
         lacking = (taken - pool.budget_bytes) / (1.0 - self._margin) / self._share()
         return 0 if lacking <= 0 else math.ceil(lacking / _STEP_BYTES) * _STEP_BYTES
 
@@ -198,14 +199,24 @@ class Changes:
         return (shared[0].memory_budget_bytes or 0) / (shared[0].memory_total_bytes or 1) or 1.0
 
     def _fits(self, choice: Choice, variant: Variant, rest: Machine, context: int | None = None) -> bool:
-        found = self._estimate(choice, variant, rest, context).placement
+        found, _ = self._placed(choice, variant, rest, context)
         return found.verdict is Verdict.FITS and not found.n_cpu_moe
 
-    def _estimate(self, choice: Choice, variant: Variant, machine: Machine, context: int | None = None) -> Estimate:
+    def _placed(
+        self, choice: Choice, variant: Variant, machine: Machine, context: int | None = None
+    ) -> tuple[Placement, Memory]:
+        """Where another file of the model would be, at another context."""
         settings = choice.settings
         if context is not None:
             settings = msgspec.structs.replace(settings, context=context)
-        return estimate(choice.model, variant, settings, self._hardware, machine, calibration=self._calibration)
+        assert choice.model.architecture is not None, "a choice has one"
+        process = ProcessMemory(choice.model.architecture, weights_of(choice.model, variant), settings)
+        return place(process, machine)
+
+    def _estimate(self, choice: Choice, variant: Variant, machine: Machine) -> Estimate:
+        return estimate(
+            choice.model, variant, choice.settings, self._hardware, machine, calibration=self._calibration
+        )
 
     def _with(self, machine: Machine, more_bytes: int) -> Machine:
         """The machine with more memory on its first GPU, or in its host where that is what counts."""
@@ -218,6 +229,10 @@ class Changes:
     def _more(self, missing_bytes: int) -> str:
         kind = "memory" if self._machine.unified or not self._machine.gpus else "GPU memory"
         return f"{missing_bytes / GIB:.1f} GiB more {kind}"
+
+
+def _score(model: Model, variant: Variant) -> float:
+    return quantised_score(base_score(model), variant.quant, model.parameters)
 
 
 def _offloaded(choice: Choice) -> bool:

@@ -6,7 +6,6 @@ the tensor cores, which is four to thirty-two times as much.
 
 import functools
 import math
-import statistics
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -195,7 +194,7 @@ def _usual_watts(capability: str | None, ratio: float, specs: tuple[DeviceSpec, 
     same = [spec for spec in rows if spec.compute_capability == capability]
     same = same or [spec for spec in rows if _near((spec.fp16_tflops or 0) / (spec.fp32_tflops or 1), ratio, 1.5)]
     watts = [(spec.tdp_w or 0) / (spec.fp16_tflops or 1) for spec in same or rows]
-    return statistics.median(watts) if watts else None
+    return _median(watts) if watts else None
 
 
 @functools.lru_cache(maxsize=256)
@@ -216,7 +215,7 @@ def _usual_ratios(
     if not ratios:
         return None
     tenth = len(ratios) // 10
-    return ratios[tenth], statistics.median(ratios), ratios[-1 - tenth]
+    return ratios[tenth], _median(ratios), ratios[-1 - tenth]
 
 
 def _number(capability: str | None) -> float | None:
@@ -224,3 +223,9 @@ def _number(capability: str | None) -> float | None:
         return None if capability is None else float(capability)
     except ValueError:
         return None
+
+
+def _median(values: Sequence[float]) -> float:
+    """The middle one, or the mean of the two in the middle."""
+    ranked, half = sorted(values), len(values) // 2
+    return ranked[half] if len(values) % 2 else (ranked[half - 1] + ranked[half]) / 2

@@ -1,7 +1,6 @@
 """A card of which only the memory is known: what the cards of that size on the market are like."""
 
 import math
-import statistics
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
@@ -68,11 +67,13 @@ class _Typical:
             "fp32": (lambda s: s.fp32_tflops, 0.5),
             "fp16": (lambda s: s.fp16_tflops, 0.5),
         }
+        by_size = {size: [card for card in cards if card.memory_gib == size] for size in self.sizes}
+        near = [
+            [card for other in self.sizes if same_memory(other, size, _SIZE_WINDOW) for card in by_size[other]]
+            for size in self.sizes
+        ]
         for figure, (pick, share) in picks.items():
-            points = []
-            for size in self.sizes:
-                near = [s for s in cards if s.memory_gib and same_memory(s.memory_gib, size, _SIZE_WINDOW)]
-                points.append((_percentile([pick(s) for s in near], share), len(near)))
+            points = [(_percentile([pick(card) for card in group], share), len(group)) for group in near]
             self.curves[figure] = _isotonic(points)
 
     def at(self, figure: str, gib: float) -> float | None:
@@ -112,8 +113,6 @@ def _comparable(specs: tuple[DeviceSpec, ...]) -> list[DeviceSpec]:
 def _percentile(values: Sequence[float | None], share: float) -> float:
     """Linear between the neighbours; None values are left out."""
     known = sorted(v for v in values if v is not None)
-    if share == 0.5:
-        return statistics.median(known)
     place = share * (len(known) - 1)
     low = math.floor(place)
     high = min(low + 1, len(known) - 1)
