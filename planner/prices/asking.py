@@ -77,9 +77,8 @@ class Asking:
                     outcome = stopped
                 else:
                     client = client or self._make_client(provider.name, self._settings, self._until)
-                    found = provider.fetch(
-                        part, client, now=self._now, before=job.known.get(part), key=key, due=len(job.due)
-                    )
+                    before, allowed = job.known.get(part), job.requests_each
+                    found = provider.fetch(part, client, now=self._now, before=before, key=key, requests=allowed)
                     outcome = _without(found, key)
             except PlannerError as error:
                 if key is not None:

@@ -29,6 +29,7 @@ class CsvCatalog:
     name = "gpuhunt"
     key_name = None
     workers = 4
+    requests_a_minute = None
     instead_of = None
 
     def __init__(self, url: str = URL) -> None:
@@ -38,7 +39,9 @@ class CsvCatalog:
         """Every cloud; none where only a tier is wanted that they do not have."""
         return CLOUDS if not wanted.tiers or {"on-demand", "spot"} & set(wanted.tiers) else ()
 
-    def fetch(self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None, due: int) -> Part:
+    def fetch(
+        self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None, requests: int
+    ) -> Part:
         """One cloud's newest file."""
         version = client.get(f"{self._url}/{part}/version").body.decode("ascii", "replace").strip()
         day = _VERSION.fullmatch(version)

@@ -10,6 +10,9 @@ from planner.prices.cache import Cached
 from planner.prices.provider import BusyError, Part, Provider, Wanted
 
 _FAILURES_SHOWN = 2
+_MINUTE_S = 60
+_MANY = 1000
+"""Requests of a part where the provider has no limit: more than any takes."""
 Status = Literal["fresh", "partial", "stale", "none"]
 
 
@@ -39,6 +42,7 @@ class Job:
             if (found := cached.parts.get(part)) is not None and 0 <= now - found.fetched_at < STALE_S
         }
         self.due: tuple[str, ...] = ()
+        self.requests_each = _MANY
         self.notes: list[str] = []
         self.failures: set[str] = set()
         self.not_before = cached.not_before
@@ -55,7 +59,19 @@ class Job:
         if stale and 0 < wait_s < STALE_S:
             self.notes.append(f"asked us to wait {_minutes(wait_s)} before the next request (rate limit)")
             stale = []
+        limit = self.provider.requests_a_minute
+        if stale and limit is not None:
+            left = max(0, limit - self._requests_just_made())
+            if left < len(stale):
+                self.notes.append(f"allows {limit} requests a minute, and was asked just now: the rest can wait")
+                stale = stale[:left]
+            self.requests_each = left // len(stale) if stale else 0
         self.due = tuple(stale)
+
+    def _requests_just_made(self) -> int:
+        """Requests of the last minute that were answered, as far as what they brought is kept."""
+        ages = ((part, self.now - part.fetched_at) for part in self.cached.parts.values())
+        return sum(part.requests for part, age in ages if 0 <= age < _MINUTE_S)
 
     def take(self, part: str, outcome: Part | PlannerError) -> None:
         """Note how a part went."""

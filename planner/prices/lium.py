@@ -22,7 +22,9 @@ class Lium(OneRequest):
     def __init__(self, url: str = URL) -> None:
         super().__init__(url)
 
-    def fetch(self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None, due: int) -> Part:
+    def fetch(
+        self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None, requests: int
+    ) -> Part:
         """Every node with GPUs that are free; conditional where the server allows it."""
         answer = client.get(self._url, headers=conditions(before))
         if (same := unchanged(answer, before, now)) is not None:

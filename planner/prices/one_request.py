@@ -9,6 +9,7 @@ class OneRequest:
     name: str
     key_name: str | None = None
     workers = 1
+    requests_a_minute: int | None = None
     instead_of: str | None = None
 
     def __init__(self, url: str) -> None:

@@ -50,7 +50,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """One part of a provider's market as it was at `fetched_at` (seconds since 1970).
 
     `complete` is False where there is more than the answer held. `validators` are what a conditional request needs
-    (`etag`, `version`); the part that they belong to comes back with a new time when nothing has changed.
+    (`etag`, `version`); the part that they belong to comes back with a new time when nothing has changed. It took
+    `requests`.
     """
 
     fetched_at: float
@@ -58,12 +59,14 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool = True
     validators: dict[str, str] = {}
     note: str = ""
+    requests: int = 1
 
 
 class Provider(Protocol):
     """One source of prices. `name` is that of its cache file and status line; `key_name` of the key it needs.
 
-    `workers` parts may be asked for at the same time. `instead_of` names a source whose uninterruptible offers it
+    `workers` parts may be asked for at the same time, with no more than `requests_a_minute` (None: not limited).
+    `instead_of` names a source whose uninterruptible offers it
     replaces.
     """
 
@@ -83,6 +86,11 @@ class Provider(Protocol):
         ...
 
     @property
+    def requests_a_minute(self) -> int | None:
+        """The provider's own limit."""
+        ...
+
+    @property
     def instead_of(self) -> str | None:
         """Another source's name."""
         ...
@@ -91,6 +99,8 @@ class Provider(Protocol):
         """Names of the parts that hold what is wanted, the most telling first."""
         ...
 
-    def fetch(self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None, due: int) -> Part:
-        """Ask for one of `due` parts; `before` is what is known of it. Raises RemoteError."""
+    def fetch(
+        self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None, requests: int
+    ) -> Part:
+        """Ask for a part, in at most so many `requests`; `before` is what is known of it. Raises RemoteError."""
         ...

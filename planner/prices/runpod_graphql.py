@@ -40,7 +40,9 @@ class RunPodGraphQL(OneRequest):
     def __init__(self, url: str = URL) -> None:
         super().__init__(url)
 
-    def fetch(self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None, due: int) -> Part:
+    def fetch(
+        self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None, requests: int
+    ) -> Part:
         """Both clouds, with their spot prices."""
         answer = parse_json(client.post(self._url, {"query": QUERY, "variables": {}}).body, "RunPod")
         quotes = tuple(

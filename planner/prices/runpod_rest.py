@@ -22,6 +22,7 @@ class RunPodRest:
     name = "runpod-rest"
     key_name = "RUNPOD_API_KEY"
     workers = 2
+    requests_a_minute = None
     instead_of = "runpod"
 
     def __init__(self, url: str = URL) -> None:
@@ -32,7 +33,9 @@ class RunPodRest:
         clouds = {"secure": "on-demand", "community": "community"}
         return tuple(cloud for cloud, tier in clouds.items() if not wanted.tiers or {tier, cloud} & {*wanted.tiers})
 
-    def fetch(self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None, due: int) -> Part:
+    def fetch(
+        self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None, requests: int
+    ) -> Part:
         """One cloud."""
         query = urlencode({"include": "AVAILABILITY", "product": "POD", "count": 1, "cloud": part.upper()})
         answer = client.get(f"{self._url}?{query}", headers=conditions(before), secret=f"Bearer {key}")

@@ -18,8 +18,6 @@ URL = "https://console.vast.ai/api/v0/bundles/"
 ROW_CAP = 64
 """An unchanged request for 500 rows got exactly so many on nearly every recorded day."""
 _LIMIT = 256
-_REQUESTS_A_MINUTE = 10
-"""The limit that Vast.ai's OpenAPI file names, by address."""
 _MOST_PAGES = 3
 _MONTH_HOURS = 720
 CLASSES_MB = ((4000, 12500), (12500, 17500), (17500, 26000), (26000, 52000), (52000, 400000))
@@ -35,6 +33,8 @@ class Vast:
     name = "vast"
     key_name = None
     workers = 1
+    requests_a_minute = 10
+    """The limit that Vast.ai's OpenAPI file names, by address."""
     instead_of = None
 
     def __init__(self, url: str = URL) -> None:
@@ -51,16 +51,20 @@ class Vast:
             if not wanted.tiers or tier in wanted.tiers
         )
 
-    def fetch(self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None, due: int) -> Part:
+    def fetch(
+        self, part: str, client: Asking, *, now: float, before: Part | None, key: str | None, requests: int
+    ) -> Part:
         """A class, page by page on the price; a page that is still full at the end leaves it incomplete.
 
-        There are as many pages as the rate limit leaves to each part. What the first had is kept if another fails.
+        There are as many pages as requests are allowed, three at most. What the first had is kept if another fails.
         """
         bounds, _, kind = part.partition(":")
         low, _, high = bounds.partition("-")
         found: dict[int | str, Quote] = {}
         full, floor = True, None
-        for _ in range(max(1, min(_MOST_PAGES, _REQUESTS_A_MINUTE // due))):
+        asked = 0
+        for _ in range(max(1, min(_MOST_PAGES, requests))):
+            asked += 1
             try:
                 answer = client.post(self._url, _request(int(low), int(high), kind, floor))
             except RemoteError:
@@ -83,7 +87,7 @@ class Vast:
         quotes = tuple(found.values())
         if full:
             quotes = tuple(_incomplete(quote) for quote in quotes)
-        return Part(fetched_at=now, quotes=quotes, complete=not full)
+        return Part(fetched_at=now, quotes=quotes, complete=not full, requests=asked)
 
 
 def _request(low_mb: int, high_mb: int, kind: str, floor: float | None) -> dict[str, object]:

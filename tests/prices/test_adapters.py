@@ -14,7 +14,7 @@ from planner.core.offers import Filters, Offer, Quote, make_offers, ordered, wan
 from planner.prices.collect import Collected
 from planner.prices.provider import Wanted
 from planner.prices.vast import CLASSES_MB, ROW_CAP
-from tests.prices.conftest import Collect
+from tests.prices.conftest import NOW, Collect
 from tests.prices.price_server import AWS_ROWS, CSV_HEAD, Fault, PriceServer, sample
 
 SPECS = Catalog(models=(), folder=data_dir()).devices
@@ -107,6 +107,29 @@ def test_all_of_vast_is_never_more_requests_than_a_minute_allows(server: PriceSe
     ]
     gather("vast")
     assert len(server.asked("/vast")) == 10
+
+
+def test_two_questions_within_a_minute_are_no_more_requests_than_one_minute_allows(
+    server: PriceServer, gather: Collect
+) -> None:
+    server.vast = [
+        {**row, "gpu_ram": low + 1, "id": 1000 * low + row["id"]}
+        for low, _ in CLASSES_MB
+        for row in many_of(server, 80)
+    ]
+    gather("vast", wanted=Wanted(min_vram_gib=40, tiers=("spot",)))
+    first = len(server.asked("/vast"))
+    assert first == 4  # two classes, two pages each
+    second = gather("vast", now=NOW + 20)
+    assert len(server.asked("/vast")) == 10
+    assert "allows 10 requests a minute" in second.sources[0].note
+    assert second.sources[0].status == "partial"
+    assert second.sources[0].missing == 2  # of ten parts two were known, and six could be asked for
+    again = gather("vast", now=NOW + 40, refresh=True)
+    assert len(server.asked("/vast")) == 10
+    assert again.quotes == second.quotes
+    assert gather("vast", now=NOW + 90).sources[0].missing == 0
+    assert len(server.asked("/vast")) <= 20
 
 
 def test_the_first_page_of_vast_counts_where_the_next_fails(server: PriceServer, gather: Collect) -> None:

@@ -71,7 +71,7 @@ def fetch(provider: Provider, *bodies: bytes) -> Part | None:
     """The part, or None for an error for people."""
     part = provider.parts(Wanted())[0]
     try:
-        return provider.fetch(part, Replay(*bodies), now=1.8e9, before=None, key="k", due=10)
+        return provider.fetch(part, Replay(*bodies), now=1.8e9, before=None, key="k", requests=1)
     except PlannerError:
         return None
 
