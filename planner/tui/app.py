@@ -36,6 +36,7 @@ from planner.tui.messages import (
     LaunchTold,
     LicencesRead,
     Looked,
+    MoreFound,
     Planned,
     ServersRead,
     StopEnded,
@@ -244,7 +245,19 @@ class PlannerApp(App[None]):
         found = message.found
         plans, problem = ((), found) if isinstance(found, Problem) else (found, None)
         self.state = replace(self.state, planning=False, plans=plans, plan_problem=problem)
+        if plans and self.state.situation is not None:
+            self._more(self.state.situation, plans)
         self._read_servers()  # not earlier: at the start it would keep the plans waiting
+
+    @work(exclusive=True, exit_on_error=False, group="more", description="more")
+    async def _more(self, situation: Situation, plans: tuple[Recommendation, ...]) -> None:
+        found = await in_background(partial(self.services.more, situation, plans), deadline_s=PLAN_DEADLINE_S)
+        self.post_message(MoreFound(plans, found))
+
+    @on(MoreFound)
+    def _more_found(self, message: MoreFound) -> None:
+        if message.plans is self.state.plans and not isinstance(message.found, Problem):
+            self.state = replace(self.state, extras=message.found)
 
     # --- the servers ---------------------------------------------------------------------------------------------
 
@@ -400,7 +413,7 @@ def run(services: Services | None = None, *, aside: Aside | None = None, page: s
     `aside`: where the first look at the machine is under way. The terminal is restored whatever happens.
     """
     aside = aside or Aside()
-    services = services or Services(look=aside.look, plan=aside.plan)
+    services = services or Services(look=aside.look, plan=aside.plan, more=aside.more)
     marks = UNICODE if speaks_unicode(os.environ, sys.stdout.encoding) else ASCII
     ends = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     app: PlannerApp | None = None

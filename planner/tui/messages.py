@@ -7,6 +7,7 @@ from textual.message import Message
 from planner.core.events import Event, ProgressTold
 from planner.core.recommendation import Recommendation
 from planner.tui.child import Outcome
+from planner.tui.data.extras import Extras
 from planner.tui.data.machine import Situation
 from planner.tui.problem import Problem
 
@@ -27,6 +28,15 @@ class Planned(Message):
 
     def __init__(self, found: tuple[Recommendation, ...] | Problem) -> None:
         super().__init__()
+        self.found = found
+
+
+class MoreFound(Message):
+    """What is worth knowing about plans, and about which."""
+
+    def __init__(self, plans: tuple[Recommendation, ...], found: Extras | Problem) -> None:
+        super().__init__()
+        self.plans = plans
         self.found = found
 
 

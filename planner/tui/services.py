@@ -14,6 +14,7 @@ from planner.tui.child import Job, OnLine, Start, start_child
 from planner.tui.data.activity import Counters, read_counters
 from planner.tui.data.choices import keep_choices, read_choices
 from planner.tui.data.deployments import read_servers
+from planner.tui.data.extras import Extras, find_extras
 from planner.tui.data.library import compare_models, fit_models, model_details, model_rentals, model_rows
 from planner.tui.data.licences import unaccepted
 from planner.tui.data.machine import Situation, look_around, plan_pairs
@@ -37,6 +38,7 @@ class Services:
 
     look: Callable[[], Situation] = look_around
     plan: Callable[[Situation], tuple[Recommendation, ...]] = plan_pairs
+    more: Callable[[Situation, Sequence[Recommendation]], Extras] = find_extras
     servers: "Callable[[], tuple[DeploymentRecord, ...]]" = read_servers
     start: Start = start_child
     unaccepted: Callable[[Sequence[tuple[Model, Variant]]], tuple[str, ...]] = unaccepted

@@ -7,6 +7,7 @@ import msgspec
 
 from planner.core.recommendation import Recommendation
 from planner.tui.child import Outcome
+from planner.tui.data.extras import Extras
 from planner.tui.data.machine import Situation
 from planner.tui.parts import Parts
 from planner.tui.problem import Problem
@@ -65,6 +66,7 @@ class State:
     plans: tuple[Recommendation, ...] = ()
     plan_problem: Problem | None = None
     planning: bool = False
+    extras: Extras = field(default_factory=Extras)
     servers: "tuple[DeploymentRecord, ...]" = ()
     servers_known: bool = False
     servers_problem: Problem | None = None

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from planner.errors import PlannerError
-from planner.tui.data import machine
+from planner.tui.data import extras, machine
 from planner.tui.data.aside import Aside
+from planner.tui.data.extras import Extras
 from planner.tui.data.machine import Situation
-from tests.tui.world import HARDWARE, PLANS
+from tests.tui.world import EXTRAS, HARDWARE, PLANS
 
 Child = Callable[[str], Aside]
 
@@ -20,7 +21,7 @@ Child = Callable[[str], Aside]
 def child(tmp_path: Path, request: pytest.FixtureRequest) -> Child:
     """An `Aside` whose child runs a Python text; `answers` is the path of what it may send."""
     answers = tmp_path / "answers"
-    answers.write_bytes(b"".join(pickle.dumps(value) for value in (Situation(HARDWARE, ()), PLANS)))
+    answers.write_bytes(b"".join(pickle.dumps(value) for value in (Situation(HARDWARE, ()), PLANS, EXTRAS)))
 
     def make(code: str) -> Aside:
         code = f"import sys, time\nanswers = open({str(answers)!r}, 'rb').read()\n{code}"
@@ -44,6 +45,11 @@ def here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         done.append("plan")
         return PLANS[:1]
 
+    def more(_: Situation, __: object) -> Extras:
+        done.append("more")
+        return Extras()
+
+    monkeypatch.setattr(extras, "find_extras", more)
     monkeypatch.setattr(machine, "look_around", look)
     monkeypatch.setattr(machine, "plan_pairs", plan)
     return done
@@ -55,26 +61,31 @@ def test_look_and_plan_come_from_the_child(child: Child, here: list[str]) -> Non
         aside.begin()
         situation = aside.look()
         assert situation.hardware == HARDWARE
-        assert aside.plan(situation) == PLANS
+        plans = aside.plan(situation)
+        assert plans == PLANS
+        assert aside.more(situation, plans) == EXTRAS
     assert here == []
 
 
 @pytest.mark.parametrize(
     ("code", "in_this_process"),
     [
-        ("sys.exit(1)", ["look", "plan"]),
-        ("import os; os.kill(os.getpid(), 11)", ["look", "plan"]),
-        ("sys.stdout.buffer.write(answers[:100])", ["look", "plan"]),
-        ("sys.stdout.buffer.write(b'hello')", ["look", "plan"]),
-        ("import pickle; sys.stdout.buffer.write(pickle.dumps(7))", ["look", "plan"]),
-        ("sys.stdout.buffer.write(answers[:-50])", ["plan"]),
+        ("sys.exit(1)", ["look", "plan", "more"]),
+        ("import os; os.kill(os.getpid(), 11)", ["look", "plan", "more"]),
+        ("sys.stdout.buffer.write(answers[:100])", ["look", "plan", "more"]),
+        ("sys.stdout.buffer.write(b'hello')", ["look", "plan", "more"]),
+        ("import pickle; sys.stdout.buffer.write(pickle.dumps(7))", ["look", "plan", "more"]),
+        ("sys.stdout.buffer.write(answers[:3000])", ["plan", "more"]),
+        ("sys.stdout.buffer.write(answers[:-50])", ["more"]),
     ],
 )
 def test_a_child_that_ends_without_an_answer_is_done_without(
     child: Child, here: list[str], code: str, in_this_process: list[str]
 ) -> None:
     aside = child(code)
-    assert aside.plan(aside.look())
+    situation = aside.look()
+    plans = aside.plan(situation)
+    aside.more(situation, plans)
     assert here == in_this_process
 
 
@@ -127,9 +138,11 @@ def test_the_real_child_finds_what_this_process_finds(tmp_path: Path) -> None:
         situation = aside.look()
         assert situation.catalog is not None
         plans = aside.plan(situation)
+        more = aside.more(situation, plans)
         child = aside._child
         assert child is not None
         assert child.wait(60) == 0
+        assert more == extras.find_extras(situation, plans)
     finally:
         aside.close()
     assert machine.look_around().models == situation.models

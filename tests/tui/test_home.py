@@ -11,13 +11,14 @@ from planner.errors import CatalogError, NoResultError
 from planner.tui.app import PlannerApp
 from planner.tui.data.machine import Situation, plan_pairs
 from planner.tui.marks import ASCII
+from planner.tui.screens import registry
 from planner.tui.screens.help import Help
 from planner.tui.screens.too_small import TooSmall
 from planner.tui.widgets.plan_list import PlanList
 from planner.units import GIB
 from tests.core.shapes import BERT_LARGE, LLAMA_8B, gpu, machine, make_model
 from tests.tui.conftest import planned, screen_text, until
-from tests.tui.world import HARDWARE, PLANS, World, plan, server
+from tests.tui.world import EXTRAS, HARDWARE, PLANS, World, plan, server
 
 
 async def test_shows_machine_pairs_and_the_memory_of_the_chosen_one(world: World) -> None:
@@ -45,6 +46,44 @@ async def test_arrow_keys_show_another_plan_closer(world: World) -> None:
         text = screen_text(app)
         assert "Plan 3 (fastest, smallest)" in text
         assert "planner up acme/finder-large-v1:F16 acme/writer-1b:Q4_K_M" in text
+
+
+async def test_costs_and_what_would_change_a_plan_are_shown_when_they_are_known(world: World) -> None:
+    world.extras = EXTRAS
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await planned(pilot)
+        text = screen_text(app)
+        assert "RTX 3060 at Lium, on-demand" in text
+        assert "$0.42 (0.31-0.55)" in text
+        assert "10 min ago" in text
+        assert "writer-14b at Q6_K would fit" in text
+        await pilot.press("down")
+        await until(pilot, lambda: "Plan 2" in screen_text(app), "the next plan")
+        assert "per million tokens" not in screen_text(app)
+
+
+async def test_that_costs_cannot_be_found_out_leaves_the_plans_alone(world: World) -> None:
+    world.extras_error = CatalogError("prices.json is broken.")
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await planned(pilot)
+        assert "writer-8b" in screen_text(app)
+        assert "is broken" not in screen_text(app)
+    assert app.crash is None
+
+
+async def test_e_explains_the_plan_and_m_opens_its_generator(world: World) -> None:
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await planned(pilot)
+        for key, name in (("e", "explain"), ("m", "model")):
+            if name not in registry.DETAILS:
+                continue
+            await pilot.press(key)
+            await until(pilot, lambda name=name: registry.name_of(app.screen) == name, name)  # type: ignore[misc]
+            await pilot.press("escape")
+            await until(pilot, lambda: registry.name_of(app.screen) == "home", "home")
 
 
 async def test_looking_again_keeps_the_chosen_plan(world: World) -> None:

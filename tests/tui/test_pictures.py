@@ -11,19 +11,29 @@ from planner.tui.app import PlannerApp
 from planner.tui.child import Outcome
 from planner.tui.marks import ASCII, UNICODE, Marks
 from planner.tui.problem import Problem
+from planner.tui.themes import THEMES
 from tests.tui.conftest import planned, screen_text, until
 from tests.tui.test_launch import running
-from tests.tui.world import World, server
+from tests.tui.world import EXTRAS, World, server
 
 Snap = Callable[[App[Any]], None]
-SIZES = [(80, 24), (120, 40), (40, 12)]
+SIZES = [(80, 24), (120, 40), (200, 60), (60, 15), (40, 12)]
 
 
 @pytest.mark.parametrize("size", SIZES, ids="{0[0]}x{0[1]}".format)
 async def test_home(world: World, snap: Snap, size: tuple[int, int]) -> None:
-    world.servers = (server(),)
+    world.servers, world.extras = (server(),), EXTRAS
     app = PlannerApp(world.services)
     async with app.run_test(size=size) as pilot:
+        await planned(pilot)
+        snap(app)
+
+
+@pytest.mark.parametrize("theme", [theme.name for theme in THEMES[1:]])
+async def test_home_in_other_colours(world: World, snap: Snap, theme: str) -> None:
+    world.extras, world.choices = EXTRAS, {"theme": theme}
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(100, 30)) as pilot:
         await planned(pilot)
         snap(app)
 

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from textual.command import CommandPalette
+from textual.command import CommandList, CommandPalette
+from textual.pilot import Pilot
 from textual.widgets import Input
 
 from planner.core.model import Role
@@ -15,7 +16,7 @@ from planner.tui.data.machine import Situation
 from planner.tui.keys import groups
 from planner.tui.remembered import Remembered
 from planner.tui.screens import registry
-from planner.tui.screens.help import Help
+from planner.tui.screens.help import Help, KeyList
 from planner.tui.screens.page import Page
 from planner.tui.themes import CONTRAST, DARK, LIGHT
 from tests.core.shapes import LLAMA_8B, make_model
@@ -78,9 +79,10 @@ async def test_help_lists_every_screen_and_a_search_narrows_it(world: World) -> 
         await planned(pilot)
         await pilot.press("question_mark")
         await until(pilot, lambda: isinstance(app.screen, Help), "the help")
-        text = screen_text(app)
+        text = app.screen.query_one(KeyList).draw(80).plain
         for group in groups(PlannerApp, "home"):
             assert group.title in text
+            assert all(key.keys in text for key in group.keys)
         await pilot.press("slash", *"stop")
         await until(pilot, lambda: "look at the machine again" not in screen_text(app), "fewer keys")
         assert "s, delete" in screen_text(app)
@@ -94,33 +96,35 @@ async def test_help_lists_every_screen_and_a_search_narrows_it(world: World) -> 
 
 
 def test_the_help_of_a_screen_begins_with_its_own_keys() -> None:
-    assert groups(PlannerApp, "launch")[0].title == "Launch"
-    assert groups(PlannerApp, "home")[0].title == "Home"
+    for name in (*registry.offered(), *registry.DETAILS):
+        assert groups(PlannerApp, name)[0].page == name
     assert all(issubclass(registry.load_screen(name), Page) for name in registry.offered())
 
 
-async def choose(app: PlannerApp, pilot: object, *letters: str) -> None:
-    """Type into the palette and take the first hit."""
-    from textual.pilot import Pilot
-
-    assert isinstance(pilot, Pilot)
+async def choose(app: PlannerApp, pilot: Pilot[None], letters: str, hit: str) -> None:
+    """Type into the palette and take the first hit, which is that one."""
     await pilot.press("ctrl+p")
     await until(pilot, lambda: isinstance(app.screen, CommandPalette), "the palette")
     await pilot.press(*letters)
-    await until(
-        pilot, lambda: app.screen.query_one(Input).value == "".join(letters).replace("space", " "), "a search"
-    )
-    await pilot.pause(0.3)
-    await pilot.press("down", "enter")
+
+    def first() -> str:
+        hits = app.screen.query_one(CommandList)
+        return str(hits.get_option_at_index(0).prompt) if hits.option_count else ""
+
+    await until(pilot, lambda: app.screen.query_one(Input).value == letters and first().startswith(hit), hit)
+    app.screen.query_one(CommandList).highlighted = 0
+    await pilot.press("enter")
 
 
 async def test_the_palette_finds_actions_pages_and_themes(world: World) -> None:
     app = PlannerApp(world.services)
     async with app.run_test(size=(120, 40)) as pilot:
         await planned(pilot)
-        await choose(app, pilot, *"refresh")
+        await choose(app, pilot, "refresh", "Refresh")
         await until(pilot, lambda: world.looks == 2, "another look")
-        await choose(app, pilot, *"contrast")
+        await choose(app, pilot, "models", "Go to Models")
+        await until(pilot, lambda: app.current_mode == "models", "the page")
+        await choose(app, pilot, "planner-contrast", "Theme: planner-contrast")
         await until(pilot, lambda: app.theme.startswith(CONTRAST.name), "a theme")
         await until(pilot, lambda: world.choices.get("theme") == app.theme, "that it is remembered")
 
@@ -186,8 +190,6 @@ async def test_a_state_folder_that_cannot_be_written_costs_the_choice_and_nothin
 
 
 async def test_a_models_name_in_the_palette_is_never_read_as_markup(world: World) -> None:
-    if "model" not in registry.DETAILS:
-        pytest.skip("no page for a model")
     model = make_model("[red]writer", LLAMA_8B, 8_030_000_000, role=Role.GENERATION, quants={"Q4_K_M": 5_000_000_000})
     world.situation = Situation(HARDWARE, (model,))
     app = PlannerApp(world.services)

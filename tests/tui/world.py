@@ -13,6 +13,7 @@ from planner.core.supervise import DeploymentState, Phase
 from planner.core.workload import Settings
 from planner.serve.state import CheckRecord, DeploymentRecord, ProcessRecord
 from planner.tui.child import OnEvent, OnLine, Outcome
+from planner.tui.data.extras import CostRow, Extras
 from planner.tui.data.machine import Situation
 from planner.tui.problem import Problem
 from planner.tui.services import Services
@@ -145,6 +146,17 @@ PLANS = (
 )
 
 
+EXTRAS = Extras(
+    changes={PLANS[0].command: ("With 24 GiB on cuda:0 writer-14b at Q6_K would fit: 3 points better.",)},
+    costs={
+        PLANS[0].command: (
+            CostRow("rent", "RTX 3060 at Lium, on-demand", "$0.05", "$0.42 (0.31-0.55)", "10 min ago"),
+            CostRow("yours", "electricity", "$0.03", "$0.21 (0.16-0.32)"),
+        )
+    },
+)
+
+
 def server(
     name: str = "default", state: DeploymentState = DeploymentState.RUNNING, phase: Phase = Phase.RUNNING
 ) -> DeploymentRecord:
@@ -227,9 +239,11 @@ class World:
 
     situation: Situation = field(default_factory=lambda: Situation(HARDWARE, (), ("a note about the catalog",)))
     plans: tuple[Recommendation, ...] = PLANS
+    extras: Extras = field(default_factory=Extras)
     servers: tuple[DeploymentRecord, ...] = ()
     look_error: Exception | None = None
     plan_error: Exception | None = None
+    extras_error: Exception | None = None
     servers_error: Exception | None = None
     start_error: OSError | None = None
     keep_error: OSError | None = None
@@ -259,6 +273,13 @@ class World:
         if self.plan_error:
             raise self.plan_error
         return self.plans
+
+    def _more(self, situation: Situation, plans: Sequence[Recommendation]) -> Extras:
+        assert situation is self.situation
+        assert plans is self.plans
+        if self.extras_error:
+            raise self.extras_error
+        return self.extras
 
     def _servers(self) -> tuple[DeploymentRecord, ...]:
         if self.servers_error:
@@ -294,11 +315,16 @@ class World:
     @property
     def services(self) -> Services:
         """The seams."""
+        from tests.tui.world_prices import listing, reckoned
+
         return Services(
             look=self._look,
             plan=self._plan,
+            more=self._more,
             servers=self._servers,
             start=self._start,
+            market=lambda **_: listing(),
+            reckon=reckoned,
             clock=lambda: self.now_s,
             unaccepted=self._unaccepted,
             what_if=self._what_if,

@@ -1,4 +1,4 @@
-"""Looking at the machine and planning in a process of its own, which sends back first the one, then the other.
+"""Looking at the machine and planning in a process of its own, which sends back what it finds piece by piece.
 
 For three reasons: it begins before Textual has been imported, so that the two run side by side; the search for plans
 is pure computing and would make the screen stutter in a thread; and a driver that crashes or never comes back takes
@@ -17,6 +17,7 @@ from planner.errors import PlannerError
 
 if TYPE_CHECKING:  # nothing is imported that would keep the child waiting for its start
     from planner.core.recommendation import Recommendation
+    from planner.tui.data.extras import Extras
     from planner.tui.data.machine import Situation
 
 COMMAND = (sys.executable, "-P", "-m", "planner.tui.data.aside")
@@ -24,7 +25,7 @@ COMMAND = (sys.executable, "-P", "-m", "planner.tui.data.aside")
 
 
 class Aside:
-    """`look` and `plan` for `Services`. With `begin`, the first look is under way before it is asked for."""
+    """`look`, `plan` and `more` for `Services`. With `begin`, the first look is under way before it is asked for."""
 
     def __init__(self, command: Sequence[str] = COMMAND) -> None:
         self._command = command
@@ -32,6 +33,7 @@ class Aside:
         self._lock = threading.Lock()
         self._begun = False
         self._situation: Situation | None = None
+        self._plans: tuple[Recommendation, ...] | None = None
 
     def begin(self) -> None:
         """Start the child; returns at once. One that still runs for an earlier look is ended."""
@@ -65,8 +67,24 @@ class Aside:
         if situation is self._situation:
             found = _received(child)
             if isinstance(found, tuple):
+                self._plans = found
                 return found
+            if child is not self._child:
+                raise PlannerError("Another look at the machine has begun.", reference="superseded")
         return plan_pairs(situation)
+
+    def more(self, situation: "Situation", plans: "Sequence[Recommendation]") -> "Extras":
+        """What is worth knowing about the plans beside themselves. Blocks; raises PlannerError."""
+        from planner.tui.data.extras import Extras, find_extras
+
+        child = self._child
+        if situation is self._situation and plans is self._plans:
+            found = _received(child)
+            if isinstance(found, Extras):
+                return found
+            if child is not self._child:
+                raise PlannerError("Another look at the machine has begun.", reference="superseded")
+        return find_extras(situation, plans)
 
     def close(self) -> None:
         """End a child that nobody waits for any more."""
@@ -74,7 +92,7 @@ class Aside:
             self._end()
 
     def _end(self) -> None:
-        child, self._child, self._situation = self._child, None, None
+        child, self._child, self._situation, self._plans = self._child, None, None, None
         if child is None:
             return
         child.kill()
@@ -104,6 +122,10 @@ def main() -> None:
     plans = plan_pairs(situation)
     sent.join()
     _send(plans)
+
+    from planner.tui.data.extras import find_extras
+
+    _send(find_extras(situation, plans))
 
 
 def _send(value: object) -> None:

@@ -1,5 +1,6 @@
 """The first screen: the machine, the pairs it can run, the chosen one closer, and what is running."""
 
+from functools import partial
 from typing import ClassVar
 
 from textual import on
@@ -7,8 +8,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
+from textual.events import Resize
 
+from planner.core.recommendation import Recommendation
+from planner.tui.data.extras import Extras
 from planner.tui.marks import Marks
+from planner.tui.screens import registry
 from planner.tui.screens.page import Page
 from planner.tui.state import State
 from planner.tui.widgets.fitted import Fitted
@@ -17,6 +22,8 @@ from planner.tui.widgets.plan_detail import PlanDetail
 from planner.tui.widgets.plan_list import PlanList
 from planner.tui.widgets.server_list import ServerList
 from planner.units import printable
+
+_ROOMY_LINES = 45
 
 
 class LaunchLineBar(Fitted):
@@ -49,6 +56,8 @@ class HomeScreen(Page):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("u", "launch", "Launch", key_display="enter", tooltip="fetch and launch the plan; enter does too"),
         Binding("t", "starter", "Starter pair", tooltip="fetch and launch the starter pair (about 0.2 GB)"),
+        Binding("e", "explain", "Explain", tooltip="see how memory, speed and score of the plan are reckoned"),
+        Binding("m", "model", "Model", tooltip="open the page of the plan's generator"),
         Binding("s,delete", "stop", "Stop", key_display="s", tooltip="stop a deployment; asks first"),
         Binding("l", "log", "Log", tooltip="see the launch and its log"),
         Binding("r", "refresh", "Refresh", tooltip="look at the machine again and plan anew"),
@@ -73,7 +82,11 @@ class HomeScreen(Page):
 
     def on_mount(self) -> None:
         """Nothing is chosen yet."""
-        self.query_one(PlanDetail).show(None, ())
+        self.query_one(PlanDetail).show(None, (), Extras())
+
+    def on_resize(self, event: Resize) -> None:
+        """Breathe where there is room."""
+        self.set_class(event.size.height >= _ROOMY_LINES, "-roomy")
 
     def status(self, state: State) -> str:
         """With a sign that something goes on."""
@@ -88,6 +101,8 @@ class HomeScreen(Page):
         plans = self.query_one(PlanList)
         if (state.plans, state.plan_problem, state.look_problem) != (plans.plans, plans.problem, before.look_problem):
             plans.show(state.plans, state.plan_problem or state.look_problem)
+        if state.extras is not before.extras:
+            self._show_plan(plans.selected)
         self.query_one(ServerList).show(
             state.servers, state.stop_problem or state.servers_problem, state.stopping, known=state.servers_known
         )
@@ -110,14 +125,20 @@ class HomeScreen(Page):
                 return state.launch is not None
             case "launch":
                 return bool(state.plans)
+            case "explain" | "model":
+                return bool(state.plans) and action in registry.DETAILS
             case _:
                 return True
 
     @on(PlanList.Highlighted)
     def _highlighted(self, event: PlanList.Highlighted) -> None:
-        situation = self.planner.state.situation
-        self.query_one(PlanDetail).show(event.plan, situation.notes if situation else ())
+        self._show_plan(event.plan)
         self.refresh_bindings()
+
+    def _show_plan(self, plan: Recommendation | None) -> None:
+        state = self.planner.state
+        notes = state.situation.notes if state.situation is not None else ()
+        self.query_one(PlanDetail).show(plan, notes, state.extras)
 
     @on(PlanList.Chosen)
     def _chosen(self, event: PlanList.Chosen) -> None:
@@ -132,6 +153,21 @@ class HomeScreen(Page):
     def action_starter(self) -> None:
         """Launch the starter pair."""
         self.planner.launch(None)
+
+    def action_explain(self) -> None:
+        """Where the numbers of the highlighted plan come from."""
+        plan, situation = self.query_one(PlanList).selected, self.planner.state.situation
+        if plan is not None and situation is not None:
+            from planner.tui.data.explain import explain_plan
+
+            self.planner.open_explain(partial(explain_plan, situation, plan))
+
+    def action_model(self) -> None:
+        """The page of the highlighted plan's generator, or of its embedder."""
+        plan = self.query_one(PlanList).selected
+        choice = plan.generation or plan.embedding if plan is not None else None
+        if choice is not None:
+            self.planner.open_model(choice.model.id)
 
     def action_stop(self) -> None:
         """Stop the highlighted deployment."""

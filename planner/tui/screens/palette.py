@@ -24,11 +24,12 @@ _NOT_OFFERED = {"quit", "help", "command_palette", "back", "focus_next", "focus_
 
 @dataclass(frozen=True)
 class Command:
-    """What is shown, a line about it, and what it does."""
+    """What is shown, a line about it, what it does, and how likely it is meant."""
 
     name: str
     about: str
     run: IgnoreReturnCallbackType
+    weight: float = 0.5
 
 
 class Commands(Provider):
@@ -55,7 +56,8 @@ class Commands(Provider):
             name = command.name.casefold()
             score = max(matcher.match(command.name), _WORDS_SCORE if all(word in name for word in words) else 0)
             if score > 0:
-                yield Hit(score, _marked(command.name, words), command.run, command.name, command.about or None)
+                shown = _marked(command.name, words)
+                yield Hit(score * command.weight, shown, command.run, command.name, command.about or None)
 
     def _here(self) -> Iterator[Command]:
         """What the keys of the screen under the palette do now."""
@@ -72,6 +74,7 @@ class Commands(Provider):
                 binding.description,
                 f"on this screen: {binding.key_display or binding.key}",
                 partial(self._run, binding.action, active.node),
+                weight=1.0,
             )
 
     async def _run(self, action: str, node: object) -> None:

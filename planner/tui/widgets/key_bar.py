@@ -1,12 +1,17 @@
 """The last line: the keys that do something now. Help and quit are always there, whatever else has room."""
 
+from itertools import accumulate
+
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.containers import Horizontal
+from textual.events import Resize
 from textual.screen import Screen
 from textual.widgets import Static
 
 from planner.tui.marks import Marks
 
+_GAP = "  "
 ALWAYS = ("help", "quit")
 """Actions that are never pushed out."""
 
@@ -28,13 +33,17 @@ class KeyBar(Horizontal):
         self.screen.bindings_updated_signal.subscribe(self, self._follow)
         self.redraw()
 
+    def on_resize(self, _event: Resize) -> None:
+        """More or fewer keys have room."""
+        self.redraw()
+
     def _follow(self, _screen: Screen[object]) -> None:
         self.redraw()
 
     def redraw(self) -> None:
-        """Show the bindings of now."""
-        now: list[str] = []
-        always: list[str] = []
+        """Show the bindings of now, as many as there is room for, each of them whole."""
+        now: list[tuple[str, int]] = []
+        always: list[tuple[str, int]] = []
         shown: set[str] = set()
         for active in self.screen.active_bindings.values():
             binding = active.binding
@@ -44,6 +53,11 @@ class KeyBar(Horizontal):
             key = binding.key_display or binding.key
             space = "app" if active.node is self.app else "screen"
             label = f"[@click={space}.{binding.action}][b $primary]{key}[/] {binding.description}[/]"
-            (always if binding.action in ALWAYS else now).append(label)
-        self.query_one("#keys-now", Static).update("  ".join(now))
-        self.query_one("#keys-always", Static).update("  ".join(always))
+            size = cell_len(f"{key} {binding.description}") + len(_GAP)
+            (always if binding.action in ALWAYS else now).append((label, size))
+        room = self.content_size.width - sum(size for _, size in always)
+        kept = [
+            label for (label, _), end in zip(now, accumulate(size for _, size in now), strict=True) if end <= room
+        ]
+        self.query_one("#keys-now", Static).update(_GAP.join(kept))
+        self.query_one("#keys-always", Static).update(_GAP.join(label for label, _ in always))

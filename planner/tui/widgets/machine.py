@@ -11,13 +11,14 @@ from planner.tui.problem import Problem
 from planner.tui.widgets.fitted import Fitted
 from planner.units import format_gib
 
-_BAR = 16
+_BARS = ((160, 40), (110, 24), (0, 16))
+"""From which width on a bar has how many cells."""
 _COLUMNS = (
     Column("device"),
-    Column("name", minimum=22),
-    Column("taken", leaves=2),
+    Column("name", minimum=16),
+    Column("taken", leaves=1),
     Column("memory", right=True),
-    Column("bandwidth", right=True, leaves=1),
+    Column("bandwidth", right=True, leaves=2),
 )
 
 
@@ -26,6 +27,7 @@ class Machine(Fitted):
 
     hardware: Hardware | None = None
     problem: Problem | None = None
+    _bar_cells = 0
 
     def show(self, hardware: Hardware | None, problem: Problem | None) -> None:
         """New values."""
@@ -43,6 +45,7 @@ class Machine(Fitted):
             )
         if self.hardware is None:
             return Content.styled(f"looking at this machine {self.marks.ellipsis}", MUTED)
+        self._bar_cells = next(cells for least, cells in _BARS if width >= least)
         rows = [self._device(device) for device in self.hardware.devices if device.usable]
         table = Table(
             _COLUMNS,
@@ -79,11 +82,11 @@ class Machine(Fitted):
             _bandwidth(host.memory_bandwidth_gbps),
         )
 
-    def _bar(self, free: int | None, total: int | None) -> str:
+    def _bar(self, free: int | None, total: int | None) -> Cell:
         if free is None or not total:
-            return ""
-        taken = cells_of((max(0, total - free),), total, _BAR)[0]
-        return self.marks.weights * taken + self.marks.free * (_BAR - taken)
+            return Cell("")
+        taken = cells_of((max(0, total - free),), total, self._bar_cells)[0]
+        return Cell(self.marks.weights * taken + self.marks.free * (self._bar_cells - taken), "$foreground 50%")
 
 
 def _memory(free: int | None, total: int | None) -> str:

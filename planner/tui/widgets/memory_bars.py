@@ -12,8 +12,8 @@ STYLES = ("$primary", "$success", "$warning", "$accent")
 """A colour per component; its sign differs as well."""
 
 
-def memory_bars(recommendation: Recommendation, width: int, marks: Marks) -> Content:
-    """Bars in `width` cells."""
+def memory_bars(recommendation: Recommendation, width: int, marks: Marks, *, thick: int = 1) -> Content:
+    """Bars in `width` cells, each `thick` lines high."""
     bars = device_bars(recommendation)
     names = max((len(bar.device) for bar in bars), default=0)
     texts = [_text(bar) for bar in bars]
@@ -21,13 +21,14 @@ def memory_bars(recommendation: Recommendation, width: int, marks: Marks) -> Con
     room = max(8, width - names - widest - 2 * GAP)
     rows = [
         Content.assemble(
-            (bar.device.ljust(names), "bold"),
+            ((bar.device if line == 0 else "").ljust(names), "bold"),
             " " * GAP,
             _bar(bar, room, marks),
             " " * GAP,
-            text.rjust(widest),
+            text.rjust(widest) if line == 0 else "",
         )
         for bar, text in zip(bars, texts, strict=True)
+        for line in range(thick)
     ]
     return lines([*rows, *_legend(bars, width, marks)])
 

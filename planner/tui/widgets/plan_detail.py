@@ -1,16 +1,19 @@
 """One plan closer: memory bars, a line per model, and beside (or below) it the reasons and warnings."""
 
+from collections.abc import Sequence
+
 from textual.app import ComposeResult
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
 
 from planner.core.recommendation import Choice, Recommendation
-from planner.tui.columns import MUTED, Column, Row, Table, hanging, lines
+from planner.tui.columns import MUTED, Cell, Column, Row, Table, hanging, lines
+from planner.tui.data.extras import CostRow, Extras
 from planner.tui.figures import choice_name, main_rate, range_text
 from planner.tui.marks import Marks
 from planner.tui.widgets.fitted import Fitted
 from planner.tui.widgets.memory_bars import memory_bars
-from planner.units import format_gb, format_gib
+from planner.units import format_gb, format_gib, format_tokens
 
 _COLUMNS = (
     Column(""),
@@ -24,6 +27,13 @@ _COLUMNS = (
     Column("memory", right=True),
     Column("tok/s (80 %)", right=True),
 )
+_COST_COLUMNS = (
+    Column(""),
+    Column("cost", minimum=16),
+    Column("per hour", right=True),
+    Column("per million tokens", right=True),
+    Column("price seen", leaves=1),
+)
 
 
 class Bars(Fitted):
@@ -33,7 +43,8 @@ class Bars(Fitted):
 
     def draw(self, width: int) -> Content:
         """Bars and their legend."""
-        return memory_bars(self.plan, width, self.marks) if self.plan is not None else Content("")
+        thick = 2 if self.screen.has_class("-roomy") else 1
+        return memory_bars(self.plan, width, self.marks, thick=thick) if self.plan is not None else Content("")
 
 
 class Models(Fitted):
@@ -50,11 +61,35 @@ class Models(Fitted):
         return lines([table.header, *table.lines])
 
 
+class Costs(Fitted):
+    """What an hour and a million tokens cost, rented and on one's own machine; nothing where no price is known."""
+
+    rows: Sequence[CostRow] = ()
+
+    def draw(self, width: int) -> Content:
+        """A table."""
+        if not self.rows:
+            return Content("")
+        rows = [
+            (
+                Cell(row.kind, "bold"),
+                row.where,
+                Cell(row.hour, "$primary"),
+                Cell(row.million, "$primary"),
+                Cell(row.seen, MUTED),
+            )
+            for row in self.rows
+        ]
+        table = Table(_COST_COLUMNS, rows, width, ellipsis=self.marks.ellipsis)
+        return lines([table.header, *table.lines])
+
+
 class Words(Fitted):
-    """Reasons, warnings, notes and the equivalent command."""
+    """Reasons, warnings, what would change the plan, notes, and the equivalent command."""
 
     plan: Recommendation | None = None
     notes: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
 
     def draw(self, width: int) -> Content:
         """A paragraph each."""
@@ -63,6 +98,7 @@ class Words(Fitted):
         if plan is not None:
             parts += [hanging(marks.reason, text, width) for text in plan.reasons]
             parts += [hanging(marks.warning, text, width, "$text-warning") for text in plan.warnings]
+            parts += [hanging(marks.arrow, text, width, "$text-accent") for text in self.changes]
             parts.append(hanging("$", " ".join(plan.command), width, MUTED))
         parts += [hanging(marks.note, f"note: {text}", width, MUTED) for text in self.notes]
         return lines(parts)
@@ -81,18 +117,25 @@ class PlanDetail(VerticalScroll):
             with Container(id="figures"):
                 yield Bars(marks=self.marks)
                 yield Models(marks=self.marks)
+                yield Costs(marks=self.marks)
             yield Words(id="words", marks=self.marks)
 
-    def show(self, plan: Recommendation | None, notes: tuple[str, ...]) -> None:
-        """New values."""
+    def show(self, plan: Recommendation | None, notes: tuple[str, ...], extras: Extras) -> None:
+        """New values; what is read is not moved while the plan stays the same."""
         bars, models, words = self.query_one(Bars), self.query_one(Models), self.query_one(Words)
+        moved = plan != words.plan
         bars.plan = models.plan = words.plan = plan
         words.notes = notes
+        words.changes = extras.changes.get(plan.command, ()) if plan is not None else ()
+        costs = self.query_one(Costs)
+        costs.rows = extras.costs.get(plan.command, ()) if plan is not None else ()
+        costs.display = bool(costs.rows)
         self.query_one("#figures").display = plan is not None
-        for part in (bars, models, words):
+        for part in (bars, models, costs, words):
             part.redraw()
         self.border_title = "Memory and reasons" if plan is None else f"Plan {plan.rank} ({plan.label})"
-        self.scroll_home(animate=False)
+        if moved:
+            self.scroll_home(animate=False)
 
 
 def _row(choice: Choice, marks: Marks) -> Row:
@@ -102,7 +145,7 @@ def _row(choice: Choice, marks: Marks) -> Row:
         str(choice.model.role),
         choice_name(choice, marks.none),
         format_gb(size) if size else marks.none,
-        str(choice.settings.context // choice.settings.parallel),
+        format_tokens(choice.settings.context // choice.settings.parallel),
         format_gib(memory.weights_bytes),
         format_gib(memory.kv_cache_bytes),
         format_gib(memory.compute_bytes),

@@ -16,7 +16,7 @@ from planner.tui.columns import MUTED, Cell, Column, Row, Table, hanging, lines
 from planner.tui.figures import choice_name, main_rate, range_text
 from planner.tui.marks import Marks
 from planner.tui.problem import Problem
-from planner.units import format_gib
+from planner.units import format_gib, format_tokens
 
 FRAME = 3
 """Cells a line of the list cannot use: its padding and a scrollbar."""
@@ -116,7 +116,7 @@ class PlanList(Vertical):
             str(plan.rank),
             choice_name(plan.embedding, unknown),
             choice_name(generation, unknown),
-            str(settings.context // settings.parallel) if settings else unknown,
+            format_tokens(settings.context // settings.parallel) if settings else unknown,
             range_text(main_rate(generation or plan.embedding), unknown),
             format_gib(plan.memory.total_bytes),
             f"{plan.score:.1f}",

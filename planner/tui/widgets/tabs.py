@@ -30,8 +30,8 @@ class Tabs(Fitted):
 
     def _tab(self, name: str, number: str) -> Content:
         here = name == self.current
-        text = f" {number} {TITLES[name]} " if number else f"{TITLES[name]}  "
+        text = f" {number} {TITLES[name]} " if number else f" {TITLES[name]} "
         click = Style.from_meta({"@click": f"app.open_page('{name}')"})
-        style = "bold $primary" if here else MUTED
+        style = "bold $foreground on $primary 30%" if here else MUTED
         content = Content.styled(text, style)
         return Content(content.plain, [*content.spans, Span(0, len(text), click)])
