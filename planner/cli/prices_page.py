@@ -73,7 +73,7 @@ def _table(
         *((Column(tokens, right=True, short_title="$/M TOK", leaves=2 if job else 0),) * model),
         *((Column("$/M EMBEDDED", right=True, short_title="$/M EMB", leaves=3),) * both),
         *((Column("JOB", right=True),) * job),
-        *((Column("INTERRUPTED", right=True, short_title="INTERR."),) * cut),
+        *((Column("INTERRUPTED", right=True, short_title="INTERR.", leaves=1),) * cut),
         *((Column("PAID OFF", right=True),) * buying),
         Column("SEEN"),
         Column("REGION", minimum=6, leaves=6),
