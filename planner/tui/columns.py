@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
-from textual.content import Content
+from textual.content import Content, Span
 
 from planner.units import printable
 
@@ -54,17 +54,20 @@ class Layout:
 
     def line(self, row: Row) -> Content:
         """A row, with a cell for every column, those that are left out included."""
-        parts: list[Content] = []
-        for position, (index, column, width) in enumerate(self.shape):
+        text: list[str] = []
+        spans: list[Span] = []
+        end = 0
+        for index, column, width in self.shape:
             cell = _cell(row[index])
-            text = (shorten_middle if column.middle else shorten)(cell.text, width, self._ellipsis)
-            pad = " " * (width - cell_len(text))
-            if position:
-                parts.append(Content(" " * GAP))
-            parts.append(Content(pad) if column.right else Content(""))
-            parts.append(Content.styled(text, cell.style) if cell.style else Content(text))
-            parts.append(Content("" if column.right else pad))
-        return Content("").join(parts)
+            shown = (shorten_middle if column.middle else shorten)(cell.text, width, self._ellipsis)
+            pad = " " * (width - cell_len(shown))
+            before = (" " * GAP if text else "") + (pad if column.right else "")
+            start = end + len(before)
+            if cell.style:
+                spans.append(Span(start, start + len(shown), cell.style))
+            text += (before, shown, "" if column.right else pad)
+            end = start + len(shown) + (0 if column.right else len(pad))
+        return Content("".join(text), spans)
 
 
 class Table:
@@ -85,6 +88,8 @@ class Table:
 
 def _cell(cell: Cell | str) -> Cell:
     text, style = (cell, "") if isinstance(cell, str) else (cell.text, cell.style)
+    if text.isprintable() and "  " not in text and text == text.strip():
+        return cell if isinstance(cell, Cell) else Cell(text, style)
     return Cell(" ".join(printable(text).split()), style)
 
 

@@ -32,8 +32,10 @@ from planner.tui.widgets.model_preview import ModelPreview
 from planner.tui.widgets.row_table import RowTable
 from planner.tui.workers import in_background
 
-_BATCH = 12
-"""Models looked at in one go: about 50 ms, so that what is in sight comes first and keys never wait."""
+_BATCH = 24
+"""Models looked at in one go: about 0.1 s, so that what comes into sight is next."""
+_PAINT_EVERY_S = 0.25
+"""How often what was found out is shown: each time costs a repaint of the table."""
 
 
 class RowsRead(Message):
@@ -84,6 +86,8 @@ class ModelsScreen(Page):
         self._list = Listing()
         self._problem: Problem | None = None
         self._known: tuple[Known, ...] = ()
+        self._learnt = self._stale = False
+        self._keys = (False, False, False)
 
     # --- layout ----------------------------------------------------------------------------------------------------
 
@@ -104,6 +108,7 @@ class ModelsScreen(Page):
         listing.sort_by(remembered.get("models.sort", ""))
         listing.reverse = remembered.get("models.reverse", default=False)
         self._show()
+        self.set_interval(_PAINT_EVERY_S, self._paint)
 
     @property
     def _table(self) -> RowTable:
@@ -166,13 +171,23 @@ class ModelsScreen(Page):
             self._problem = message.found
             self._show()
             return
-        if self._list.learn(message.found):
+        self._stale = self._list.learn(message.found) or self._stale
+        self._learnt = True
+        if not self._list.unknown:
+            self._paint()
+        self._look_at_next()
+
+    def _paint(self) -> None:
+        """Show what was found out since the last time."""
+        if not self._learnt:
+            return
+        if self._stale:
             self._show()
         else:
             self._table.redraw()
             self._show_preview()
+        self._learnt = self._stale = False
         self.redraw_status()
-        self._look_at_next()
 
     # --- which are shown, in which order ---------------------------------------------------------------------------
 
@@ -183,7 +198,14 @@ class ModelsScreen(Page):
         self._show_columns()
         self._table.show_rows(len(listing.shown), self._cells, highlighted=listing.place_of(before))
         self._show_words()
-        self.refresh_bindings()
+        self._show_keys()
+
+    def _show_keys(self) -> None:
+        """The last line, where it changes: laying it out costs more than the table."""
+        keys = (bool(self._list.shown), self._runs, len(self._list.marked) >= 2)
+        if keys != self._keys:
+            self._keys = keys
+            self.refresh_bindings()
 
     def _show_columns(self) -> None:
         listing, table = self._list, self._table
@@ -210,7 +232,8 @@ class ModelsScreen(Page):
                 (f"{len(listing.marked)} marked  " if listing.marked else "", "$text-accent"),
                 (f"{shown} of {whole}" if listing.filters.any else f"{whole} models", "bold"),
                 (order, MUTED),
-            )
+            ),
+            layout=False,
         )
         self.query_one(FilterBar).show(model_filters(listing.filters))
         self._table.show_empty(self._empty())
@@ -250,6 +273,10 @@ class ModelsScreen(Page):
         return None if row is None else self._list.fits.get(row.model.id)
 
     @property
+    def _runs(self) -> bool:
+        return self._fitted is not None and self._fitted.fit.verdict is not Verdict.NO_FIT
+
+    @property
     def neighbours(self) -> tuple[str, ...]:
         """The ids of the models as they are listed, for walking through them one by one."""
         return tuple(row.model.id for row in self._list.shown)
@@ -262,7 +289,7 @@ class ModelsScreen(Page):
         row = self.selected
         looked = row is not None and row.model.id in self._list.fits
         self.query_one(ModelPreview).show(row, self._fitted, looked=looked)
-        self.refresh_bindings()
+        self._show_keys()
 
     @on(RowTable.Chosen)
     def _chosen(self) -> None:
@@ -285,7 +312,7 @@ class ModelsScreen(Page):
             case "compare":
                 return len(self._list.marked) >= 2
             case "launch":
-                return self._fitted is not None and self._fitted.fit.verdict is not Verdict.NO_FIT
+                return self._runs
             case _:
                 return True
 
@@ -366,7 +393,7 @@ class ModelsScreen(Page):
         self._table.redraw()
         self._table.action_move(1)
         self._show_words()
-        self.refresh_bindings()
+        self._show_keys()
 
     def action_compare(self) -> None:
         """The marked models side by side."""

@@ -28,6 +28,13 @@ class ModelPreview(Fitting):
             self.set_class(row is not None, "-some")
             self.redraw()
 
+    def redraw(self) -> None:
+        """Without a new layout: its height never changes, and the highlight moves quickly."""
+        width = self.content_size.width
+        self._drawn_width = width
+        if width > 0:
+            self.update(self.draw(width), layout=False)
+
     def draw(self, width: int) -> Content:
         """Sentences."""
         row, marks = self.row, self.marks

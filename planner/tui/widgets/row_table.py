@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.cache import LRUCache
 from textual.content import Content
 from textual.events import Click, Resize
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
@@ -103,19 +103,21 @@ class RowTable(ScrollView, can_focus=True):
         self._marked = marked
         self._signs = 3 if marked else 2
         """Cells before the first column: for the highlight, for a mark, and a space."""
-        self._columns: Sequence[Column] = ()
+        self._columns: tuple[Column, ...] = ()
         self._natural: Sequence[int] = ()
         self._layout: Layout | None = None
         self._draw: Draw = lambda _row: ()
         self._empty = Content("")
-        self._strips: LRUCache[tuple[int, bool], Strip] = LRUCache(1024)
+        self._lines: LRUCache[int, Content] = LRUCache(1024)
+        self._strips: LRUCache[tuple[str, str, bool, bool], Strip] = LRUCache(4096)
+        """By what is written: rows come back with each letter of a search that is taken away."""
 
     # --- what is shown -------------------------------------------------------------------------------------------
 
     def show_columns(self, columns: Sequence[Column], natural: Sequence[int]) -> None:
         """Other columns, or other widths; titles are never wider than they say."""
         widths = [max(size, cell_len(column.title)) for column, size in zip(columns, natural, strict=True)]
-        if (columns, widths) != (self._columns, self._natural):
+        if (tuple(columns), widths) != (self._columns, self._natural):
             self._columns, self._natural = tuple(columns), widths
             self._lay_out()
 
@@ -136,7 +138,7 @@ class RowTable(ScrollView, can_focus=True):
 
     def redraw(self) -> None:
         """The rows say something else now."""
-        self._strips.clear()
+        self._lines.clear()
         self.refresh()
 
     @property
@@ -147,6 +149,7 @@ class RowTable(ScrollView, can_focus=True):
 
     def _lay_out(self) -> None:
         width = self.scrollable_content_region.width - self._signs - 1
+        self._strips.clear()
         self._layout = None
         if width > 0 and self._columns:
             self._layout = Layout(self._columns, self._natural, width, ellipsis=self._marks.ellipsis)
@@ -175,13 +178,11 @@ class RowTable(ScrollView, can_focus=True):
         index = self.scroll_offset.y + y - 1
         if index >= self.count:
             return Strip.blank(width, self.rich_style)
+        line = self._lines.get(index)
+        if line is None:
+            line = self._lines[index] = self._layout.line(self._draw(index))
         highlighted = index == self.highlighted
-        strip = self._strips.get((index, highlighted))
-        if strip is None:
-            line = self._layout.line(self._draw(index))
-            strip = self._strip(line, self._sign(index, highlighted), highlighted=highlighted)
-            self._strips[index, highlighted] = strip
-        return strip
+        return self._strip(line, self._sign(index, highlighted), highlighted=highlighted)
 
     def _sign(self, index: int, highlighted: bool) -> str:
         pointer = self._marks.pointer if highlighted else " "
@@ -189,19 +190,27 @@ class RowTable(ScrollView, can_focus=True):
         return f"{pointer}{mark} "
 
     def _strip(self, line: Content, sign: str, *, highlighted: bool) -> Strip:
-        style = self.get_visual_style("row-table--row", *(("row-table--highlighted",) if highlighted else ()))
-        content = Content.assemble((sign, "$text-accent"), line)
-        (strip,) = Visual.to_strips(self, content, self.size.width, 1, style, pad=True, apply_selection=False)
+        key = (line.plain, sign, highlighted, self.has_focus)
+        strip = self._strips.get(key)
+        if strip is None:
+            style = self.get_visual_style("row-table--row", *(("row-table--highlighted",) if highlighted else ()))
+            content = Content.assemble((sign, "$text-accent"), line)
+            (strip,) = Visual.to_strips(self, content, self.size.width, 1, style, pad=True, apply_selection=False)
+            self._strips[key] = strip
         return strip
 
     # --- moving --------------------------------------------------------------------------------------------------
 
-    def watch_highlighted(self) -> None:
-        """Show it."""
-        if self.count:
-            self._keep_in_sight()
-            self.refresh()
-            self.post_message(self.Highlighted(self))
+    def watch_highlighted(self, before: int, now: int) -> None:
+        """Show it: two lines are drawn anew, or all where it scrolls."""
+        if not self.count:
+            return
+        self._keep_in_sight()
+        top = self.scroll_offset.y - 1
+        for index in (before, now):
+            if 0 < index - top < self.size.height:
+                self.refresh(Region(0, index - top, self.size.width, 1))
+        self.post_message(self.Highlighted(self))
 
     def validate_highlighted(self, index: int) -> int:
         """A row there is."""
