@@ -24,9 +24,11 @@ def read_cache(folder: Path, provider: str) -> Cached:
     """What was kept; nothing where there is no file, or one that is broken or of another version."""
     try:
         path = _path(folder, provider)
-        if path.stat().st_size > _LARGEST_BYTES:
+        if not path.is_file():  # a device or a pipe may have no end
             return Cached()
-        return msgspec.json.decode(path.read_bytes(), type=Cached)
+        with path.open("rb") as file:
+            raw = file.read(_LARGEST_BYTES + 1)
+        return Cached() if len(raw) > _LARGEST_BYTES else msgspec.json.decode(raw, type=Cached)
     except (OSError, ValueError, RecursionError):
         return Cached()
 

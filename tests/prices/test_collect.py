@@ -209,6 +209,20 @@ def test_a_cache_that_is_broken_or_of_another_version_counts_as_none(
     assert read_cache(tmp_path / "cache", "lium").parts["all"].quotes
 
 
+@pytest.mark.skipif(os.name != "posix", reason="pipes and devices are POSIX")
+@pytest.mark.parametrize("what", ["pipe", "device", "folder"])
+def test_a_cache_that_is_no_file_counts_as_none(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "prices" / "lium.json"
+    path.parent.mkdir()
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    assert read_cache(tmp_path, "lium") == Cached()
+
+
 def test_a_cache_that_cannot_be_written_costs_nothing(tmp_path: Path, gather: Collect) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
     assert gather("lium").quotes
