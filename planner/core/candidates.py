@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -54,7 +54,7 @@ class Option:
     """A model that may fill a role; its files and the ways to run them are made when first asked for."""
 
     def __init__(
-        self, model: Model, architecture: Architecture, variants: Sequence[Variant], settings: Sequence[Settings],
+        self, model: Model, architecture: Architecture, variants: Sequence[Variant], settings: tuple[Settings, ...],
         *, on_cpu: tuple[bool, ...],
     ) -> None:  # fmt: skip
         self.model = model
@@ -62,6 +62,11 @@ class Option:
         self.settings = settings
         self.on_cpu = on_cpu
         self.variants = variants
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for the same way to look at the same entry."""
+        return id(self.model), *map(id, self.variants), self.settings, self.on_cpu
 
     @functools.cached_property
     def files(self) -> tuple["File", ...]:
@@ -205,7 +210,7 @@ def options_for(
     found: list[Option] = []
     for model, variant in ((pin.model, pin.variant) for pin in chosen):
         variants = [v for v in ((variant,) if variant else model.variants) if is_fetchable(model, v)]
-        settings = [settings_for(model, workload, context) for context in _contexts(model, role, workload)]
+        settings = tuple(settings_for(model, workload, context) for context in _contexts(model, role, workload))
         if model.architecture is not None and variants and settings:
             found.append(Option(model, model.architecture, variants, settings, on_cpu=on_cpu))
     return found

@@ -3,11 +3,12 @@
 The best plan of each generator counts, or of each embedder alone. How it is found: `planner.core.search`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import msgspec
 
-from planner.core.candidates import Candidate, Pin, options_for
+from planner.core.candidates import Candidate, Option, Pin, options_for
+from planner.core.estimator import Outlook
 from planner.core.finder import CandidateFinder
 from planner.core.hardware import Hardware
 from planner.core.model import Model, Role
@@ -41,31 +42,52 @@ def recommend(
     `pins` replace the free choice for their roles. `live` plans with what is free now instead of the capacity;
     `calibration` holds the constants of speed. Raises NoResultError when nothing fits or nothing matches the wishes.
     """
-    machine = machine_of(hardware, live=live, margin=COMFORT_MARGIN)
-    pinned = any(pin.model.role is Role.RERANKER for pin in pins)
-    beside = (Role.RERANKER,) if workload.role == "rag" and (workload.reranker or pinned) else ()
-    wanted = (Role.EMBEDDING, Role.GENERATION, *beside) if workload.role == "rag" else (workload.role,)
-    options = {role: options_for(role, models, workload, machine, pins) for role in wanted}
-    for role, found in options.items():
+    return Planner(models, hardware, live=live, calibration=calibration).recommend(workload, pins=pins)
+
+
+class Planner:
+    """Plans for one machine. Keeps what it found out about files, so that the next question is answered faster."""
+
+    def __init__(
+        self, models: Sequence[Model], hardware: Hardware, *, live: bool = False, calibration: Calibration = GENERIC
+    ) -> None:
+        self._models = models
+        self._hardware = hardware
+        self._calibration = calibration
+        self._machine = machine_of(hardware, live=live, margin=COMFORT_MARGIN)
+        self._options: dict[Hashable, Option] = {}
+        self._reaches: dict[Machine, Reach] = {}
+        self._outlooks: dict[tuple[Candidate, Machine], Outlook] = {}
+        check_speeds(hardware)
+
+    def recommend(self, workload: Workload, *, pins: Sequence[Pin] = ()) -> tuple[Recommendation, ...]:
+        """See the function of that name."""
+        machine, hardware = self._machine, self._hardware
+        pinned = any(pin.model.role is Role.RERANKER for pin in pins)
+        beside = (Role.RERANKER,) if workload.role == "rag" and (workload.reranker or pinned) else ()
+        wanted = (Role.EMBEDDING, Role.GENERATION, *beside) if workload.role == "rag" else (workload.role,)
+        options = {role: self._options_for(role, workload, pins) for role in wanted}
+        rerankers = [candidate for option in options.pop(Role.RERANKER) for candidate in option] if beside else []
+        finder = CandidateFinder(self._search, options, machine, workload)
+        chosen = picks(finder, workload, machine)
+        if not chosen:
+            raise nothing_fits(options, finder, machine, hardware, workload)
+        if rerankers:
+            rate = self._search(machine, msgspec.structs.replace(workload, max_download_bytes=None)).rate
+            chosen = [_reranked(pick, rerankers, machine, workload, rate=rate, pinned=pinned) for pick in chosen]
+        return recommendations(chosen, machine, hardware, workload, self._calibration)
+
+    def _options_for(self, role: Role, workload: Workload, pins: Sequence[Pin]) -> list[Option]:
+        """The models that may fill a role, each with what was found out about it before."""
+        found = options_for(role, self._models, workload, self._machine, pins)
         if not found:
-            raise nothing_matches(role, models, workload)
-    rerankers = [candidate for option in options.pop(Role.RERANKER) for candidate in option] if beside else []
-    check_speeds(hardware)
-    reaches: dict[Machine, Reach] = {}
+            raise nothing_matches(role, self._models, workload)
+        return [self._options.setdefault(option.key, option) for option in found]
 
-    def searches(where: Machine, wish: Workload) -> Search:
-        if where not in reaches:
-            reaches[where] = Reach(where, hardware, calibration)
-        return Search(reaches[where], hardware, wish, calibration)
-
-    finder = CandidateFinder(searches, options, machine, workload)
-    chosen = picks(finder, workload, machine)
-    if not chosen:
-        raise nothing_fits(options, finder, machine, hardware, workload)
-    if rerankers:
-        rate = searches(machine, msgspec.structs.replace(workload, max_download_bytes=None)).rate
-        chosen = [_reranked(pick, rerankers, machine, workload, rate=rate, pinned=pinned) for pick in chosen]
-    return recommendations(chosen, machine, hardware, workload, calibration)
+    def _search(self, machine: Machine, wish: Workload) -> Search:
+        if machine not in self._reaches:
+            self._reaches[machine] = Reach(machine, self._hardware, self._calibration)
+        return Search(self._reaches[machine], self._hardware, wish, self._calibration, self._outlooks)
 
 
 def _reranked(

@@ -16,7 +16,7 @@ from planner.units import GIB, format_gib
 _UNKNOWN_HOST_BYTES = 8 * GIB
 
 
-class Machine(msgspec.Struct, frozen=True):
+class Machine(msgspec.Struct, frozen=True, cache_hash=True):
     """A machine as containers: what is left to take of every usable GPU and of the host, in bytes.
 
     On unified memory `gpus` holds the one pool that GPU and host share, and the host's budget bounds it too.

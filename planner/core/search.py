@@ -114,14 +114,25 @@ def best_first(
 
 
 class Search:
-    """One question: a machine, a workload, and what speed is calculated with."""
+    """One question: a machine, a workload, and what speed is calculated with.
 
-    def __init__(self, reach: Reach, hardware: Hardware, workload: Workload, calibration: Calibration) -> None:
+    `known` is what other questions found out about candidates on machines, and is added to.
+    """
+
+    def __init__(
+        self,
+        reach: Reach,
+        hardware: Hardware,
+        workload: Workload,
+        calibration: Calibration,
+        known: dict[tuple[Candidate, Machine], Outlook],
+    ) -> None:
         self._reach = reach
         self._machine = reach.machine
         self._hardware = hardware
         self._workload = workload
         self._calibration = calibration
+        self._known = known
         self._bounds = Bounds(reach, workload)
         self._download = workload.max_download_bytes
 
@@ -224,16 +235,17 @@ class Search:
         process = candidate.process
         if process is None or process.least_bytes > machine.total_bytes:
             return None
-        workload = self._workload
-        found = outlook(
-            process,
-            candidate.work,
-            candidate.placed_settings,
-            self._hardware,
-            machine,
-            quant=candidate.variant.quant,
-            calibration=self._calibration,
-        )
+        workload, key = self._workload, (candidate, machine)
+        if (found := self._known.get(key)) is None:
+            found = self._known[key] = outlook(
+                process,
+                candidate.work,
+                candidate.placed_settings,
+                self._hardware,
+                machine,
+                quant=candidate.variant.quant,
+                calibration=self._calibration,
+            )
         if found.placement.verdict is Verdict.NO_FIT:
             return None
         least = workload.min_speed if candidate.model.role is Role.GENERATION else None
@@ -268,6 +280,12 @@ class _Pairing:
         self._machine = machine
         self._rests: list[Machine] = []
 
+    def _rest(self, place: int, embedder: Rated) -> Machine:
+        """What an embedder leaves of the machine; they are asked for in order."""
+        if len(self._rests) == place:
+            self._rests.append(self._machine.less(embedder.memory))
+        return self._rests[place]
+
     def next_to(self, way: Way, place: int) -> Iterator[Bounded]:
         """A generator beside the embedder at a place, if there is one."""
         embedder = self._embedders.at(place)
@@ -278,9 +296,7 @@ class _Pairing:
         """First what is left beside the embedder bounds the generator, then it is rated there."""
         embedder, way = self._embedders.at(node.place), node.way
         assert embedder is not None, "next_to found it"
-        if len(self._rests) == node.place:
-            self._rests.append(self._machine.less(embedder.memory))
-        rest = self._rests[node.place]
+        rest = self._rest(node.place, embedder)
         if node.bounded:
             yield from self._rated(embedder, way, rest)
             return

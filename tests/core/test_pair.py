@@ -11,7 +11,7 @@ from planner.core.estimate import Verdict
 from planner.core.estimator import estimate, settings_for
 from planner.core.hardware import Hardware
 from planner.core.model import Commercial, Model, Pooling, Role
-from planner.core.pair import COMFORT_MARGIN, recommend
+from planner.core.pair import COMFORT_MARGIN, Planner, recommend
 from planner.core.placement import Machine, machine_of
 from planner.core.quality import quality
 from planner.core.score import Terms, combine, context_term, generation_speed_term, indexing_speed_term
@@ -227,3 +227,17 @@ def test_a_model_of_which_neither_file_nor_repository_is_known_is_never_recommen
     assert names == {EMBED_SMALL.id, TINY.id}
     with pytest.raises(NoResultError):
         recommend([EMBED_SMALL, bare(BIG)], hardware, Workload())
+
+
+def test_a_question_after_others_has_the_answer_of_one_asked_alone() -> None:
+    hardware = machine(gpu(8))
+    planner = Planner(MODELS, hardware)
+    for workload in (
+        Workload(),
+        Workload(prefer="quality"),
+        Workload(licence="commercial"),
+        Workload(prefer="speed", docs=100_000),
+        Workload(context=8192, kv_type="q8_0"),
+        Workload(),
+    ):
+        assert planner.recommend(workload) == recommend(MODELS, hardware, workload)
