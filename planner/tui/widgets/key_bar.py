@@ -22,6 +22,7 @@ class KeyBar(Horizontal):
     def __init__(self, *, marks: Marks) -> None:
         super().__init__()
         self.marks = marks
+        self._always = ""
 
     def compose(self) -> ComposeResult:
         """What may be cut off, and what may not."""
@@ -59,5 +60,8 @@ class KeyBar(Horizontal):
         kept = [
             label for (label, _), end in zip(now, accumulate(size for _, size in now), strict=True) if end <= room
         ]
-        self.query_one("#keys-now", Static).update(_GAP.join(kept))
-        self.query_one("#keys-always", Static).update(_GAP.join(label for label, _ in always))
+        self.query_one("#keys-now", Static).update(_GAP.join(kept), layout=False)
+        words = _GAP.join(label for label, _ in always)
+        if words != self._always:
+            self._always = words
+            self.query_one("#keys-always", Static).update(words)
