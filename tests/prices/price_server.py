@@ -57,13 +57,14 @@ def zipped(name: str, text: str) -> bytes:
     return buffer.getvalue()
 
 
+# As gpuhunt 0.1.34 writes its files (`gpuhunt._internal.storage.dump`): its own reader reads what is served here.
 CSV_HEAD = (
     "instance_name,location,price,cpu,memory,gpu_count,gpu_name,gpu_memory,spot,disk_size,gpu_vendor,flags,cpu_arch,"
     "provider_data\n"
 )
 AWS_ROWS = (
     "g6.xlarge,us-east-1,0.8048,4,16.0,1,L4,24.0,False,,nvidia,,x86_64,{}\n"
-    "g6.xlarge,us-east-1,0.3542,4,16.0,1,L4,24.0,True,,nvidia,,x86_64,{}\n"
+    'g6.xlarge,us-east-1,0.3542,4,16.0,1,L4,24.0,True,,nvidia,,x86,"{""zone"": ""a, b""}"\n'
     "m7i.large,us-east-1,0.1008,2,8.0,0,,,False,,,,x86_64,{}\n"
     "p5.48xlarge,us-east-1,55.04,192,2048.0,8,H100,80.0,False,,nvidia,,x86_64,{}\n"
 )
