@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "key": "planner.cli.commands.key:key",
     "bench": "planner.cli.commands.bench:bench",
     "stop": "planner.cli.commands.stop:stop",
+    "service": "planner.cli.commands.service:service",
     "hardware": "planner.cli.commands.hardware:hardware",
     "doctor": "planner.cli.commands.doctor:doctor",
     "catalog": "planner.cli.commands.catalog:catalog",

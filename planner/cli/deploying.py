@@ -4,29 +4,27 @@ Narration goes to stderr, the result to stdout. In the foreground the command st
 ends everything with it; detached it returns once the deployment answers.
 """
 
-import contextlib
 import errno
 import signal
-import subprocess
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from planner.cli import steps
-from planner.cli.deployment_view import changes, summary
-from planner.cli.diagnostics import ExitCode
-from planner.cli.output import write_json, write_lines
+from planner.cli.foreground import already, run
 from planner.cli.planning import make_launch_plan, pins_for, plan, planned_hardware
 from planner.cli.session import Session
 from planner.core.events import Step
 from planner.core.launch_plan import CPU_MOE_FLAG, LaunchPlan, ProcessPlan
+from planner.core.values import encode_value
 from planner.core.workload import Workload
 from planner.errors import EngineError, NoSpaceError, PlannerError, RemoteError, UsageError
 from planner.serve.choice import AUTO, Sources, choose_engine
-from planner.serve.state import DEFAULT_PORT, DeploymentRecord, DeploymentSpec, Home
+from planner.serve.front import check_tls
+from planner.serve.profile import Profile
+from planner.serve.state import DEFAULT_PORT, Door, Home
 from planner.units import format_gb, format_gib, format_rate
 
 if TYPE_CHECKING:
@@ -47,10 +45,15 @@ class Wish:
     engine_path: Path | None = None
     detach: bool = False
     accept_licence: bool = False
+    door: Door = field(default_factory=Door)
+    profile: Profile | None = None
 
-
-class _StopSignal(BaseException):
-    """SIGTERM or SIGHUP reached the command."""
+    @property
+    def unshielded(self) -> str:
+        """The option that lets others than the gateway, or others than this machine, reach an engine; else empty."""
+        if not self.door.gateway:
+            return "--no-gateway"
+        return "--host" if self.door.host is not None else ""
 
 
 def bring_up(session: Session, wish: Wish) -> int:
@@ -62,18 +65,19 @@ def bring_up(session: Session, wish: Wish) -> int:
         # A shell starts background jobs of a script that way; this command is meant to be ended by it all the same.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     home = Home(session.config.deployments_dir, wish.name)
+    check_tls(wish.door)
     request = _request(session, wish)
     running = deployments.find_running(home, request=request, port=wish.port or 0)
     if running is not None:
-        return _already(session, running)
+        return already(session, running)
     steps.begun(Step.PLAN)
-    chosen = _plan(session, wish)
+    chosen = _plan(session, wish) if wish.profile is None else _saved_plan(session, wish, wish.profile)
     steps.planned(chosen.processes)
     running = deployments.find_running(
-        home, request=request, plan=deployments.fingerprint(chosen), port=wish.port or 0
+        home, request=request, plan=deployments.fingerprint(chosen, wish.door), port=wish.port or 0
     )
     if running is not None:
-        return _already(session, running)
+        return already(session, running)
 
     for process in chosen.processes:
         require_consent(session, process.model, process.variant, accepted=wish.accept_licence)
@@ -92,10 +96,11 @@ def bring_up(session: Session, wish: Wish) -> int:
             port_wanted=bool(wish.port),
             tied=not wish.detach,
             known_models=_known_models(session),
-            smaller=_smaller(session, wish, chosen),
+            smaller=_smaller(session, wish, chosen) if wish.profile is None else (),
+            door=wish.door,
         )
         try:
-            return _run(session, home, spec, detach=wish.detach)
+            return run(session, home, spec, detach=wish.detach)
         except OSError as error:
             raise _unwritable(session, error) from error
         except EngineError as error:
@@ -124,7 +129,7 @@ def _unwritable(session: Session, error: OSError) -> PlannerError:
 
 def _request(session: Session, wish: Wish) -> str:
     """What was asked for, as one text: equal requests mean the same deployment."""
-    facts = {
+    facts: dict[str, object] = {
         "models": sorted(reference.lower() for reference in wish.references),
         "starter": wish.starter,
         "workload": wish.workload,
@@ -134,7 +139,25 @@ def _request(session: Session, wish: Wish) -> str:
         "engine_path": str(wish.engine_path) if wish.engine_path else None,
         "catalogs": [str(path) for path in session.config.catalogs],
     }
+    if wish.door != Door():
+        facts["door"] = wish.door
+    if wish.profile is not None:
+        facts["profile"] = msgspec.json.encode(wish.profile, enc_hook=encode_value).decode()
     return msgspec.json.encode(facts, order="deterministic").decode()
+
+
+def _saved_plan(session: Session, wish: Wish, profile: Profile) -> LaunchPlan:
+    """The plan of a profile as it was saved; what is different here and now is only told."""
+    for process in profile.plan.processes:
+        session.note(
+            f"{process.role.value}: {process.model.name} {process.variant.quant}, context "
+            f"{process.settings.context // process.settings.parallel}, as saved"
+        )
+    needed = sum(process.estimate.memory.total_bytes for process in profile.plan.processes)
+    host = session.hardware.host.memory_available_bytes
+    if host is not None and needed > host and not any(p.n_gpu_layers for p in profile.plan.processes):
+        session.note(f"note: it needs {format_gib(needed)} of memory, and {format_gib(host)} are free now.")
+    return msgspec.structs.replace(profile.plan, name=wish.name)
 
 
 def _plan(session: Session, wish: Wish) -> LaunchPlan:
@@ -203,6 +226,7 @@ def _chosen(wish: Wish, sources: Sources, chosen: LaunchPlan) -> "Engine":
         starter=wish.starter,
         needs_gpu=needs_gpu,
         needs_flags=frozenset({CPU_MOE_FLAG}) if experts else frozenset(),
+        unshielded=wish.unshielded,
     )
 
 
@@ -210,7 +234,12 @@ def _announced(session: Session, wish: Wish, engine: "Engine") -> "Engine":
     config = session.config
     if config.engine_chosen and (wish.engine, wish.engine_path) == (config.engine, config.engine_path):
         engine = msgspec.structs.replace(engine, reason="it was chosen with planner engine use")
+    saved = wish.profile
+    if saved is not None and wish.engine_path is None and engine.kind is saved.engine:
+        engine = msgspec.structs.replace(engine, reason="the profile names it")
     session.note(f"engine: {engine.label}, because {engine.reason}")
+    if saved is not None and (saved.engine, saved.engine_version) != (engine.kind, engine.version):
+        session.note(f"note: the profile was saved with {saved.engine.value} {saved.engine_version}.")
     steps.done(Step.ENGINE, detail=f"{engine.label}, because {engine.reason}")
     return engine
 
@@ -265,116 +294,3 @@ def _files(session: Session, chosen: LaunchPlan) -> tuple[Path, ...]:
 def _known_models(session: Session) -> tuple[str, ...]:
     """Models somebody could mean by name. Closed ones are left out: many clients send such a name by default."""
     return tuple(model.id for model in session.catalog.models if model.deployable)
-
-
-def _already(session: Session, record: DeploymentRecord) -> int:
-    session.note(f"“{record.name}” is already running.")
-    _print(session, record)
-    return ExitCode.OK
-
-
-def _print(session: Session, record: DeploymentRecord, *, foreground: bool = False) -> None:
-    if session.as_json:
-        write_json({"deployment": record.public()})
-    else:
-        write_lines(summary(record, foreground=foreground))
-
-
-def _run(session: Session, home: Home, spec: DeploymentSpec, *, detach: bool) -> int:
-    """Start the supervisor and wait: until ready when detached, else until the end."""
-    from planner.serve import deployments
-
-    narrate = steps.watching(changes(session.note))
-    supervisor: subprocess.Popen[bytes] | None = None
-    ready = False
-    with _signals_as_exceptions():
-        try:
-            with deployments.locked(home):
-                running = deployments.find_running(home, request=spec.request, plan=spec.fingerprint)
-                if running is not None:
-                    return _already(session, running)
-                steps.begun(Step.START)
-                with _signals_held_back():
-                    supervisor = deployments.start_supervisor(home, spec)
-                deployments.wait_claimed(home, supervisor)
-            record = deployments.wait_started(home, supervisor, on_change=narrate)
-            ready = True
-            _print(session, record, foreground=not detach)
-            if detach:
-                deployments.let_go(supervisor)
-                return ExitCode.OK
-            return _stay(session, home, supervisor)
-        except _StopSignal:
-            return ExitCode.OK if ready else ExitCode.INTERRUPTED
-        except KeyboardInterrupt:
-            if not ready:
-                raise
-            # The usual way to end it, not an interruption worth a line of its own.
-            return ExitCode.INTERRUPTED
-        finally:
-            if supervisor is not None and not (detach and ready):
-                _end(session, home, supervisor)
-
-
-def _stay(session: Session, home: Home, supervisor: "subprocess.Popen[bytes]") -> int:
-    """Wait for the end of a foreground deployment, telling what happens meanwhile."""
-    from planner.serve import deployments
-
-    record = deployments.wait_ended(home, supervisor, on_change=changes(session.note, running=True))
-    if record is not None and record.state == "stopped":
-        session.note("Stopped from elsewhere.")
-        return ExitCode.OK
-    raise deployments.failure_of(home, record)
-
-
-def _end(session: Session, home: Home, supervisor: "subprocess.Popen[bytes]") -> None:
-    """End what this command started. A second Ctrl-C must not leave engines behind, so it is not listened to."""
-    from planner.serve import deployments
-
-    was_running = supervisor.poll() is None
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        if was_running:
-            session.note("Stopping …")
-        deployments.stop_supervisor(supervisor)
-        deployments.end_leftovers(home)
-        if was_running:
-            session.note("Stopped; nothing is left running.")
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
-@contextlib.contextmanager
-def _signals_held_back() -> Iterator[None]:
-    """Deliver a signal that comes meanwhile afterwards: a process that was started must be known before it is ended.
-
-    By handlers, not by a mask: a mask would be inherited by what is started here.
-    """
-    caught: list[int] = []
-    names = ("SIGINT", "SIGTERM", "SIGHUP")
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    previous = {number: signal.signal(number, lambda number, _frame: caught.append(number)) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-        if caught:
-            signal.raise_signal(caught[0])
-
-
-@contextlib.contextmanager
-def _signals_as_exceptions() -> Iterator[None]:
-    """A closed terminal and `kill` end the command like Ctrl-C does: in order."""
-
-    def stop(_number: int, _frame: object) -> None:
-        raise _StopSignal
-
-    names: Sequence[str] = ("SIGTERM", "SIGHUP")
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    previous = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -26,7 +26,8 @@ def changes(tell: Callable[[str], None], *, running: bool = False) -> Callable[[
                 tell(line)
             seen[process.role] = now
         everything = all(process.state == "running" for process in record.processes)
-        if everything and record.state == "starting" and seen.get("") != ("verifying", 0):
+        through = record.gateway_url is not None
+        if everything and through and record.state == "starting" and seen.get("") != ("verifying", 0):
             seen[""] = ("verifying", 0)
             tell("checking the deployment through its gateway …")
         first = False
@@ -50,20 +51,37 @@ def _change(process: ProcessRecord) -> str:
 
 def summary(record: DeploymentRecord, *, foreground: bool = False) -> list[str]:
     """The result of `up`: address, key, what was measured, and lines to paste."""
+    where = f"{record.gateway_url}/v1" if record.gateway_url else "without a gateway"
     lines = [
-        f"Running: {record.gateway_url}/v1   (deployment “{record.name}”, {record.state})",
+        f"Running: {where}   (deployment “{record.name}”, {record.state})",
+        *(f"{line[2:]}" for line in _reach_lines(record)),
         f"API key: {record.api_key_file}",
         "",
         *process_table(record),
     ]
     if record.verification:
-        lines += ["", "Checked through the gateway:"]
+        lines += ["", "Checked through the gateway:" if record.gateway_url else "Checked:"]
         lines += [f"  {'ok ' if check.ok else 'BAD'} {check.name}: {check.detail}" for check in record.verification]
     lines += ["", "Try:", *curl_lines(record), ""]
     if record.gateway_url is not None:
         lines.append("Clients: planner connect openai, langchain, llamaindex, open-webui or continue")
     stop = "planner stop" if record.name == "default" else f"planner stop {record.name}"
     lines.append(f"Stop: Ctrl-C here, or {stop} from elsewhere." if foreground else f"Stop: {stop}")
+    return lines
+
+
+def _reach_lines(record: DeploymentRecord) -> list[str]:
+    """How it is reached besides the gateway's address on this machine, and why an engine is not."""
+    lines = []
+    if record.public_url is not None:
+        lines.append(f"  Open to others: {record.public_url}/v1")
+    if record.gateway_url is None:
+        lines += [f"  {process.role}: {process.url}/v1" for process in record.processes if process.url is not None]
+    if record.shielded:
+        versions = " and ".join(dict.fromkeys(f"{p.engine} {p.engine_version}".strip() for p in record.processes))
+        lines.append(
+            f"  Shielded: {versions} is, or may be, below the least safe build; only the gateway reaches it."
+        )
     return lines
 
 
@@ -112,7 +130,13 @@ def status_lines(record: DeploymentRecord) -> list[str]:
     lines = [f"{record.name}: {record.state}" + (f", {record.address}" if record.address else "")]
     if record.state in ("running", "degraded"):
         lines.append(f"  API key: {record.api_key_file}")
+        lines += _reach_lines(record)
     lines += process_table(record)
+    lines += [
+        f"  {process.role}: started again {process.restarts} time{'' if process.restarts == 1 else 's'}"
+        for process in record.processes
+        if process.restarts
+    ]
     lines += [f"  {process.role}: {process.detail}" for process in record.processes if process.detail]
     lines += [f"  BAD {check.name}: {check.detail}" for check in record.verification if not check.ok]
     if record.error is not None:

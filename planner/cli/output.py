@@ -1,5 +1,6 @@
 """The only writer of stdout: data, either lines for people or one JSON document for scripts."""
 
+import os
 import sys
 from collections.abc import Iterable
 
@@ -48,6 +49,17 @@ def write_lines(lines: Iterable[str]) -> None:
     """Print lines for people, stripped of control characters."""
     for line in lines:
         _write(printable(line).rstrip() + "\n")
+
+
+def is_terminal() -> bool:
+    """Whether somebody looks at stdout, on a terminal that can be redrawn."""
+    return sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
+
+
+def redraw_lines(lines: Iterable[str]) -> None:
+    """Put these lines in place of all that the terminal shows."""
+    body = "".join(f"{printable(line).rstrip()}\x1b[K\n" for line in lines)
+    _write(f"\x1b[H{body}\x1b[J")
 
 
 def table(

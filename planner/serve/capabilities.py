@@ -42,8 +42,8 @@ Runner = Callable[[Sequence[str], Mapping[str, str]], tuple[int, str]]
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """A binary's own account of itself. `build` is llama.cpp's build number, None when it does not tell.
 
-    `flags` are the long flags its `--help` names; `devices` the GPUs it sees, None when it cannot be asked. The version
-    of a `llamafile` is llamafile's own and says nothing about its llama.cpp.
+    `flags` are the long flags its `--help` names; `devices` the GPUs it sees, None when it cannot be asked. The
+    version of a `llamafile` is its own and says nothing about its llama.cpp.
     """
 
     version: str

@@ -29,11 +29,21 @@ def curl_calls(record: DeploymentRecord) -> tuple[tuple[str, str], ...]:
     key = f'"Authorization: Bearer $(cat {shlex.quote(record.api_key_file)})"'
     return tuple(
         (
-            f"curl -sN {record.gateway_url}{path} -H {key} -H 'Content-Type: application/json' \\",
+            f"curl -sN {_url_for(record, path)}{path} -H {key} -H 'Content-Type: application/json' \\",
             f"  -d {shlex.quote(json.dumps(body))}",
         )
         for path, body in calls
     )
+
+
+_ROLES = {"/v1/embeddings": "embedding", "/v1/chat/completions": "generation", "/v1/rerank": "reranker"}
+
+
+def _url_for(record: DeploymentRecord, path: str) -> str | None:
+    """The gateway's address; without one, that of the engine which answers there."""
+    if record.gateway_url is not None:
+        return record.gateway_url
+    return next((process.url for process in record.processes if process.role == _ROLES[path]), None)
 
 
 def settings_text(record: DeploymentRecord) -> str:

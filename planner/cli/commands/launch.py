@@ -10,6 +10,7 @@ from planner.cli.deploy_options import deploy_options
 from planner.cli.planning import workload_options
 from planner.cli.session import Session, common_options, hardware_options
 from planner.core.workload import Workload
+from planner.serve.state import Door
 
 
 @click.command(short_help="Run one model: fetch, start, check, and say how to call it.")
@@ -29,6 +30,7 @@ def launch(
     engine: str | None,
     engine_path: Path | None,
     accept_licence: bool,
+    door: Door,
 ) -> int:
     r"""Run a single model behind the gateway: fetch it if needed, start it, check it, say how to call it.
 
@@ -53,5 +55,6 @@ def launch(
             engine_path=engine_path or (None if engine else session.config.engine_path),
             detach=detach,
             accept_licence=accept_licence,
+            door=door,
         ),
     )

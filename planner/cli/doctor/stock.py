@@ -7,6 +7,7 @@ from planner.cli.doctor.report import Context, Found, Problem
 from planner.errors import PlannerError
 from planner.units import format_gb
 
+_SHIELDED = ", runs shielded (only the gateway reaches it), as it may be below the least safe build"
 _NO_ENGINE = 'planner up fetches a llamafile; or pip install "planner[embedded]", or put llama-server on PATH.'
 
 
@@ -63,7 +64,7 @@ def _llamafile(context: Context) -> tuple[str, Problem | None]:
         if changed:
             text = f"llamafile {pin.version} is not what was fetched any more"
             return text, Problem(f"{text}.", "planner up fetches it again.")
-        return f"here, {pin.version}", None
+        return f"here, {pin.version}{_SHIELDED if pin.below_minimum else ''}", None
     return f"not installed; planner up fetches {pin.version}{size}", None
 
 
@@ -78,7 +79,8 @@ def _asked(binary: Path, cache_dir: Path) -> str:
     if known is None:
         return "not asked yet what it can do; planner up asks it"
     devices = "" if known.devices is None else f", sees {', '.join(known.devices) or 'no GPU'}"
-    age = ", older than the least safe build: update it" if known.below_floor else ""
+    old = ", older than the least safe build: update it" if known.below_floor else ""
+    age = "" if known.below_floor is False else old + _SHIELDED
     cpu = ", built for another processor" if known.wrong_cpu else ""
     return f"version {known.version or 'unknown'}, build {known.build or 'unknown'}{devices}{age}{cpu}"
 
