@@ -47,7 +47,7 @@ async def test_a_number_and_a_click_open_each_page_and_it_is_kept(world: World) 
 async def test_every_page_names_itself_help_and_quit_at_every_size(world: World, name: str) -> None:
     app = PlannerApp(world.services, page=name)
     async with app.run_test(size=(120, 40)) as pilot:
-        await planned(pilot)
+        await until(pilot, lambda: bool(app.state.plans), "plans")
         assert app.current_mode == name
         for size in ((60, 15), (80, 24), (300, 100)):
             await pilot.resize_terminal(*size)
