@@ -28,7 +28,7 @@ def answer(*problems: dict[str, str]) -> dict[str, Any]:
         "schema": 1,
         "sections": {
             "planner": {"version": "1.2.3", "installed": "package, in pipx"},
-            "system": {"os": "Acme Linux 5", "kernel": "Linux 6.6", "inside": ["container"], "python": "CPython 3.12"},
+            "system": {"os": "Acme Linux 5", "kernel": "Linux 6.6", "inside": ["container"], "python": "3.12"},
             "terminal": {"term": "xterm-256color", "isatty": {"stdin": False}},
             "hardware": {**hardware, "timings_s": {"NVIDIA": 0.051, "AMD": 0.002}},
             "limits": {"open_files": 1024, "address_space_bytes": None, "cgroup_memory_bytes": 8 * 2**30},

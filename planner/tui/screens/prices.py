@@ -27,7 +27,7 @@ from planner.tui.screens.price_inputs import PriceInputs
 from planner.tui.state import State
 from planner.tui.widgets.filter_line import FilterLine
 from planner.tui.widgets.offer_filters import filter_items, no_offers
-from planner.tui.widgets.offer_table import Drawn, draw
+from planner.tui.widgets.offer_table import WIDE, OfferTable
 from planner.tui.widgets.row_table import RowTable
 from planner.tui.widgets.where_block import ProviderLines, WhereBlock
 from planner.tui.workers import in_background
@@ -50,10 +50,9 @@ class MarketRead(Message):
 class Reckoned(Message):
     """Costs for the pair."""
 
-    def __init__(self, found: Reckoning | Problem, listing: Listing) -> None:
+    def __init__(self, found: tuple[Reckoning, OfferTable] | Problem) -> None:
         super().__init__()
         self.found = found
-        self.listing = listing
 
 
 class PricesPage(Page):
@@ -95,7 +94,7 @@ class PricesPage(Page):
         self._choice = Choice()
         self._inputs = Inputs()
         self._found: Found | None = None
-        self._drawn: Drawn | None = None
+        self._offers: OfferTable | None = None
         self._plans: tuple[Recommendation, ...] = ()
         self._pair = 0
         self._asking = False
@@ -177,21 +176,34 @@ class PricesPage(Page):
 
     def _reckon(self) -> None:
         if self._listing is not None:
-            self._reckon_with(self._listing, self._plan, self._inputs)
+            self._reckon_with(self._listing, self._plan, self._inputs, ranges=self._ranges)
         self._redraw()
 
+    @property
+    def _ranges(self) -> bool:
+        """Whether there is room for costs with their intervals."""
+        return self.query_one(RowTable).size.width >= WIDE
+
     @work(exclusive=True, exit_on_error=False, group="reckon")
-    async def _reckon_with(self, listing: Listing, plan: Recommendation | None, inputs: Inputs) -> None:
+    async def _reckon_with(
+        self, listing: Listing, plan: Recommendation | None, inputs: Inputs, *, ranges: bool
+    ) -> None:
         situation = self.planner.state.situation
-        reckon = partial(self.planner.services.reckon, listing, plan, situation, inputs)
-        self.post_message(Reckoned(await in_background(reckon, deadline_s=RECKON_DEADLINE_S), listing))
+
+        def reckon() -> tuple[Reckoning, OfferTable]:
+            found = self.planner.services.reckon(listing, plan, situation, inputs)
+            table = OfferTable(found.rows, listing, paired=found.load is not None, ranges=ranges, marks=self.marks)
+            table.prepare(found.rows)
+            return found, table
+
+        self.post_message(Reckoned(await in_background(reckon, deadline_s=RECKON_DEADLINE_S)))
 
     @on(Reckoned)
     def _reckoned(self, message: Reckoned) -> None:
         if isinstance(message.found, Problem):
             self._problem = message.found
         else:
-            self._reckoning = message.found
+            self._reckoning, self._offers = message.found
         self._redraw()
 
     # --- what is shown -------------------------------------------------------------------------------------------
@@ -213,20 +225,18 @@ class PricesPage(Page):
         self.query_one(FilterLine).show(filter_items(self._choice, self._pair, len(self._plans)))
         table, empty = self.query_one(RowTable), self.query_one("#prices-empty", Static)
         before = self._pointed if table.highlighted else None  # the best stays the best
-        if listing is None or reckoning is None:
+        if listing is None or reckoning is None or self._offers is None:
             table.display = False
             empty.update(hanging(" ", f"reading prices {self.marks.ellipsis}", 60, MUTED))
             return
         self._found = found = offer_filter.find(reckoning, listing, self._choice)
-        self._drawn = draw(
-            found.rows, listing, paired=reckoning.load is not None, width=table.size.width, marks=self.marks
-        )
+        drawn = self._offers.draw(found.rows, table.size.width)
         table.display, empty.display = bool(found.rows), not found.rows
         offers = [row.offer for row, _ in found.rows]
         at = offers.index(before.offer) if before is not None and before.offer in offers else 0
-        table.show_columns(self._drawn.columns, self._drawn.natural)
-        table.keys = self._drawn.keys
-        table.show_rows(len(found.rows), self._drawn.rows.__getitem__, highlighted=at)
+        table.show_columns(drawn.columns, drawn.natural)
+        table.keys = drawn.keys
+        table.show_rows(len(found.rows), drawn.rows.__getitem__, highlighted=at)
         self.query_one("#prices-offers").border_title = self._title(found)
         if not found.rows:
             empty.update(no_offers(found, self._choice, self.query_one("#prices-offers").size.width - 4, self.marks))
@@ -335,4 +345,9 @@ class PricesPage(Page):
 
     def on_resize(self) -> None:
         """Other columns have room."""
-        self.call_after_refresh(self._show_offers)
+        self.call_after_refresh(self._resized)
+
+    def _resized(self) -> None:
+        if self._offers is not None and self._offers.ranges != self._ranges:
+            self._reckon()
+        self._show_offers()

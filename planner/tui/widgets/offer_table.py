@@ -32,51 +32,86 @@ class Drawn:
     natural: tuple[int, ...]
 
 
-def draw(rows: Sequence[tuple[Priced, int]], listing: Listing, *, paired: bool, width: int, marks: Marks) -> Drawn:
-    """The table for a width in cells. Without a pair there is no cost per token and no speed."""
-    several = any(row.offer.quote.gpu_count > 1 for row, _ in rows)
-    told = any(row.offer.quote.reliability is not None for row, _ in rows)
-    names = listing.names
-    ranges, small = width >= WIDE, width < NARROW
-    parts = [
-        (Column("GPU", minimum=10 if small else 16), ""),
-        (Column("GiB", right=True, leaves=1), "vram"),
-        (Column("provider", minimum=8 if small else 13), "provider"),
-        (Column("tier", minimum=6 if small else 11, leaves=2), ""),
-        (Column("$/h", right=True), "total"),
-        *(((Column("$/GPU/h", right=True, leaves=7), "price"),) * several),
-        *(((Column("$/M tokens", right=True), "tokens"), (Column("tok/s", right=True, leaves=4), "")) * paired),
-        (Column("seen"), ""),
-        *(((Column("reliable", right=True, leaves=8), "reliability"),) * told),
-        (Column("region", minimum=6, leaves=9), ""),
-        (Column("more", right=True, leaves=6), ""),
-        (Column("notes", minimum=9, leaves=3), ""),
-    ]
-    columns = tuple(column for column, _ in parts)
-    drawn: list[Row] = []
-    for row, others in rows:
-        offer, quote = row.offer, row.offer.quote
-        drawn.append(
-            (
-                gpu_words(offer, names),
+class OfferTable:
+    """The cells of offers, made once for each: filters and orders only choose among them.
+
+    Without a pair (`paired`) there is no cost per token and no speed. `ranges`: costs with their intervals.
+    """
+
+    def __init__(self, rows: Sequence[Priced], listing: Listing, *, paired: bool, ranges: bool, marks: Marks) -> None:
+        self.paired, self.ranges = paired, ranges
+        self._listing = listing
+        self._names = listing.names
+        self._marks = marks
+        self._several = any(row.offer.quote.gpu_count > 1 for row in rows)
+        self._told = any(row.offer.quote.reliability is not None for row in rows)
+        self._ages: dict[str, float | None] = {}
+        self._known: dict[int, tuple[Row, tuple[int, ...]]] = {}
+
+    def prepare(self, rows: Sequence[Priced]) -> None:
+        """Make the cells now, in the background, not when they are first seen."""
+        for row in rows:
+            self._cells(row)
+
+    def draw(self, rows: Sequence[tuple[Priced, int]], width: int) -> Drawn:
+        """The table for a width in cells, with the number of others that each row stands for."""
+        parts = self._columns(small=width < NARROW)
+        columns = tuple(column for column, _ in parts)
+        known = [self._cells(row) for row, _ in rows]
+        more = [f"+{others}" if others else "" for _, others in rows]
+        drawn = tuple((*cells[:-1], text, cells[-1]) for (cells, _), text in zip(known, more, strict=True))
+        widest = [max(widths) for widths in zip(*(widths for _, widths in known), strict=True)] or [0] * len(parts)
+        widest.insert(len(parts) - 2, max(map(len, more), default=0))
+        natural = tuple(max(cell_len(column.title), cells) for column, cells in zip(columns, widest, strict=False))
+        return Drawn(columns, tuple(key for _, key in parts), drawn, natural)
+
+    def _columns(self, *, small: bool) -> list[tuple[Column, str]]:
+        """Columns, each with the order that a click on it asks for."""
+        return [
+            (Column("GPU", minimum=10 if small else 16), ""),
+            (Column("GiB", right=True, leaves=1), "vram"),
+            (Column("provider", minimum=8 if small else 13), "provider"),
+            (Column("tier", minimum=6 if small else 11, leaves=2), ""),
+            (Column("$/h", right=True), "total"),
+            *(((Column("$/GPU/h", right=True, leaves=7), "price"),) * self._several),
+            *(
+                ((Column("$/M tokens", right=True), "tokens"), (Column("tok/s", right=True, leaves=4), ""))
+                * self.paired
+            ),
+            (Column("seen"), ""),
+            *(((Column("reliable", right=True, leaves=8), "reliability"),) * self._told),
+            (Column("region", minimum=6, leaves=9), ""),
+            (Column("more", right=True, leaves=6), ""),
+            (Column("notes", minimum=9, leaves=3), ""),
+        ]
+
+    def _cells(self, row: Priced) -> tuple[Row, tuple[int, ...]]:
+        """The cells of an offer but for `more`, and how wide they are."""
+        if id(row) not in self._known:
+            offer, quote, none = row.offer, row.offer.quote, self._marks.none
+            cells = (
+                gpu_words(offer, self._names),
                 vram_words(offer),
                 provider_name(quote.provider),
                 TIERS[quote.tier],
                 usd(quote.price_hour_usd),
-                *((usd(offer.price_gpu_hour_usd),) * several),
-                *(_paired(row, marks, ranges=ranges) if paired else ()),
-                _seen(offer, listing),
-                *((_reliability(quote.reliability, marks),) * told),
-                quote.region or marks.none,
-                f"+{others}" if others else "",
+                *((usd(offer.price_gpu_hour_usd),) * self._several),
+                *(_paired(row, self._marks, ranges=self.ranges) if self.paired else ()),
+                self._seen(offer),
+                *((none if quote.reliability is None else f"{quote.reliability:.1%}",) * self._told),
+                quote.region or none,
                 _notes(offer),
             )
-        )
-    natural = tuple(
-        max([cell_len(column.title), *(cell_len(_text(row[i])) for row in drawn)]) for i, column in enumerate(columns)
-    )
-    keys = tuple(key for _, key in parts)
-    return Drawn(columns, keys, tuple(drawn), natural)
+            self._known[id(row)] = cells, tuple(cell_len(_text(cell)) for cell in cells)
+        return self._known[id(row)]
+
+    def _seen(self, offer: Offer) -> Cell:
+        at = offer.quote.observed_at
+        if at not in self._ages:
+            self._ages[at] = age_s(offer, self._listing)
+        words = seen_words(offer, self._ages[at])
+        style = {"fresh": "$text-success", "stale": "$text-warning"}.get(offer.staleness, MUTED)
+        return Cell(words if offer.staleness == "snapshot" or words == "now" else f"{words} ago", style)
 
 
 def _paired(row: Priced, marks: Marks, *, ranges: bool) -> tuple[Cell | str, ...]:
@@ -99,18 +134,8 @@ def age_s(offer: Offer, listing: Listing) -> float | None:
     return None if at is None else listing.now_s - at
 
 
-def _seen(offer: Offer, listing: Listing) -> Cell:
-    words = seen_words(offer, age_s(offer, listing))
-    style = {"fresh": "$text-success", "stale": "$text-warning"}.get(offer.staleness, MUTED)
-    return Cell(words if offer.staleness == "snapshot" or words == "now" else f"{words} ago", style)
-
-
 def _notes(offer: Offer) -> Cell:
     return Cell(flag_words(offer)[0], "$text-warning" if DOUBTFUL & set(offer.flags) else MUTED)
-
-
-def _reliability(share: float | None, marks: Marks) -> str:
-    return marks.none if share is None else f"{share:.1%}"
 
 
 def _text(cell: Cell | str) -> str:

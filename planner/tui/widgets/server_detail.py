@@ -85,7 +85,7 @@ class ServerDetail(Fitted):
             Column("role"),
             Column("model", minimum=24),
             Column("state"),
-            Column("engine", minimum=17, leaves=4),
+            Column("engine", minimum=17, leaves=5),
             Column("context", right=True, leaves=6),
             Column("memory", right=True),
             Column("estimated", right=True, leaves=2),
@@ -93,7 +93,7 @@ class ServerDetail(Fitted):
             Column("tok/s", right=True),
             Column("estimated", right=True, leaves=1),
             Column("", right=True, leaves=3),
-            *((Column("restarts", right=True, leaves=7),) * restarts),
+            *((Column("restarts", right=True, leaves=4),) * restarts),
         )
         rows = [self._row(process, record, restarts=restarts) for process in record.processes]
         if not rows:
