@@ -23,14 +23,18 @@ from textual.filter import LineFilter
 from textual.reactive import reactive
 from textual.screen import Screen
 
+from planner.core.model import Model, Variant
 from planner.core.recommendation import Recommendation
 from planner.errors import PlannerError
 from planner.tui.child import Outcome
 from planner.tui.data.aside import Aside
 from planner.tui.data.machine import Situation
+from planner.tui.downloader import Downloader
 from planner.tui.launcher import Launcher
 from planner.tui.marks import ASCII, UNICODE, AsciiFilter, Marks, speaks_unicode
 from planner.tui.messages import (
+    DownloadEnded,
+    DownloadTold,
     LaunchEnded,
     LaunchLine,
     LaunchTold,
@@ -107,6 +111,7 @@ class PlannerApp(App[None]):
         self.crash: str | None = None
         self._signals = signals
         self.launcher = Launcher(self)
+        self.downloader = Downloader(self)
         for theme in THEMES:
             self.register_theme(theme)
         self._begin_with(self._first_theme())
@@ -154,6 +159,7 @@ class PlannerApp(App[None]):
             with contextlib.suppress(NotImplementedError, ValueError):
                 asyncio.get_running_loop().add_signal_handler(number, partial(self._signalled, number))
         self.look()
+        self.downloader.recall()
         self.set_interval(SERVERS_EVERY_S, self._read_servers)
         page, model = self._first
         self.open_page(page)
@@ -355,6 +361,20 @@ class PlannerApp(App[None]):
         self.launcher.cancel()
         self.screen.refresh_bindings()
 
+    # --- downloads -----------------------------------------------------------------------------------------------
+
+    def download(self, model: Model, variant: Variant) -> None:
+        """Fetch a model in a quant beside everything else; one after the other."""
+        self.downloader.add(model, variant)
+
+    @on(DownloadTold)
+    def _download_told(self, message: DownloadTold) -> None:
+        self.downloader.told(message.reference, message.told)
+
+    @on(DownloadEnded)
+    def _download_ended(self, message: DownloadEnded) -> None:
+        self.downloader.ended(message.reference, message.outcome)
+
     # --- help, quit, crash ---------------------------------------------------------------------------------------
 
     def action_help(self) -> None:
@@ -367,16 +387,16 @@ class PlannerApp(App[None]):
             self.push_screen(Help(groups(type(self), here), marks=self.marks))
 
     async def action_quit(self) -> None:
-        """Quit at once; asks only when that ends a launch. Deployments keep running."""
-        launch = self.state.launch
-        if launch is None or not launch.under_way or isinstance(self.screen, Confirm):
+        """Quit at once; asks only when that ends a launch or a download. Deployments keep running."""
+        ends = self._ended_by_quitting()
+        if not ends or isinstance(self.screen, Confirm):
             self.exit(return_code=0)
             return
+        kept = "What was downloaded is kept."
+        if self.downloader.at_stake:
+            kept += " Next time downloads wait on their page where they stopped; space lets them go on."
         question = Confirm(
-            "Quit and cancel the launch?",
-            "What was downloaded is kept. What is already running keeps running.",
-            yes="Quit",
-            no="Stay",
+            f"Quit and {' and '.join(ends)}?", f"{kept} What is already running keeps running.", yes="Quit", no="Stay"
         )
 
         def answered(yes: bool | None) -> None:
@@ -385,11 +405,19 @@ class PlannerApp(App[None]):
 
         self.push_screen(question, answered)
 
+    def _ended_by_quitting(self) -> list[str]:
+        launch, count = self.state.launch, len(self.downloader.at_stake)
+        ends = ["cancel the launch"] if launch is not None and launch.under_way else []
+        if count:
+            ends.append("stop the download" if count == 1 else f"stop {count} downloads")
+        return ends
+
     def end(self) -> None:
         """After the app: choices are written, a launch still under way is told to end."""
         if self.remembered.changed:
             with contextlib.suppress(OSError, PlannerError):
                 self.services.keep(self.remembered.taken())
+        self.downloader.close()
         self.launcher.close()
 
     def _signalled(self, number: signal.Signals) -> None:

@@ -154,7 +154,11 @@ class ChildJob:
             return Outcome(body)
         if self._interrupted.is_set():
             return Outcome({}, Problem("Cancelled.", "What was downloaded is kept.", "cancelled"), cancelled=True)
-        return Outcome({}, _error_in(body) or self._silent(exit_code))
+        error = _error_in(body)
+        if error is None and body and "error" not in body:
+            # An answer that is not what was hoped for: damaged files, for one.
+            return Outcome(body, self._silent(exit_code))
+        return Outcome({}, error or self._silent(exit_code))
 
     def _silent(self, exit_code: int) -> Problem:
         """An end without a JSON answer: say how, with the child's own last words."""

@@ -97,3 +97,30 @@ class StopEnded(Message):
         super().__init__()
         self.name = name
         self.outcome = outcome
+
+
+class DownloadTold(Message):
+    """An event of a download."""
+
+    def __init__(self, reference: str, told: Event) -> None:
+        super().__init__()
+        self.reference = reference
+        self.told = told
+
+    def can_replace(self, message: Message) -> bool:
+        """Of the progress of one download the newest counts."""
+        return (
+            isinstance(message, DownloadTold)
+            and message.reference == self.reference
+            and isinstance(self.told, ProgressTold)
+            and isinstance(message.told, ProgressTold)
+        )
+
+
+class DownloadEnded(Message):
+    """A download ended, one way or another."""
+
+    def __init__(self, reference: str, outcome: Outcome) -> None:
+        super().__init__()
+        self.reference = reference
+        self.outcome = outcome

@@ -49,19 +49,29 @@ class Pace:
     @property
     def figures(self) -> str:
         """`43 %, 2.15 GB of 5.00 GB, 31.2 MB/s, 1:31 min left`."""
-        parts = []
-        if self.share is not None and self.total_bytes:
-            parts += [f"{int(self.share * 100)} %", f"{format_gb(self.done_bytes)} of {format_gb(self.total_bytes)}"]
-        elif self.done_bytes:
-            parts.append(format_gb(self.done_bytes))
+        size = f"{format_gb(self.done_bytes)} of {format_gb(self.total_bytes)}" if self.total_bytes else ""
+        return ", ".join(part for part in (self._percent, size, *self._speed) if part)
+
+    @property
+    def brief(self) -> str:
+        """`43 %, 31.2 MB/s, 1:31 min left`, where room is short."""
+        return ", ".join(part for part in (self._percent, *self._speed) if part)
+
+    @property
+    def _percent(self) -> str:
+        if self.share is not None:
+            return f"{int(self.share * 100)} %"
+        return format_gb(self.done_bytes) if self.done_bytes else ""
+
+    @property
+    def _speed(self) -> tuple[str, ...]:
         rate, left_s = self.rate_bytes_per_s, self.left_s
+        if rate is None:
+            return ()
         if rate == 0:
-            parts.append("nothing comes at the moment")
-        elif rate is not None:
-            parts.append(f"{rate / 10**6:.1f} MB/s")
-        if left_s is not None and self.done_bytes < (self.total_bytes or 0):
-            parts.append(f"{format_duration(left_s)} left")
-        return ", ".join(parts)
+            return ("nothing comes at the moment",)
+        left = left_s is not None and self.done_bytes < (self.total_bytes or 0)
+        return (f"{rate / 10**6:.1f} MB/s", *((f"{format_duration(left_s)} left",) if left and left_s else ()))
 
 
 def moved(before: Pace | None, told: ProgressTold, now_s: float) -> Pace:

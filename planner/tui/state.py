@@ -11,6 +11,7 @@ from planner.tui.data.extras import Extras
 from planner.tui.data.machine import Situation
 from planner.tui.parts import Parts
 from planner.tui.problem import Problem
+from planner.tui.queue import Queue
 
 if TYPE_CHECKING:  # the room behind it is large, and needed only once something runs
     from planner.serve.state import DeploymentRecord
@@ -73,6 +74,8 @@ class State:
     stopping: frozenset[str] = field(default_factory=frozenset)
     stop_problem: Problem | None = None
     launch: Launch | None = None
+    downloads: Queue = ()
+    store_version: int = 0
 
     @property
     def status(self) -> str:

@@ -21,6 +21,7 @@ from planner.units import GB, GIB, MIB
 
 if TYPE_CHECKING:
     from planner.tui.data.question import Question
+    from planner.tui.data.store import StoreView
     from planner.tui.data.what_if import Answer
 
 HARDWARE = Hardware(
@@ -255,6 +256,8 @@ class World:
     gate: threading.Event = field(default_factory=threading.Event)
     questions: "list[Question]" = field(default_factory=list)
     what_if_gate: threading.Event = field(default_factory=threading.Event)
+    store: "StoreView | None" = None
+    store_error: Exception | None = None
 
     def __post_init__(self) -> None:
         """Nothing blocks unless a test says so."""
@@ -300,6 +303,13 @@ class World:
         assert self.what_if_gate.wait(60)
         return answer(situation, question)
 
+    def _store(self, _models: Sequence[Model]) -> "StoreView":
+        from tests.tui.world_store import STORE
+
+        if self.store_error:
+            raise self.store_error
+        return self.store or STORE
+
     def _unaccepted(self, wanted: Sequence[tuple[Model, Variant]]) -> tuple[str, ...]:
         return tuple(
             f"{model.id} is published under {model.licence.spdx}."
@@ -329,6 +339,7 @@ class World:
             unaccepted=self._unaccepted,
             what_if=self._what_if,
             gpu_names=_gpu_names,
+            store=self._store,
             recall=lambda: dict(self.choices),
             keep=self._keep,
         )

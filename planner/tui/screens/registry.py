@@ -26,6 +26,7 @@ PAGES: Mapping[str, str] = {
     "prices": "planner.tui.screens.prices:PricesPage",
     "servers": "planner.tui.screens.servers:ServersPage",
     "what-if": "planner.tui.screens.what_if:WhatIfPage",
+    "downloads": "planner.tui.screens.downloads:DownloadsPage",
     "doctor": "planner.tui.screens.doctor:DoctorPage",
 }
 """Page → `module:class`, called with `marks`. A page that is not here is not offered."""
