@@ -17,6 +17,8 @@ _MOST = 44
 """Cells of a model's column at most: longer lines are hard to compare."""
 _LEAST = 11
 """At least so many; models that have no room then are shown when they are chosen."""
+_UNKNOWN = "-"
+"""What a comparison says of what is not known."""
 _SIGN = 2
 """Cells before each value: for the better one, and for the model that keys act on."""
 
@@ -28,7 +30,8 @@ def differs(fact: Fact) -> bool:
 
 def comparison(found: SideBySide, width: int, marks: Marks, *, chosen: int, all_facts: bool) -> Content:
     """The table. `chosen` is the column that keys act on; without `all_facts` only what differs is shown."""
-    facts = [fact for fact in found.facts if all_facts or differs(fact)]
+    known = [fact for fact in found.facts if any(text != _UNKNOWN for text in fact.texts)]
+    facts = [fact for fact in known if all_facts or differs(fact)]
     label = max(cell_len(fact.label) for fact in found.facts)
     count = len(found.sides)
     room = max(1, (width - label) // (_LEAST + GAP + _SIGN))
@@ -47,7 +50,7 @@ def comparison(found: SideBySide, width: int, marks: Marks, *, chosen: int, all_
         styles = [MUTED if not differs(fact) else "bold $text-success" if one else "" for one in best]
         signs = [marks.done if one else " " for one in best]
         rows += _row(fact.label, [fact.texts[i] for i in columns], signs, styles, sizes)
-    hidden = len(found.facts) - len(facts)
+    hidden = len(known) - len(facts)
     if hidden:
         rows.append(hanging(marks.note, f"{hidden} more in which all are alike: d shows them.", width, MUTED))
     if len(columns) < count:

@@ -67,8 +67,8 @@ def columns_for(width: int, rows: Sequence[Row], filters: Filters) -> tuple[Know
         *found,
         Known("memory", Column("memory", right=True, leaves=4), 9, _memory),
         Known("quant", Column("quant", leaves=5), 9, _quant),
-        Known("size", Column("file", right=True, leaves=6), 8, _size),
-        Known("licence", Column("licence", minimum=10, leaves=3), min(licences, 24), _licence),
+        Known("size", Column("file", right=True, leaves=6), 9, _size),
+        Known("licence", Column("licence", minimum=12, leaves=3), min(licences, 24), _licence),
         Known(
             "date", Column("released", leaves=8), 10, lambda drawn, marks: _or(drawn.row.model.release_date, marks)
         ),

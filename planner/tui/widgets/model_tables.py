@@ -93,10 +93,10 @@ def _alternative(item: Alternative, marks: Marks) -> Row:
     points: Row = (none,)
     if apart.mtr_points is not None:
         better = apart.mtr_points < 0
-        points = (Cell(f"{apart.mtr_points:+.2f} MTR", _style(better=better, alike=not apart.mtr_points)),)
+        points = (Cell(_mtr_words(apart.mtr_points), _style(better=better, alike=not apart.mtr_points)),)
     elif apart.quality_points is not None:
         whole = round(apart.quality_points)
-        points = (Cell(f"{whole:+d} of 100", _style(better=whole > 0, alike=not whole)),)
+        points = (Cell(f"{whole:+d} points", _style(better=whole > 0, alike=not whole)),)
     memory = apart.memory_bytes
     less = memory is not None and memory < 0
     return (
@@ -109,6 +109,11 @@ def _alternative(item: Alternative, marks: Marks) -> Row:
         *points,
         licence_name(item.side.model),
     )
+
+
+def _mtr_words(points: float) -> str:
+    """Lower is better, so a sign would be misread."""
+    return f"{abs(points):.2f} {'better' if points < 0 else 'worse'}" if points else "alike"
 
 
 def _style(*, better: bool, alike: bool) -> str:
