@@ -13,9 +13,11 @@ from planner.core.offers import Offer
 from planner.errors import CatalogError
 from planner.tui.app import PlannerApp
 from planner.tui.data.offer_filter import Choice, find
+from planner.tui.data.price_explain import explain_offer
 from planner.tui.data.price_words import provider_lines, where_words
 from planner.tui.data.prices import Inputs, Listing, read_amount, read_market, reckon
 from planner.tui.marks import ASCII
+from planner.tui.screens.explain import Explain
 from planner.tui.screens.offer import OfferScreen
 from planner.tui.screens.price_inputs import PriceInputs
 from planner.tui.widgets.row_table import RowTable
@@ -168,6 +170,10 @@ def test_the_real_market_and_the_real_estimates_go_together(monkeypatch: pytest.
     assert {"here", "device", "rental"} == {place.kind for place in found.places}
     assert found.own is not None
     assert found.own.hour_usd == Decimal("0.12")
+    row = next(row for row in found.rows if row.per_million is not None)
+    headings = [part.heading for part in explain_offer(row, market, found, situation).parts]
+    assert headings[:2] == ["price", "a million tokens written"]
+    assert sum(heading.endswith("there: speed") for heading in headings) == 2
 
 
 # --- the page ------------------------------------------------------------------------------------------------------
@@ -259,6 +265,19 @@ async def test_enter_shows_everything_that_is_known_of_an_offer(world: World, pr
             assert words in text
         await pilot.press("escape")
         assert not isinstance(app.screen, OfferScreen)
+
+
+async def test_e_shows_the_arithmetic_of_a_price(world: World, prices: Prices) -> None:
+    app = make_app(world, prices)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, Explain), "the explanation")
+        await planned(pilot)
+        text = screen_text(app)
+        assert "RTX 4090, Salad spot" in text
+        assert "mid  $0.20 / (130 * 3600) * 10^6 = $0.427" in text
+        assert "mid  $0.07 / (90 * 3600) * 10^6 = $0.216" in text
 
 
 async def test_another_pair_is_reckoned_with_and_named(world: World, prices: Prices) -> None:

@@ -9,6 +9,7 @@ from planner.core.market import Origin
 from planner.core.model import Role
 from planner.core.offer_view import TIERS, provider_name, usd
 from planner.core.offer_words import age_words, gpu_words
+from planner.core.offers import Offer
 from planner.core.own_device import Own, paid_off
 from planner.core.where import Place
 from planner.prices.registry import BRINGS
@@ -62,10 +63,13 @@ def _line(origin: Origin, *, asked: bool) -> ProviderLine:
 
 def place_name(place: Place, names: dict[str, str]) -> str:
     """`this machine`, a device, or `RTX 3090, Vast.ai marketplace`."""
-    if place.offer is None:
-        return place.name
-    quote = place.offer.quote
-    return f"{gpu_words(place.offer, names)}, {provider_name(quote.provider)} {TIERS[quote.tier].lower()}"
+    return place.name if place.offer is None else offer_name(place.offer, names)
+
+
+def offer_name(offer: Offer, names: dict[str, str]) -> str:
+    """`RTX 3090, Vast.ai marketplace`."""
+    quote = offer.quote
+    return f"{gpu_words(offer, names)}, {provider_name(quote.provider)} {TIERS[quote.tier].lower()}"
 
 
 def where_words(reckoning: Reckoning, names: dict[str, str]) -> list[str]:

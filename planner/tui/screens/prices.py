@@ -71,6 +71,7 @@ class PricesPage(Page):
         Binding("p", "pair(1)", "Pair", tooltip="reckon with the next pair"),
         Binding("i", "inputs", "Costs", tooltip="price of a kWh, watts, price of the device, share of the time"),
         Binding("r", "refresh_prices", "Refresh", tooltip="ask the providers again"),
+        Binding("e", "explain", "Explain", tooltip="where the price per million tokens comes from"),
         Binding("v", "step('vram', 1)", "Memory of a GPU, at least", show=False),
         Binding("t", "step('tier', 1)", "Tier", show=False),
         Binding("o", "step('provider', 1)", "Provider", show=False),
@@ -296,6 +297,15 @@ class PricesPage(Page):
 
         own = self._reckoning.own if self._reckoning is not None else None
         self.app.push_screen(PriceInputs(self._inputs, own), answered)
+
+    def action_explain(self) -> None:
+        """Where the price of the tokens comes from."""
+        row = self._pointed
+        if row is not None and self._listing is not None and self._reckoning is not None:
+            from planner.tui.data.price_explain import explain_offer  # the estimator's own words, only when asked for
+
+            situation = self.planner.state.situation
+            self.planner.open_explain(partial(explain_offer, row, self._listing, self._reckoning, situation))
 
     def action_refresh_prices(self) -> None:
         """Ask the providers, however fresh the prices are."""

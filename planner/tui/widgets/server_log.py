@@ -89,6 +89,6 @@ class ServerLog(RichLog):
         at_the_end = self.is_vertical_scroll_end
         for role, line in message.found:
             prefix = "" if self._followed[1] else f"{role} "
-            self.write(Text.assemble((prefix, "dim"), printable(line)), scroll_end=False)
+            self.write(Text.assemble((prefix, "dim"), printable(line)), expand=True, scroll_end=False)
         if at_the_end and message.found:
             self.scroll_end(animate=False)
