@@ -36,11 +36,12 @@ _ATTEMPTS = 4
 _TEXTS = 8
 _TEXT_TOKENS = 256
 _TOKENS_PER_WORD = 1.4  # only sizes the samples; the engine counts
-_WORDS = (
+WORDS = (
     "river", "stone", "bridge", "harbour", "mill", "water", "village", "market", "winter", "summer", "road", "letter",
     "garden", "window", "teacher", "doctor", "story", "engine", "ticket", "music", "paper", "number", "island",
     "mountain", "weather", "kitchen", "history", "language", "science", "travel",
 )  # fmt: skip
+"""Of which texts are made."""
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,9 +123,9 @@ def measure(
                 found += _generation(gateway, repeats)
             return tuple(found)
         except RefusedError as error:
-            raise _failed(str(error)) from error
+            raise bench_failed(str(error)) from error
         except CONNECTION_ERRORS as error:
-            raise _failed(connection_failure(error)) from error
+            raise bench_failed(connection_failure(error)) from error
 
 
 def _embedding(gateway: GatewayClient, repeats: int, clock: Callable[[], float]) -> Measured:
@@ -188,10 +189,11 @@ def _words(tokens: int) -> Iterator[str]:
     """Texts of about `tokens` tokens, each another one, so that no cache of the engine helps."""
     chance = secrets.SystemRandom()
     while True:
-        yield " ".join(chance.choices(_WORDS, k=max(8, round(tokens / _TOKENS_PER_WORD))))
+        yield " ".join(chance.choices(WORDS, k=max(8, round(tokens / _TOKENS_PER_WORD))))
 
 
-def _failed(why: str) -> EngineError:
+def bench_failed(why: str) -> EngineError:
+    """What is raised when a model does not answer as it should."""
     return EngineError(
         f"The speed could not be measured: {why}.",
         hint="planner status shows how the deployment is, planner logs what its engines said.",

@@ -54,12 +54,12 @@ class GatewayClient:
 
     def status_without_key(self, path: str) -> int:
         """The HTTP status of a request that has no key."""
-        return self._http.get(f"{self._base_url}{path}", timeout=self._remaining_s()).status_code
+        return self._http.get(f"{self._base_url}{path}", timeout=self.remaining_s()).status_code
 
     def json(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """The JSON object a request is answered with."""
         response = self._http.request(
-            method, self._base_url + path, json=body, headers=self._headers(), timeout=self._remaining_s()
+            method, self._base_url + path, json=body, headers=self._headers(), timeout=self.remaining_s()
         )
         answer = _object(response.content)
         if response.status_code != 200:
@@ -69,13 +69,13 @@ class GatewayClient:
     def events(self, path: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """The events of a stream, which must end with `[DONE]`."""
         with self._http.stream(
-            "POST", self._base_url + path, json=body, headers=self._headers(), timeout=self._remaining_s()
+            "POST", self._base_url + path, json=body, headers=self._headers(), timeout=self.remaining_s()
         ) as response:
             if response.status_code != 200:
                 response.read()
                 raise RefusedError(_said(response.status_code, _object(response.content)))
             for line in response.iter_lines():
-                self._remaining_s()
+                self.remaining_s()
                 data = line.removeprefix("data:").strip()
                 if data == "[DONE]":
                     return
@@ -102,7 +102,7 @@ class GatewayClient:
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._key}"}
 
-    def _remaining_s(self) -> float:
+    def remaining_s(self) -> float:
         """Seconds left of the whole run. Raises when there are none."""
         remaining = self._deadline - self._clock()
         if remaining <= 0:

@@ -23,6 +23,7 @@ from planner.units import format_rate
 if TYPE_CHECKING:
     from planner.core.estimate import Rate
     from planner.serve.bench import Measured
+    from planner.serve.bench_sweep import Point
     from planner.serve.state import DeploymentRecord, DeploymentSpec
 
 _KEPT_SPREAD = 1.25
@@ -33,11 +34,31 @@ _NAMES = {"tg": "generation", "pp": "prompts", "embed": "embedding"}
 @click.command(short_help="Measure what runs, and calibrate the estimates for this machine.")
 @click.argument("name", required=False)
 @click.option("--repeats", type=click.IntRange(1, 20), default=3, show_default=True, help="Runs that have to agree.")
+@click.option("--quick", is_flag=True, help="The three speeds alone, without lengths, depths and clients.")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0.1, 600),
+    default=10,
+    show_default=True,
+    help="At most, for lengths, depths and clients.",
+)
 @click.option("--no-store", is_flag=True, help="Measure only; leave the estimates as they are.")
 @click.option("--forget", is_flag=True, help="Measure nothing; remove what was measured on this machine before.")
 @common_options
-def bench(session: Session, *, name: str | None, repeats: int, no_store: bool, forget: bool) -> None:
+def bench(
+    session: Session,
+    *,
+    name: str | None,
+    repeats: int,
+    quick: bool,
+    minutes: float,
+    no_store: bool,
+    forget: bool,
+) -> None:
     r"""Measure generation, prompt and embedding speed of a running deployment, beside the estimates.
+
+    Then how they change: generation with the tokens that went before, embedding with the length and the number of
+    texts, both with 1, 2, 4 and 8 clients at a time.
 
     The results are kept: later estimates for this machine use them (basis “measured” for the same model and quant,
     nearer to the truth for others). Leave the machine alone meanwhile: runs that differ by more than a quarter are
@@ -46,6 +67,7 @@ def bench(session: Session, *, name: str | None, repeats: int, no_store: bool, f
     \b
     Examples:
       planner bench
+      planner bench --quick
       planner bench default --repeats 5 --json
       planner bench --forget
     """
@@ -68,6 +90,15 @@ def bench(session: Session, *, name: str | None, repeats: int, no_store: bool, f
     speeds = [] if no_store else _stored(session, spec, found)
     if speeds:
         _store(session, speeds)
+    if not session.as_json:
+        write_lines(table(("", "model", "measured tok/s", "runs", "estimated", ""), [_row(*row) for row in rows]))
+    points: tuple[Point, ...] = ()
+    whole = quick
+    if not quick:
+        from planner.serve.bench_sweep import Sweep
+
+        sweep = Sweep(record.gateway_url or "", key, deadline_s=minutes * 60, tell=session.note)
+        points, whole = sweep.run(roles)
     if session.as_json:
         write_json(
             {
@@ -75,10 +106,14 @@ def bench(session: Session, *, name: str | None, repeats: int, no_store: bool, f
                 "deployment": record.name,
                 "results": [_view(*row) for row in rows],
                 "stored": len(speeds),
+                "sweep": points,
+                "sweep_complete": whole,
             }
         )
-        return
-    write_lines(table(("", "model", "measured tok/s", "runs", "estimated", ""), [_row(*row) for row in rows]))
+    elif points:
+        from planner.cli.bench_page import sweep_lines
+
+        write_lines(sweep_lines(points, whole=whole))
 
 
 def _running(session: Session, name: str | None) -> "DeploymentRecord":
