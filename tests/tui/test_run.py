@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ pty = pytest.importorskip("pty")
 class Terminal:
     """A program on a pseudo-terminal of 100 columns and 30 rows."""
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, *arguments: str, **environ: str) -> None:
         import fcntl
         import struct
         import termios
@@ -33,13 +33,23 @@ class Terminal:
         self.slave = slave
         self.seen = b""
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", code],
+            [sys.executable, "-P", *arguments],
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env={**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8"},
+            env={**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8", **environ},
             start_new_session=True,
         )
+
+    def resize(self, columns: int, rows: int) -> None:
+        """What a terminal does when its window changes."""
+        import fcntl
+        import struct
+        import termios
+
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.seen = b""
+        self.process.send_signal(signal.SIGWINCH)
 
     def read_until(self, wanted: bytes, deadline_s: float = 30.0) -> None:
         """Read until it has been seen; also at the end of the program."""
@@ -87,7 +97,7 @@ def terminal(request: pytest.FixtureRequest) -> Iterator[Terminal]:
         f"def look():\n    {request.param}\n"
         "sys.exit(run(Services(look=look, servers=lambda: ())))\n"
     )
-    program = Terminal(code)
+    program = Terminal("-c", code)
     yield program
     program.close()
 
@@ -104,11 +114,97 @@ def test_quits_with_code_0_while_the_probe_hangs_and_restores_the_terminal(termi
 
 
 @pytest.mark.parametrize("terminal", [HANGS], indirect=True)
-def test_a_termination_signal_restores_the_terminal(terminal: Terminal) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_termination_signal_restores_the_terminal(terminal: Terminal, number: signal.Signals) -> None:
     terminal.read_until(b"Quit")
-    terminal.process.send_signal(signal.SIGTERM)
-    assert terminal.end() == 128 + signal.SIGTERM
+    terminal.process.send_signal(number)
+    assert terminal.end() == 128 + number
     assert terminal.restored
+
+
+@pytest.mark.parametrize("terminal", [HANGS], indirect=True)
+def test_a_terminal_of_one_cell_and_back_loses_nothing(terminal: Terminal) -> None:
+    terminal.read_until(b"Quit")
+    terminal.resize(1, 1)
+    terminal.read_until(b"\x1b[")
+    terminal.resize(100, 30)
+    terminal.read_until(b"looking at this machine")
+    os.write(terminal.master, b"q")
+    assert terminal.end() == 0
+    assert terminal.restored
+
+
+@pytest.fixture
+def planner() -> Iterator[Callable[..., Terminal]]:
+    """Starts the real `planner` on a terminal."""
+    started: list[Terminal] = []
+
+    def start(*arguments: str, **environ: str) -> Terminal:
+        started.append(Terminal("-m", "planner", *arguments, **environ))
+        return started[-1]
+
+    yield start
+    for terminal in started:
+        terminal.close()
+
+
+def test_the_app_opens_at_a_screen_with_plans_for_this_machine_and_quits(planner: Callable[..., Terminal]) -> None:
+    terminal = planner("--screen", "home")
+    terminal.read_until("▸".encode(), 60)
+    os.write(terminal.master, b"q")
+    assert terminal.end() == 0
+    assert terminal.restored
+
+
+def test_a_broken_catalog_is_told_inside_the_app_not_instead_of_it(
+    planner: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    folder = tmp_path / "home" / "config" / "planner" / "catalog"
+    folder.mkdir(parents=True)
+    (folder / "mine.json").write_text("{")
+    terminal = planner()
+    terminal.read_until(b"Press t for the starter pair", 60)
+    os.write(terminal.master, b"q")
+    assert terminal.end() == 0
+    assert terminal.restored
+
+
+def test_a_dumb_terminal_gets_a_plain_recommendation(planner: Callable[..., Terminal]) -> None:
+    terminal = planner(TERM="dumb")
+    assert terminal.end(60) == 0
+    assert b"planner up " in terminal.seen
+    assert b"\x1b[" not in terminal.seen
+
+
+def test_an_unknown_screen_never_opens_the_app(planner: Callable[..., Terminal]) -> None:
+    terminal = planner("--screen", "hom")
+    assert terminal.end(60) == 2
+    assert b"Screens: home" in terminal.seen
+    assert b"\x1b[?1049h" not in terminal.seen
+
+
+def test_a_child_that_looks_for_ever_ends_with_the_app(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    child = f"import os, time; open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    terminal = Terminal(
+        "-c",
+        "import sys\n"
+        "from planner.tui.app import run\n"
+        "from planner.tui.data.aside import Aside\n"
+        f"aside = Aside((sys.executable, '-I', '-c', {child!r}))\n"
+        "aside.begin()\n"
+        "sys.exit(run(aside=aside))\n",
+    )
+    try:
+        terminal.read_until(b"Quit")
+        while not pid_file.exists() or not pid_file.read_text():
+            time.sleep(0.01)
+        os.write(terminal.master, b"q")
+        assert terminal.end() == 0
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid_file.read_text()), 0)
+    finally:
+        terminal.close()
 
 
 CRASHES = "return object()"

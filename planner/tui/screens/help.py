@@ -29,6 +29,8 @@ _WORDS = (
     "Estimates are for the memory that is free now, less 5 % for comfort. Speeds are ranges that hold the truth "
     "8 times out of 10. KV cache and compute are llama.cpp's words."
 )
+_KEY_CELLS = 16
+"""Of the column of keys; a longer name pushes its words to the right."""
 
 
 class KeyList(Fitted):
@@ -41,7 +43,7 @@ class KeyList(Fitted):
         """Key, what it does."""
         words = self.wanted.casefold().split()
         key_cells = max((len(key.keys) for group in self.groups for key in group.keys), default=0)
-        key_cells = min(key_cells, max(10, width // 3))
+        key_cells = min(key_cells, _KEY_CELLS)
         parts: list[Content] = []
         for group in self.groups:
             kept = [

@@ -26,8 +26,10 @@ class KeyBar(Horizontal):
 
     def compose(self) -> ComposeResult:
         """What may be cut off, and what may not."""
-        yield Static(id="keys-now")
-        yield Static(id="keys-always")
+        for name in ("keys-now", "keys-always"):
+            keys = Static(id=name)
+            keys.auto_links = False  # the keys' own colours, not those of links
+            yield keys
 
     def on_mount(self) -> None:
         """Follow the bindings."""

@@ -29,7 +29,7 @@ _COLUMNS = (
     Column("tok/s", right=True),
     Column("memory", right=True),
     Column("score", right=True, leaves=1),
-    Column("best for", minimum=9, leaves=3),
+    Column("best for", leaves=3),
 )
 
 

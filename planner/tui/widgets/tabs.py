@@ -15,6 +15,10 @@ class Tabs(Fitted):
 
     current = ""
 
+    def on_mount(self) -> None:
+        """Its own colours, not those of links."""
+        self.auto_links = False
+
     def show(self, current: str) -> None:
         """Which page is open."""
         if current != self.current:
