@@ -317,6 +317,22 @@ async def test_with_nothing_running_it_says_what_launches_something(world: World
         await until(pilot, lambda: "Nothing runs." in screen_text(app), "the words again")
 
 
+async def test_the_page_is_whole_before_the_gateways_have_answered(world: World, servers: Servers) -> None:
+    world.servers = (busy(),)
+    servers.gate.clear()
+    app = PlannerApp(servers.with_(world.services))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await planned(pilot)
+        await pilot.press("6")
+        await until(pilot, lambda: "reading its counters" in screen_text(app), "the page")
+        text = screen_text(app)
+        assert "1 running" in text
+        assert "http://127.0.0.1:8484/v1" in text
+        assert "147" in text
+        servers.gate.set()
+        await until(pilot, lambda: "1,240 in all" in screen_text(app), "the counters")
+
+
 async def test_logs_that_cannot_be_followed_do_not_end_the_page(world: World, servers: Servers) -> None:
     servers.follow_error = UsageError("“..” cannot be a deployment's name.")
     world.servers = (busy(),)

@@ -1,5 +1,6 @@
 """Deployments that never change, with counters and logs that a test moves on."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -89,11 +90,17 @@ class Servers:
     followed: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     restarts: list[FakeJob] = field(default_factory=list)
     asked: int = 0
+    gate: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        """Nothing blocks unless a test says so."""
+        self.gate.set()
 
     def counters(self, records: Sequence[DeploymentRecord], at_s: float) -> dict[str, Counters | str]:
         """The services' function."""
         del at_s
         self.asked += 1
+        assert self.gate.wait(60)
         return {record.name: self.readings[record.name] for record in records if record.name in self.readings}
 
     def follow(self, name: str, roles: Sequence[str] = ()) -> FakeFollower:

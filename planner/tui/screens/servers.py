@@ -137,7 +137,7 @@ class ServersPage(Page):
 
     def status(self, state: State) -> str:
         """How many run."""
-        if not self._known:
+        if not _is_known(state):
             return state.status
         running = sum(record.state not in ENDED for record in state.servers)
         failed = len(state.servers) - running
@@ -147,7 +147,7 @@ class ServersPage(Page):
     def show_state(self, state: State) -> None:
         """Other records."""
         problem = state.stop_problem or state.servers_problem
-        known = bool(state.servers) or not (state.looking or state.planning)
+        known = _is_known(state)
         there = {record.name for record in state.servers}
         between = [old for old in self._records if old.name in self._restarting and old.name not in there]
         records = (*state.servers, *between)
@@ -339,3 +339,8 @@ class ServersPage(Page):
     def _chosen(self, event: RowTable.Chosen) -> None:
         event.stop()
         self.action_settings()
+
+
+def _is_known(state: State) -> bool:
+    """Whether anybody has looked at what runs yet: that is done after the first plans."""
+    return bool(state.servers) or not (state.looking or state.planning)
