@@ -12,6 +12,7 @@ constant here is printed by `python benchmarks/answer_quality.py` from catalog/e
 cross-validated error, and a test holds them to it.
 """
 
+import functools
 import math
 from collections.abc import Iterable
 from enum import StrEnum
@@ -152,6 +153,7 @@ def _years(released: str | None) -> float:
     return decimal_year(min(max(released or OLDEST, OLDEST), NEWEST)) - 2025.0
 
 
+@functools.lru_cache(maxsize=4096)
 def decimal_year(date: str) -> float:
     """`YYYY`, `YYYY-MM` or `YYYY-MM-DD` as a year with a fraction; a missing part counts as the first."""
     year, month, day = (int(part) for part in (*date.split("-"), "1", "1")[:3])

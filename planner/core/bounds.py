@@ -32,6 +32,12 @@ class Bounds:
         self._prompt_target = prompt_target(workload)
         self._indexing_target = indexing_target(workload)
 
+    def of_score(self, role: Role, score: float) -> float:
+        """The most that a model of a score can add, whatever its size."""
+        if role is not Role.GENERATION:
+            return self._weights.retrieval * score + self._weights.indexing_speed
+        return self._weights.answers * score + self._weights.generation_speed + self._weights.context
+
     def of_option(self, option: Option) -> float | None:
         """The most that any file of a model can add."""
         layers = option.least_layers

@@ -51,22 +51,46 @@ class Least(NamedTuple):
 
 
 class Option:
-    """A model that may fill a role; its files and the ways to run them are made when first asked for."""
+    """A model that may fill a role; its files and the ways to run them are made when first asked for.
+
+    `twins` are models of the same network, quality and files, of which everything that is said here is true too:
+    there are hundreds of some networks in a large catalog.
+    """
 
     def __init__(
-        self, model: Model, architecture: Architecture, variants: Sequence[Variant], settings: tuple[Settings, ...],
-        *, on_cpu: tuple[bool, ...],
+        self, model: Model, architecture: Architecture, variants: Sequence[Variant], workload: Workload,
+        *, contexts: tuple[int, ...], on_cpu: tuple[bool, ...],
     ) -> None:  # fmt: skip
         self.model = model
         self.architecture = architecture
-        self.settings = settings
-        self.on_cpu = on_cpu
         self.variants = variants
+        self.contexts = contexts
+        self.on_cpu = on_cpu
+        self.twins: list[Option] = []
+        self._workload = workload
 
     @property
     def key(self) -> Hashable:
         """Equal for the same way to look at the same entry."""
-        return id(self.model), *map(id, self.variants), self.settings, self.on_cpu
+        wishes = self._workload
+        return (
+            id(self.model), *map(id, self.variants), self.contexts, self.on_cpu, wishes.parallel, wishes.kv_type
+        )  # fmt: skip
+
+    @property
+    def twin_key(self) -> Hashable:
+        """Equal for models of which nothing that a search looks at differs."""
+        model = self.model
+        sizes = [
+            (v.quant, v.file_bytes, v.file_bytes_source, v.tensor_bytes, v.token_embedding_bytes)
+            for v in self.variants
+        ]
+        return self.score, self.architecture, model.parameters, self.contexts, model.pooling, *sizes
+
+    @functools.cached_property
+    def settings(self) -> tuple[Settings, ...]:
+        """Of every context that is worth trying."""
+        return tuple(settings_for(self.model, self._workload, context) for context in self.contexts)
 
     @functools.cached_property
     def files(self) -> tuple["File", ...]:
@@ -91,6 +115,12 @@ class Option:
         if len(known) < len(sizes):
             return None
         return max(0, int(min(known) - _HEADER_SLACK * most_header_bytes(self.architecture)))
+
+    def like(self, candidate: "Candidate") -> "Candidate":
+        """The way to run this model that is a twin's."""
+        other = candidate.file.option
+        file = self.files[other.files.index(candidate.file)]
+        return file.candidates[candidate.file.candidates.index(candidate)]
 
     def __iter__(self) -> Iterator["Candidate"]:
         """All ways to run it."""
@@ -199,21 +229,37 @@ class Candidate:
 
 
 def options_for(
-    role: Role, models: Iterable[Model], workload: Workload, machine: Machine, pins: Sequence[Pin]
+    role: Role,
+    models: Iterable[Model],
+    workload: Workload,
+    machine: Machine,
+    pins: Sequence[Pin],
+    *,
+    known: dict[Hashable, Option],
 ) -> list[Option]:
-    """Models that may fill a role: pinned ones alone where there are some, else those that match the wishes."""
+    """Models that may fill a role, the best first: those that are pinned, else all that match the wishes.
+
+    `known` are options of other questions, of which those that serve here too are taken; new ones are added.
+    """
     pinned = [pin for pin in pins if pin.model.role is role]
     chosen = pinned or [Pin(model) for model in models if model.role is role and matches(model, workload)]
     # An embedder on the CPU leaves a card to the generator; a generator on the CPU may use more of a memory that
     # both share.
     on_cpu = (False, True) if machine.gpus and (role is Role.GENERATION) is machine.unified else (False,)
-    found: list[Option] = []
+    ladder = _ladder(workload)
+    found: dict[Hashable, Option] = {}
     for model, variant in ((pin.model, pin.variant) for pin in chosen):
         variants = [v for v in ((variant,) if variant else model.variants) if is_fetchable(model, v)]
-        settings = tuple(settings_for(model, workload, context) for context in _contexts(model, role, workload))
-        if model.architecture is not None and variants and settings:
-            found.append(Option(model, model.architecture, variants, settings, on_cpu=on_cpu))
-    return found
+        contexts = _contexts(model, role, workload, ladder)
+        if model.architecture is None or not variants or not contexts:
+            continue
+        option = Option(model, model.architecture, variants, workload, contexts=contexts, on_cpu=on_cpu)
+        option = known.setdefault(option.key, option)
+        option.twins = []
+        first = found.setdefault(option.twin_key, option)
+        if first is not option:
+            first.twins.append(option)
+    return sorted(found.values(), key=lambda option: -option.score)
 
 
 def matches(model: Model, workload: Workload) -> bool:
@@ -235,13 +281,16 @@ def _read_at_once(role: Role, workload: Workload) -> int:
     return workload.chunk_tokens + (QUESTION_TOKENS if role is Role.RERANKER else 0)
 
 
-def _contexts(model: Model, role: Role, workload: Workload) -> tuple[int, ...]:
-    """Contexts worth trying: the user's alone if given (and the model can), else the ladder up to the trained one."""
+def _ladder(workload: Workload) -> tuple[int, ...]:
+    """Contexts worth trying: beyond what counts for all there is to gain, a longer one only takes memory."""
+    short = sum(1 for context in CONTEXTS if context_term(context, workload.needed_context) < 1.0)
+    return CONTEXTS[: short + 1]
+
+
+def _contexts(model: Model, role: Role, workload: Workload, ladder: tuple[int, ...]) -> tuple[int, ...]:
+    """The user's context alone if given (and the model can), else those of the ladder up to the trained one."""
     if role is not Role.GENERATION:
         return (min(model.context_length, max(EMBED_CONTEXT, 2 * workload.chunk_tokens)),)
     if workload.context is not None:
         return (workload.context,) if workload.context <= model.context_length else ()
-    ladder = [context for context in CONTEXTS if context <= model.context_length]
-    # Beyond what counts for all there is to gain, a longer context only takes memory.
-    enough = sum(1 for context in ladder if context_term(context, workload.needed_context) < 1.0) + 1
-    return tuple(ladder[:enough]) or (model.context_length,)
+    return tuple(context for context in ladder if context <= model.context_length) or (model.context_length,)

@@ -79,10 +79,10 @@ class Planner:
 
     def _options_for(self, role: Role, workload: Workload, pins: Sequence[Pin]) -> list[Option]:
         """The models that may fill a role, each with what was found out about it before."""
-        found = options_for(role, self._models, workload, self._machine, pins)
+        found = options_for(role, self._models, workload, self._machine, pins, known=self._options)
         if not found:
             raise nothing_matches(role, self._models, workload)
-        return [self._options.setdefault(option.key, option) for option in found]
+        return found
 
     def _search(self, machine: Machine, wish: Workload) -> Search:
         if machine not in self._reaches:

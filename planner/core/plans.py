@@ -1,11 +1,12 @@
 """From rated candidates to recommendations: labels, memory, reasons, and the command that starts them."""
 
+import copy
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from planner.core.candidates import Candidate
+from planner.core.candidates import Candidate, Option
 from planner.core.estimate import HOST, Placement, Seconds
 from planner.core.estimator import Outlook, estimate
 from planner.core.hardware import Hardware
@@ -31,6 +32,12 @@ class Rated:
         self.terms = terms
         self.usage = {row.device: row.total_bytes for row in found.memory.devices}
         """Bytes by device."""
+
+    def of_twin(self, option: Option) -> "Rated":
+        """The same of a model of which nothing differs that it was rated by."""
+        other = copy.copy(self)
+        other.candidate = option.like(self.candidate)
+        return other
 
     def choice(self, hardware: Hardware, calibration: Calibration) -> Choice:
         """The public form, with the whole estimate."""

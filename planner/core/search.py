@@ -16,7 +16,7 @@ from planner.core.candidates import Candidate, File, Option
 from planner.core.estimate import Verdict
 from planner.core.estimator import Outlook, outlook
 from planner.core.hardware import Hardware
-from planner.core.model import Model, Role
+from planner.core.model import Role
 from planner.core.placement import Machine
 from planner.core.plans import Plan, Rated, total_bytes
 from planner.core.reach import Reach
@@ -24,6 +24,8 @@ from planner.core.score import Terms, context_term, generation_speed_term, index
 from planner.core.speed.calibration import Calibration
 from planner.core.workload import Workload
 
+_AT_ONCE = 8
+"""Models that are bounded together, where their score alone does not leave them aside."""
 DOWNLOAD = "download"
 """Where a limited download stands among the devices of which a plan takes bytes."""
 
@@ -36,11 +38,6 @@ class Beside:
         self.place = place
         self.bounded = bounded
 
-    @property
-    def model(self) -> Model:
-        """The generator."""
-        return self.way.candidate.model
-
 
 class Way:
     """A generator's candidate, and the most that it adds beside whatever embedder; None: it is known not to run."""
@@ -51,8 +48,18 @@ class Way:
         self.is_exact = False
 
 
-Node = Option | File | Candidate | Beside
+class Rest:
+    """The options of a list from a place on, the best first."""
+
+    def __init__(self, options: Sequence[Option], place: int = 0) -> None:
+        self.options = options
+        self.place = place
+
+
+Node = Rest | Option | File | Candidate | Beside
 """What may become a plan."""
+Starts = Sequence[Option] | Sequence[Candidate]
+"""Models, the best first; or the ways to run one."""
 Bounded = tuple[float, Node | Plan]
 """The most that a node can add, or what a plan does."""
 
@@ -136,7 +143,7 @@ class Search:
         self._bounds = Bounds(reach, workload)
         self._download = workload.max_download_bytes
 
-    def singles(self, starts: Iterable[Option | Candidate]) -> Iterator[Plan]:
+    def singles(self, starts: Starts) -> Iterator[Plan]:
         """The best way to run each model."""
 
         def opened(node: Node) -> Iterator[Bounded]:
@@ -147,13 +154,13 @@ class Search:
             else:
                 yield from self._opened(node)
 
-        return _one_each(lambda closed: best_first(self._bounded(starts), opened, closed=closed))
+        return _one_each(lambda closed: best_first(self._starts(starts), opened, closed=closed))
 
-    def worth_pairing(self, starts: Iterable[Option | Candidate]) -> Worth:
+    def worth_pairing(self, starts: Starts) -> Worth:
         """The embedders of which no better one takes no more of any device."""
         return Worth(self._worth_pairing(starts))
 
-    def _worth_pairing(self, starts: Iterable[Option | Candidate]) -> Iterator[Rated]:
+    def _worth_pairing(self, starts: Starts) -> Iterator[Rated]:
         kept: list[Rated] = []
 
         def opened(node: Node) -> Iterator[Bounded]:
@@ -168,12 +175,12 @@ class Search:
                 if rated is not None:
                     yield rated.part, (rated,)
 
-        for (rated,) in best_first(self._bounded(starts), opened):
+        for (rated,) in best_first(self._starts(starts), opened):
             if not _dominated(rated.usage, kept):
                 kept.append(rated)
                 yield rated
 
-    def pairs(self, embedders: Embedders, starts: Iterable[Option | Candidate]) -> Iterator[Plan]:
+    def pairs(self, embedders: Embedders, starts: Starts) -> Iterator[Plan]:
         """The best pair of each generator model."""
         first = embedders.at(0)
         if first is None:
@@ -194,14 +201,30 @@ class Search:
             """With what the best embedder adds, so that all nodes can be compared."""
             return ((most + first.part, node) for most, node in found)
 
-        return _one_each(lambda closed: best_first(shifted(self._bounded(starts)), opened, closed=closed))
+        return _one_each(lambda closed: best_first(shifted(self._starts(starts)), opened, closed=closed))
 
     def _opened(self, node: Node) -> Iterator[Bounded]:
-        """A model's files, a file's ways to run."""
-        if isinstance(node, Option):
+        """The next models of a list, a model's files, a file's ways to run."""
+        if isinstance(node, Rest):
+            end = node.place + _AT_ONCE
+            yield from self._bounded(node.options[node.place : end])
+            yield from self._rest(Rest(node.options, end))
+        elif isinstance(node, Option):
             yield from self._bounded(node.files)
         elif isinstance(node, File):
             yield from self._bounded(node.candidates)
+
+    def _starts(self, starts: Starts) -> Iterator[Bounded]:
+        """All models, or the ways to run one."""
+        options = [start for start in starts if isinstance(start, Option)]
+        yield from self._rest(Rest(options))
+        yield from self._bounded(start for start in starts if isinstance(start, Candidate))
+
+    def _rest(self, rest: Rest) -> Iterator[Bounded]:
+        """A list with the most that its best model can add, if there is one."""
+        if rest.place < len(rest.options):
+            best = rest.options[rest.place]
+            yield self._bounds.of_score(best.model.role, best.score), rest
 
     def _bounded(self, nodes: Iterable[Option | File | Candidate]) -> Iterator[Bounded]:
         """Nodes with the most that each can add, without those that cannot be an answer."""
@@ -317,15 +340,34 @@ class _Pairing:
 
 def _one_each(search: Callable[[Callable[[Node | Plan], bool]], Iterator[Plan]]) -> Iterator[Plan]:
     """The first plan of every main model; once it has one, a search need not look at others of the model."""
-    seen: set[str] = set()
+    seen: set[Option] = set()
 
     def closed(node: Node | Plan) -> bool:
-        model = node[-1].candidate.model if isinstance(node, tuple) else node.model
-        return model.id in seen
+        return _option_of(node) in seen
 
     for plan in search(closed):
-        seen.add(plan[-1].candidate.model.id)
+        option = plan[-1].candidate.file.option
+        seen.add(option)
         yield plan
+        for twin in option.twins:
+            yield (*plan[:-1], plan[-1].of_twin(twin))
+
+
+def _option_of(node: Node | Plan) -> Option | None:
+    """The main model that a node is about."""
+    match node:
+        case Option():
+            return node
+        case File():
+            return node.option
+        case Candidate():
+            return node.file.option
+        case Beside():
+            return node.way.candidate.file.option
+        case Rest():
+            return None
+        case _:
+            return node[-1].candidate.file.option
 
 
 def _dominated(usage: dict[str, int], better: Sequence[Rated]) -> bool:

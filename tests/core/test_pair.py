@@ -230,7 +230,7 @@ def test_a_model_of_which_neither_file_nor_repository_is_known_is_never_recommen
 
 
 def test_a_question_after_others_has_the_answer_of_one_asked_alone() -> None:
-    hardware = machine(gpu("cuda:0", 8))
+    hardware = machine(gpu(0, 8))
     planner = Planner(MODELS, hardware)
     for workload in (
         Workload(),
