@@ -288,6 +288,9 @@ class PlannerApp(App[None]):
         question = Confirm(
             f"Stop “{record.name}”?", f"{models or 'Its engines'} will end.{address}", yes="Stop it", no="Leave it"
         )
+        if record.state in ("failed", "stopped"):
+            words = "Nothing of it runs any more. It leaves the list; its logs stay until it is started again."
+            question = Confirm(f"Forget “{record.name}”?", words, yes="Forget it", no="Keep it")
 
         def answered(yes: bool | None) -> None:
             if yes:

@@ -20,6 +20,7 @@ from planner.tui.marks import ASCII
 from planner.tui.screens.explain import Explain
 from planner.tui.screens.offer import OfferScreen
 from planner.tui.screens.price_inputs import PriceInputs
+from planner.tui.widgets.filter_line import FilterLine
 from planner.tui.widgets.row_table import RowTable
 from tests.tui.conftest import planned, screen_text, until
 from tests.tui.world import PLANS, World
@@ -222,6 +223,18 @@ async def test_filters_have_a_key_each_and_are_remembered(world: World, prices: 
         assert "None of 11 offers matches." in screen_text(app)
         await pilot.press("x")
         assert len(gpus(app)) > 3
+
+
+async def test_the_mouse_changes_filters_and_orders_and_points_at_rows(world: World, prices: Prices) -> None:
+    app = make_app(world, prices)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        await pilot.click(FilterLine, offset=(4, 0))
+        await until(pilot, lambda: "memory 8 GiB up" in screen_text(app), "the filter")
+        await pilot.click(RowTable, offset=(50, 0))
+        await until(pilot, lambda: "by $ per hour" in screen_text(app), "the order")
+        await pilot.click(RowTable, offset=(20, 3))
+        await until(pilot, lambda: gpus(app)[2].startswith("▸"), "the third row")
 
 
 async def test_searching_narrows_while_typing_and_escape_undoes_it(world: World, prices: Prices) -> None:

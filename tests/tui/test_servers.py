@@ -278,6 +278,20 @@ async def test_stopping_asks_first(world: World, servers: Servers) -> None:
         world.jobs[0].finish(Outcome({"deployments": []}))
 
 
+async def test_forgetting_what_failed_is_not_called_stopping(world: World, servers: Servers) -> None:
+    world.servers = (crashed(),)
+    app = make_app(world, servers)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await planned(pilot)
+        await until(pilot, lambda: "crashed three times" in screen_text(app), "the crash")
+        await pilot.press("s")
+        await until(pilot, lambda: "Forget “other”?" in screen_text(app), "the question")
+        await pilot.press("y")
+        await until(pilot, lambda: len(world.jobs) == 1, "the command")
+        assert world.jobs[0].arguments == ["stop", "other", "--json"]
+        world.jobs[0].finish(Outcome({"deployments": []}))
+
+
 async def test_settings_are_copied_and_shown_and_the_key_is_copied_alone(
     world: World, servers: Servers, tmp_path: Path
 ) -> None:
