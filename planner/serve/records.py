@@ -14,7 +14,6 @@ from planner.serve.process import Ready
 from planner.serve.state import CheckRecord, DeploymentRecord, DeploymentSpec, Home, ProcessRecord
 from planner.serve.upstream import Upstream
 from planner.serve.verify import Check, VerifyReport
-from planner.units import format_rate
 
 ESSENTIAL_CHECKS = frozenset({"gateway", "key-required", "embedding-vector", "generation-answer"})
 """A deployment that fails one of these is of no use, or not safe; one that fails another is shown as degraded."""
@@ -90,25 +89,6 @@ def direct_report(upstreams: Iterable[Upstream]) -> VerifyReport:
             for each in upstreams
         )
     )
-
-
-def slow_notes(plans: Iterable[ProcessPlan], report: VerifyReport) -> tuple[str, ...]:
-    """A line for each model that runs at less than half of the least speed estimated for it.
-
-    A plan that “fits” by swapping pages starts and answers like any other; only its speed tells (measured).
-    """
-    found: list[str] = []
-    for plan in plans:
-        throughput = plan.estimate.throughput
-        rate, measured = throughput.tg, report.tg_tokens_per_s
-        if plan.role is Role.EMBEDDING:
-            rate, measured = throughput.embed, report.embed_tokens_per_s
-        if rate is not None and measured is not None and measured < rate.low / 2:
-            found.append(
-                f"{plan.model.name} runs at {format_rate(measured)} tok/s, far below the estimated "
-                f"{format_rate(rate.low)} to {format_rate(rate.high)}: the machine may be busy, or short of memory."
-            )
-    return tuple(found)
 
 
 def _first_process(plan: ProcessPlan, spec: DeploymentSpec, home: Home) -> ProcessRecord:

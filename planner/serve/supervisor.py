@@ -24,10 +24,12 @@ from planner.errors import EngineError, PlannerError
 from planner.serve.account import Account, say
 from planner.serve.claim import claim
 from planner.serve.crew import Crew
+from planner.serve.differences import difference_notes, others_busy
 from planner.serve.environment import system_config_file
 from planner.serve.failure import LaunchError
 from planner.serve.family import create_time
 from planner.serve.front import Front, open_front, opens
+from planner.serve.memory_report import MemoryReport
 from planner.serve.process import STALL_S, EngineProcess
 from planner.serve.records import (
     ESSENTIAL_CHECKS,
@@ -36,7 +38,6 @@ from planner.serve.records import (
     first_record,
     planned_record,
     ready_record,
-    slow_notes,
     verified_record,
 )
 from planner.serve.state import DeploymentSpec, ErrorRecord, Home
@@ -73,6 +74,7 @@ class Supervisor:
         self._proven_lives: int | None = None
         self._upstreams = Upstreams()
         self._answering: dict[Role, Upstream] = {}
+        self._buffers: dict[Role, MemoryReport] = {}
         first = first_record(
             spec, home, supervisor_pid=os.getpid(), create_time=create_time(os.getpid()), started_at=_now()
         )
@@ -166,6 +168,8 @@ class Supervisor:
         try:
             process, ready, report = await self._crew.launch(role)
             rss_bytes = process.memory_rss_bytes()
+            if report is not None:
+                self._buffers[role] = report
             self._account.put(ready_record(self._account.process(role), ready, report, rss_bytes=rss_bytes))
             self._answering[role] = self._crew.upstream(role, ready)
             self._events.put_nowait(supervise.BecameReady(role))
@@ -206,11 +210,13 @@ class Supervisor:
 
     async def _verify_all(self, gateway_url: str | None) -> None:
         lives, first = self._lives, not self._account.record.verified
+        busy_share = None
         if gateway_url is None:
             report = direct_report(self._answering.values())
         else:
             key = self._home.read_key(self._home.gateway_key)
             # In a thread: it is a client of the gateway, which this loop serves.
+            busy_share = await asyncio.to_thread(others_busy)
             report = await asyncio.to_thread(self._verify, gateway_url, key, tuple(self._models))
         bad = [check for check in report.checks if not check.ok]
         if bad:
@@ -230,7 +236,8 @@ class Supervisor:
             self.request_stop()
             return
         self._account.record = verified_record(self._account.record, report)
-        for text in slow_notes([self._crew.plan(role) for role in self._models], report):
+        plans = [self._crew.plan(role) for role in self._models]
+        for text in difference_notes(plans, report, memory=self._buffers, busy_share=busy_share):
             self._account.note(text)
         for role, process in self._crew.running():
             self._account.update(role, memory_rss_bytes=process.memory_rss_bytes())

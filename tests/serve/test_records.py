@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-import pytest
-
 from planner.core.model import Role
-from planner.serve.records import first_record, slow_notes, verified_record
+from planner.serve.records import first_record, verified_record
 from planner.serve.state import Home
 from planner.serve.verify import Check, VerifyReport
 from tests.serve.plans import spec
@@ -21,13 +19,3 @@ def test_measured_speeds_stand_where_the_contract_wants_them(tmp_path: Path) -> 
     speeds = {p.role: (p.tg_estimated, p.tg_measured, p.pp_estimated, p.pp_measured) for p in measured.processes}
     assert speeds == {Role.GENERATION: (20.0, 19.0, 2.0, 2.5), Role.EMBEDDING: (None, None, 200.0, 210.0)}
     assert measured.verified
-
-
-@pytest.mark.parametrize(
-    ("tg", "embed", "slow"),
-    [(20.0, 200.0, []), (5.0, 50.0, []), (4.9, 200.0, ["generation"]), (1.0, 1.0, ["embedding", "generation"])],
-)
-def test_a_speed_far_below_its_range_is_said(tmp_path: Path, tg: float, embed: float, slow: list[str]) -> None:
-    report = VerifyReport(checks=CHECKS, tg_tokens_per_s=tg, embed_tokens_per_s=embed)
-    notes = slow_notes([process.plan for process in spec(tmp_path).processes], report)
-    assert [note.partition("-")[0] for note in notes] == slow
