@@ -173,6 +173,14 @@ class PlannerApp(App[None]):
         if name in registry.offered():
             self.switch_mode(name)
 
+    @property
+    def highlighted_plan(self) -> Recommendation | None:
+        """The plan that Home looks at closer."""
+        from planner.tui.widgets.plan_list import PlanList
+
+        lists = [found for screen in self._screen_stacks.get("home", ()) for found in screen.query(PlanList)]
+        return lists[0].selected if lists else None
+
     def open_model(self, model_id: str) -> None:
         """A model's page, on top of this one."""
         self._open("model", model_id)
@@ -208,7 +216,11 @@ class PlannerApp(App[None]):
     @work(exclusive=True, exit_on_error=False, group="keep", description="keep")
     async def _keep(self) -> None:
         await asyncio.sleep(_KEEP_AFTER_S)
-        await in_background(partial(self.services.keep, self.remembered.taken()))
+        try:
+            await in_background(partial(self.services.keep, self.remembered.taken()))
+        except asyncio.CancelledError:
+            self.remembered.changed = True  # nobody knows whether it was written: `end` does it again
+            raise
 
     def on_resize(self, event: Resize) -> None:
         """A terminal that is too small gets one message; what was there comes back with the room."""
