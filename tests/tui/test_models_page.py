@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -100,6 +101,21 @@ async def test_keys_are_letters_while_a_search_is_typed() -> None:
         assert "Press x to see all 12" in screen_text(app)
         await pilot.press("escape", "x")
         assert len(shown(app)) == 12
+
+
+async def test_letters_typed_faster_than_the_app_draws_go_into_the_search() -> None:
+    async with models_page() as (app, pilot):
+        driver = app._driver
+        assert driver is not None
+        for key, letter in (("slash", "/"), *zip("small", "small", strict=True)):
+            event = Key(key, letter)
+            event.set_sender(app)
+            driver.send_message(event)
+        await until(pilot, lambda: app.screen.query_one(Input).value == "small", "the search")
+        assert shown(app) == ("finder-small",)
+        assert app.remembered.get("models.sort", "name") == "name", "no letter was taken for a key"
+        await pilot.press(*"l/")
+        assert app.screen.query_one(Input).value == "smalll/", "in the search they are letters"
 
 
 @pytest.mark.parametrize(

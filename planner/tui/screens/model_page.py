@@ -211,7 +211,7 @@ class ModelScreen(Detail):
         self._table("alternatives").show_rows(len(self._alternatives), self._alternatives.__getitem__)
         self._arrange()
         self.query_one("#model-scroll", VerticalScroll).scroll_home(animate=False)
-        (self._table("quants") if self._quants else self._table("alternatives")).focus()
+        self.set_focus(self._table("quants") if self._quants else self._table("alternatives"))
         self.redraw_status()
         self.refresh_bindings()
 

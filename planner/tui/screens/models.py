@@ -62,7 +62,9 @@ class ModelsScreen(Page):
     AUTO_FOCUS = "#models-table"
     CSS_PATH = "models.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "search", "Search", key_display="/", tooltip="search names, families, licences, languages"),
+        Binding(
+            "slash", "search", "Search", key_display="/", priority=True, tooltip="search names, licences, languages"
+        ),
         Binding("u", "launch", "Launch", tooltip="fetch and launch the model in its best quant"),
         Binding("space", "mark", "Mark", tooltip="mark a model for comparing, or take the mark away"),
         Binding("c", "compare", "Compare", tooltip="compare the marked models, two to four of them"),
@@ -72,7 +74,7 @@ class ModelsScreen(Page):
         Binding("o", "role", "Role", show=False, tooltip="filter by role: all, embedding, generation, reranker"),
         Binding("f", "switch('fits')", "Fits", show=False, tooltip="filter: what runs on this machine"),
         Binding("m", "switch('commercial')", "Commercial", show=False, tooltip="filter: free for commercial use"),
-        Binding("l", "language", "Language", show=False, tooltip="filter by a language"),
+        Binding("l", "language", "Language", show=False, priority=True, tooltip="filter by a language"),
         Binding("i", "switch('installed')", "On disk", show=False, tooltip="filter: models with a file in the store"),
         Binding("d", "switch('runnable')", "Runnable", show=False, tooltip="filter: leave out what cannot be run"),
         Binding("x", "clear", "Clear", show=False, tooltip="take all filters and the search away"),
@@ -95,7 +97,9 @@ class ModelsScreen(Page):
         """Search, filters, table, the highlighted model in words."""
         with Horizontal(id="models-search-line"):
             yield Static("/", id="models-search-sign", markup=False)
-            yield Input(placeholder="search: name, family, licence, language", id="models-search", compact=True)
+            # Selecting what is there on focus would let the next letter replace those typed meanwhile.
+            hint = "search: name, family, licence, language"
+            yield Input(placeholder=hint, select_on_focus=False, compact=True, id="models-search")
             yield Static(id="models-count", markup=False)
         yield FilterBar(id="models-filters", marks=self.marks)
         yield RowTable(marks=self.marks, marked=self._is_marked, id="models-table")
@@ -307,6 +311,8 @@ class ModelsScreen(Page):
         """Keys that have nothing to act on are not offered."""
         del parameters
         match action:
+            case "search" | "language":  # done before the next key is looked at, so no letter goes astray
+                return not self.query_one(Input).has_focus
             case "mark" | "explain":
                 return bool(self._list.shown)
             case "compare":
@@ -318,7 +324,7 @@ class ModelsScreen(Page):
 
     def action_search(self) -> None:
         """Type into the search."""
-        self.query_one(Input).focus()
+        self.set_focus(self.query_one(Input))
 
     @on(Input.Changed, "#models-search")
     def _searched(self, event: Input.Changed) -> None:
@@ -326,12 +332,12 @@ class ModelsScreen(Page):
 
     @on(Input.Submitted, "#models-search")
     def _search_done(self) -> None:
-        self._table.focus()
+        self.set_focus(self._table)
 
     def action_leave(self) -> None:
         """From the search to the table; from there clear the search."""
         if self.query_one(Input).has_focus:
-            self._table.focus()
+            self.set_focus(self._table)
         else:
             self.query_one(Input).value = ""
 

@@ -1,0 +1,130 @@
+"""How fast the list of models searches and scrolls with ten thousand models more than the catalog has.
+
+Run: python -m benchmarks.tui_models        (on a quiet machine)
+
+It copies the catalog's models under new names into the user's catalog folder of an empty home, runs `planner --screen
+models` on a pseudo-terminal and measures, from the key to the last byte that is written because of it: each letter of
+some searches, a filter, orders, the highlight one row and one page further and to the end. Before that, while the app
+is still finding out how the models run, it opens and closes the help. Memory is what the process holds after all.
+"""
+
+import argparse
+import itertools
+import os
+import select
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from benchmarks.tui_terminal import PLANNER, POINTER, Terminal
+from planner.catalog.location import data_dir
+
+_FILES = 20
+_WHOLE = b"with all memory"
+"""In the title once it is known how all models run."""
+_QUIET_S = 0.12
+"""So long nothing is written: the repaint is over."""
+_DOWN, _PAGE, _END, _HOME = b"\x1b[B", b"\x1b[6~", b"\x1b[F", b"\x1b[H"
+_WORDS = ("qwen", "instruct", "embed", "copy 77", "apache", "german", "mini", "7b")
+
+
+def overlay(folder: Path, wanted: int) -> int:
+    """Write `wanted` models into files of `folder`; returns how many."""
+    originals = [
+        model
+        for path in sorted((data_dir() / "models").glob("*.json"))
+        for model in msgspec.json.decode(path.read_bytes())["models"]
+    ]
+    copies = list(itertools.islice(_copies(originals), wanted))
+    folder.mkdir(parents=True)
+    each = -(-len(copies) // _FILES)
+    for number, start in enumerate(range(0, len(copies), each)):
+        document = {"schema": 1, "family": f"copy {number}", "models": copies[start : start + each]}
+        (folder / f"copy{number:02}.json").write_bytes(msgspec.json.encode(document))
+    return len(copies)
+
+
+def _copies(originals: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The models again and again, each time of another owner and family."""
+    for number in itertools.count(1):
+        for model in originals:
+            name = f"{model['id'].rsplit('/', 1)[-1]}-{number}"
+            yield {**model, "id": f"copy{number}/{name}", "aliases": [], "family": f"copy {number}", "starter": False}
+
+
+def repaint(terminal: Terminal, key: bytes) -> float:
+    """Seconds from a key to the last thing that is written because of it."""
+    pressed_s = last_s = terminal.write(key)
+    while select.select([terminal.master], [], [], _QUIET_S if last_s > pressed_s else 5.0)[0]:
+        os.read(terminal.master, 65536)
+        last_s = time.perf_counter()
+    return last_s - pressed_s
+
+
+def searches(terminal: Terminal) -> list[float]:
+    """Each letter of some searches."""
+    times = []
+    for word in _WORDS:
+        repaint(terminal, b"/")
+        times += [repaint(terminal, letter.encode()) for letter in word]
+        repaint(terminal, b"\x1b")
+        repaint(terminal, b"x")
+    return times
+
+
+def helps(terminal: Terminal, times: int) -> list[float]:
+    """The help opened so often, while other things are written too."""
+    found = []
+    for _ in range(times):
+        pressed_s = terminal.write(b"?")
+        found.append(terminal.until(b"escape") - pressed_s)
+        terminal.settle(0.02)
+        terminal.write(b"\x1b")
+        time.sleep(0.3)  # the terminal waits to see whether an escape is a key or the begin of one
+        terminal.settle(0.02)
+    return found
+
+
+def main() -> None:
+    """Print median, ninth decile and worst."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", type=int, default=10_000)
+    parser.add_argument("--size", type=int, nargs=2, default=(120, 40), metavar=("COLUMNS", "ROWS"))
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        count = overlay(Path(home) / "config" / "planner" / "catalog", chosen.models)
+        columns, rows = chosen.size
+        command = (*PLANNER, "--screen", "models")
+        with Terminal(home, command=command, columns=columns, rows=rows) as terminal:
+            there_s = terminal.until(POINTER, 300.0) - terminal.started_s
+            time.sleep(1.0)
+            busy = helps(terminal, 20)
+            looked_s = terminal.until(_WHOLE, 900.0) - terminal.started_s
+            terminal.settle(1.0)
+            found = {
+                "a letter of a search": searches(terminal),
+                "a filter on or off": [repaint(terminal, b"f") for _ in range(10)],
+                "another order": [repaint(terminal, b"s") for _ in range(12)],
+                "a row further": [repaint(terminal, _DOWN) for _ in range(60)],
+                "a page further": [repaint(terminal, _PAGE) for _ in range(40)],
+                "to the end and back": [repaint(terminal, key) for _ in range(8) for key in (_END, _HOME)],
+            }
+            held = terminal.rss_bytes() / 2**20
+            terminal.end()
+    print(
+        f"{count} models beside the catalog's, {columns}x{rows}: the list after {there_s:.1f} s, all looked at after"
+    )
+    print(f"{looked_s:.0f} s, {held:.0f} MiB held. Milliseconds from key to repaint: median, ninth decile, worst")
+    for what, times in {"help, while looking": busy, **found}.items():
+        deciles = statistics.quantiles(times, n=10)
+        figures = (statistics.median(times), deciles[-1], max(times))
+        print(f"  {what:24}" + "".join(f"{1e3 * value:8.1f}" for value in figures))
+
+
+if __name__ == "__main__":
+    main()
