@@ -33,6 +33,8 @@ class GatewayConfig:
     restart. `named_keys` is a file of further keys, one per client (`gateway.keys`); `access_log` is told of every
     request. `max_requests` are admitted per role at a time, waiting ones included, and `max_held_bytes` of bodies
     for all together: beyond either, a request is answered 503. Nobody waits for an engine longer than `patience_s`.
+    A stream ends after `stall_timeout_s` without a word from the engine, or `unread_timeout_s` without a client that
+    reads.
     `wire` replaces the way to the engines in tests.
     """
 
@@ -54,6 +56,7 @@ class GatewayConfig:
     body_timeout_s: float = 60.0
     answer_timeout_s: float = 1800.0
     stall_timeout_s: float = 300.0
+    unread_timeout_s: float = 60.0
     wire: Wire | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

@@ -4,7 +4,6 @@ A stream that merely stops looks like a finished answer to most clients; one tha
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
@@ -19,7 +18,6 @@ from planner.serve.gateway.limits import ClientGoneError, first_of, gone
 from planner.serve.gateway.record import note_error
 
 _MAX_EVENT_BYTES = 4 * 2**20
-_log = logging.getLogger(__name__)
 
 Shape = Callable[[dict[str, Any]], dict[str, Any]]
 """From an engine's JSON object to the client's; also the place to count tokens."""
@@ -54,18 +52,18 @@ class EventStream(Response):
         try:
             await first_of(self._pump(send), gone(receive))
         except (ClientGoneError, OSError):
-            _log.debug("client left a stream")
+            note_error("client_gone")
         finally:
             await self._answer.aclose()
 
     async def _pump(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        stall_s = self._talk.gateway.config.stall_timeout_s
+        unread_s = self._talk.gateway.config.unread_timeout_s
         try:
             async with aclosing(self._events()) as events:
                 async for event in events:
                     # A client that does not read blocks the engine for everybody.
-                    async with asyncio.timeout(stall_s):
+                    async with asyncio.timeout(unread_s):
                         await send({"type": "http.response.body", "body": event, "more_body": True})
         except ApiError as error:
             self._talk.gateway.metrics.broken_stream(self._talk.upstream.role)

@@ -12,6 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.serve.gateway.conftest import Stack, StartStack
 
+KEY = "gateway-key-of-the-tests-0123456789"
 USER = [{"role": "user", "content": "Hi"}]
 
 
@@ -295,6 +296,25 @@ async def test_a_stream_that_stalls_ends(start_wire: StartStack) -> None:
     events = events_of((await wire.chat(stream=True)).text)
     assert events[-1]["error"]["code"] == "engine_timeout"
     await asyncio.wait_for(wire.generator.cancelled.wait(), 10)
+
+
+async def test_a_client_that_does_not_read_gives_its_turn_to_the_next(start_wire: StartStack) -> None:
+    """The engine would wait for it, and everybody else for the engine."""
+    entries: list[Any] = []
+    wire = await start_wire(unread_timeout_s=0.2, access_log=entries.append)
+    wire.generator.words = tuple(["x" * 2**18] * 200)  # more than all buffers on the way take
+    body = json.dumps({"messages": USER, "stream": True})
+    head = f"Host: localhost\r\nX-Api-Key: {KEY}\r\nContent-Length: {len(body)}\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(wire.url.rpartition(":")[2]), limit=2**10)
+    writer.write(f"POST /v1/chat/completions HTTP/1.1\r\n{head}{body}".encode())
+    await asyncio.wait_for(reader.readline(), 20)
+    async with asyncio.timeout(20):
+        while not entries:  # noqa: ASYNC110  # the log has no event
+            await asyncio.sleep(0.01)
+    assert (entries[0].status, entries[0].error) == (200, "client_gone")
+    writer.transport.abort()
+    wire.generator.words = ("free",)
+    assert said(events_of((await wire.chat(stream=True)).text)) == "free"
 
 
 async def test_an_answer_that_takes_too_long_is_a_504(start_wire: StartStack) -> None:
