@@ -12,6 +12,7 @@ from planner.core.model import Role
 from planner.core.smaller import difference
 from planner.serve.engines import Engine, Files, longest_input, make_command, required_context
 from planner.serve.failure import LaunchError
+from planner.serve.guard import Guard
 from planner.serve.memory_report import MemoryReport, read_memory_report
 from planner.serve.process import EngineProcess, Ready, start
 from planner.serve.readiness import role_probe
@@ -50,6 +51,7 @@ class Crew:
         self._key = home.read_key(self._key_file)
         self._ports = {role: spec.port for role in self._specs if self._direct and len(self._specs) == 1}
         self._port_wanted = spec.port_wanted
+        self._guard = Guard(home.path)
         self._processes: dict[Role, EngineProcess] = {}
         self._unwanted: set[Role] = set()
 
@@ -100,13 +102,15 @@ class Crew:
         process = self._processes.get(role)
         if process is not None:
             await process.stop()
+            self._guard.forget(process.pid)
             if self._processes.get(role) is process:
                 del self._processes[role]
 
     async def end_all(self) -> None:
-        """End every process."""
+        """End every process, and what watched over them."""
         for role in self._specs:
             await self.end(role)
+        self._guard.close()
 
     def upstream(self, role: Role, ready: Ready) -> Upstream:
         """What the gateway needs to know of an engine that is ready."""
@@ -126,6 +130,7 @@ class Crew:
 
     async def _launch(self, role: Role) -> tuple[EngineProcess, Ready, MemoryReport | None]:
         spec, plan = self._specs[role], self._plans[role]
+        await self._guard.start()
         self._stop_if_unwanted(role)
         process = await start(
             make_command(
@@ -142,6 +147,7 @@ class Crew:
             cwd=self._home.path,
             api_key=self._key,
         )
+        self._guard.watch(process.pid)
         self._processes[role] = process
         self._stop_if_unwanted(role)
         self._on_started(role, process)

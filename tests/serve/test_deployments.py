@@ -248,11 +248,45 @@ def test_leftovers_of_a_dead_supervisor_are_ended_by_the_next_start(runner: Runn
             process.wait()
 
 
+def end_guard(home: Home) -> None:
+    """What somebody does who kills everything with the deployment's folder in its name."""
+    for process in psutil.process_iter(["cmdline"]):
+        if str(home.path) == (process.info["cmdline"] or [""])[-1]:
+            process.kill()
+            process.wait(WAIT_S)
+
+
+def test_a_killed_supervisor_leaves_nothing_that_its_engines_have_started(runner: Runner) -> None:
+    runner.up(spec(runner.folder, "orphan"))
+    family = runner.family()
+    assert len(family) == 4
+    runner.started[0].kill()
+    runner.started[0].wait(WAIT_S)
+    until(lambda: gone(family), "servers that engines have forked, and that ignore polite requests, end too")
+
+
+def test_the_guard_goes_with_its_deployment(runner: Runner) -> None:
+    runner.up(spec(runner.folder))
+    home = runner.home()
+
+    def guards() -> list[int]:
+        return [
+            process.pid
+            for process in psutil.process_iter(["cmdline"])
+            if str(home.path) == (process.info["cmdline"] or [""])[-1]
+        ]
+
+    assert len(guards()) == 1
+    deployments.stop_deployment(home)
+    until(lambda: not guards(), "the guard ends")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's promise is Linux's")
 @pytest.mark.parametrize("again", [False, True])
 def test_a_server_that_outlives_its_engine_and_supervisor_is_ended(runner: Runner, again: bool) -> None:
     runner.up(spec(runner.folder, "orphan"))
     family = runner.family()
+    end_guard(runner.home())
     runner.started[0].kill()
     runner.started[0].wait(WAIT_S)
     until(lambda: len([p for p in family if not gone([p])]) == 2, "the engines end, not what they started")
