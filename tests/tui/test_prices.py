@@ -305,6 +305,19 @@ async def test_another_pair_is_reckoned_with_and_named(world: World, prices: Pri
         await until(pilot, lambda: "writer-8b" in screen_text(app), "the first pair")
 
 
+async def test_the_pair_is_the_one_that_was_looked_at_on_home(world: World, prices: Prices) -> None:
+    app = PlannerApp(prices.with_(world.services))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await planned(pilot)
+        await pilot.press("down", "4")
+        await settled(pilot)
+        await until(pilot, lambda: "pair 2 of 3" in screen_text(app), "the second pair")
+        await pilot.press("1", "down", "4")
+        await until(pilot, lambda: "pair 3 of 3" in screen_text(app), "the third pair")
+        await pilot.press("p", "1", "4")
+        await until(pilot, lambda: "pair 1 of 3" in screen_text(app), "what was chosen here")
+
+
 async def test_costs_are_entered_checked_used_and_remembered(world: World, prices: Prices) -> None:
     app = make_app(world, prices)
     async with app.run_test(size=(120, 40)) as pilot:

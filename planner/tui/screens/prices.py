@@ -98,6 +98,7 @@ class PricesPage(Page):
         self._offers: OfferTable | None = None
         self._plans: tuple[Recommendation, ...] = ()
         self._pair = 0
+        self._at_home: tuple[str, ...] = ()
         self._asking = False
         self._problem: Problem | None = None
 
@@ -145,6 +146,18 @@ class PricesPage(Page):
         self._plans = state.plans
         self._pair = commands.index(before.command) if before is not None and before.command in commands else 0
         if self._plan != before:
+            self._reckon()
+        self.on_screen_resume()
+
+    def on_screen_resume(self) -> None:
+        """Reckon with the pair that was looked at on Home since."""
+        at_home = self.planner.highlighted_plan
+        commands = [plan.command for plan in self._plans]
+        if at_home is None or at_home.command == self._at_home or at_home.command not in commands:
+            return
+        self._at_home = at_home.command
+        if commands.index(self._at_home) != self._pair:
+            self._pair = commands.index(self._at_home)
             self._reckon()
 
     @property

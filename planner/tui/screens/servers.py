@@ -183,7 +183,9 @@ class ServersPage(Page):
         ]
         columns, natural = server_columns(rows)
         table.display = bool(rows)
-        table.styles.height = min(len(rows), _MOST_ROWS) + 1
+        height = min(len(rows), _MOST_ROWS) + 1
+        if table.size.height != height:  # a layout of the screen is most of what drawing costs
+            table.styles.height = height
         table.show_columns(columns, natural)
         table.show_rows(
             len(rows), rows.__getitem__, highlighted=names.index(self._name) if self._name in names else 0
