@@ -98,6 +98,15 @@ def test_prompts_are_asked_for_where_a_client_can_and_told_where_it_cannot(plann
     assert json.dumps("it's a passage: ") in planner("connect", "llamaindex").out
 
 
+def test_other_machines_get_the_address_that_is_open_to_them(planner: Planner, running: Home) -> None:
+    assert planner("connect", "openai", "--public").code == 2
+    record = running.read_state()
+    assert record is not None
+    running.write_state(msgspec.structs.replace(record, public_url="https://box.lan:9000"))
+    assert "https://box.lan:9000/v1" in planner("connect", "openai", "--public").out
+    assert "127.0.0.1:8484" in planner("connect", "openai").out
+
+
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("only", ["embedder", "generator"])
 def test_one_model_alone_is_enough(client: str, only: str) -> None:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from planner.cli.output import table, write_json, write_lines
 from planner.cli.session import Session, common_options
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 @click.argument("client", required=False)
 @click.option("--name", metavar="NAME", help="The deployment, if several run.")
 @click.option("--show-key", is_flag=True, help="Put the key itself in, instead of the file it is read from.")
+@click.option("--public", is_flag=True, help="For other machines: the address opened with --host.")
 @common_options
-def connect(session: Session, *, client: str | None, name: str | None, show_key: bool) -> None:
+def connect(session: Session, *, client: str | None, name: str | None, show_key: bool, public: bool) -> None:
     r"""Print how a client reaches what runs here, with its address, its models and their prompts.
 
     Without CLIENT the known ones are listed. What each can and cannot do: docs/clients.md.
@@ -46,6 +48,8 @@ def connect(session: Session, *, client: str | None, name: str | None, show_key:
             reference="unknown-client",
         )
     record, home = _running(session, name)
+    if public:
+        record = _seen_from_outside(record)
     target = _target(record, home, show_key=show_key)
     lines = connect_lines(chosen, target)
     if session.as_json:
@@ -95,6 +99,16 @@ def _running(session: Session, name: str | None) -> "tuple[DeploymentRecord, Hom
             reference="no-gateway",
         )
     return usable[0], Home(folder, usable[0].name)
+
+
+def _seen_from_outside(record: "DeploymentRecord") -> "DeploymentRecord":
+    if record.public_url is None:
+        raise UsageError(
+            f"“{record.name}” is open to this machine alone.",
+            hint="Start it with --host ADDRESS to open it to others.",
+            reference="not-public",
+        )
+    return msgspec.structs.replace(record, gateway_url=record.public_url)
 
 
 def _target(record: "DeploymentRecord", home: "Home", *, show_key: bool) -> "Target":
