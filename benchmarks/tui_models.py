@@ -29,7 +29,7 @@ _WHOLE = b"with all memory"
 """In the title once it is known how all models run."""
 _QUIET_S = 0.12
 """So long nothing is written: the repaint is over."""
-_DOWN, _PAGE, _END, _HOME = b"\x1b[B", b"\x1b[6~", b"\x1b[F", b"\x1b[H"
+_DOWN, _PAGE, _PAGE_BACK, _END, _HOME = b"\x1b[B", b"\x1b[6~", b"\x1b[5~", b"\x1b[F", b"\x1b[H"
 _WORDS = ("qwen", "instruct", "embed", "copy 77", "apache", "german", "mini", "7b")
 
 
@@ -109,25 +109,22 @@ def main() -> None:
             lines = [line(terminal, "help, while looking", helps(terminal, 10))]
             looked_s = terminal.until(_WHOLE, 900.0) - terminal.started_s
             terminal.rest(1.0)
-            downs, pages = (_DOWN for _ in range(60)), (_PAGE for _ in range(40))
-            ends = (key for _ in range(8) for key in (_HOME, _END))
+            downs = (_DOWN for _ in range(60))
+            pages = (key for key in (_PAGE, _PAGE_BACK) for _ in range(7))
+            ends = (key for _ in range(8) for key in (_END, _HOME))
             lines += [
                 line(terminal, "a letter of a search", searches(terminal)),
                 line(terminal, "a filter on or off", (repaint(terminal, b"f") for _ in range(10))),
                 line(terminal, "another order", (repaint(terminal, b"s") for _ in range(12))),
                 line(terminal, "a row further", (repaint(terminal, key) for key in downs)),
-                line(terminal, "a page further", (repaint(terminal, key) for key in pages)),
                 line(terminal, "to the ends", (repaint(terminal, key) for key in ends)),
+                line(terminal, "a page further", (repaint(terminal, key) for key in pages)),
             ]
             held = terminal.rss_bytes() / 2**20
             terminal.end()
-    print(
-        f"{count} models beside the catalog's, {columns}x{rows}: the list after {there_s:.1f} s, all of them looked at"
-    )
-    print(
-        f"after {looked_s:.0f} s, {held:.0f} MiB held. Milliseconds from key to repaint: median, ninth decile, worst,"
-    )
-    print("and the processor time of a key")
+    print(f"{count} models beside the catalog's, {columns}x{rows}: the list after {there_s:.1f} s,")
+    print(f"all of them looked at after {looked_s:.0f} s, {held:.0f} MiB held.")
+    print("Milliseconds from key to repaint: median, ninth decile, worst; processor time of a key")
     print("\n".join(lines))
 
 
