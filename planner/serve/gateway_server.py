@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import socket
+import sys
 from collections.abc import Iterator
 
 import psutil
@@ -91,6 +92,7 @@ class GatewayServer:
 
     def start(self) -> None:
         """Answer from now on; what is not ready yet is answered with 503."""
+        _allow_descriptors(2 * MAX_CONNECTIONS)
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
 
     async def stop(self) -> None:
@@ -108,6 +110,18 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def _allow_descriptors(wanted: int) -> None:
+    """Let this process open that many, where the system's soft limit is lower and may be raised."""
+    if sys.platform != "win32":
+        import resource  # noqa: PLC0415  # not there on Windows
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        if soft != resource.RLIM_INFINITY and soft < most:
+            with contextlib.suppress(OSError, ValueError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _bind(port: int, host: str) -> socket.socket:
