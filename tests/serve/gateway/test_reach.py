@@ -29,7 +29,7 @@ DANGEROUS: dict[str, Any] = {
     "mcp": {},
     "__proto__": {},
 }
-MEANT = {
+MEANT: dict[str, dict[str, Any]] = {
     "/v1/embeddings": {"input": "x"},
     "/embedding": {"content": "x"},
     "/v1/chat/completions": {"messages": [{"role": "user", "content": "x", **DANGEROUS}]},
