@@ -1,5 +1,6 @@
 """Servers: figures beside estimates, what they do now, their logs, and every key."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,22 @@ def test_a_log_is_followed_through_growth_cuts_and_files_that_come_later(tmp_pat
     (tmp_path / "embedding.log").write_text("other\n")
     assert follower.read() == [("embedding", "other"), ("generation", "anew")]
     assert LogFollower(tmp_path, ("embedding",)).read() == [("embedding", "other")]
+
+
+def test_requests_are_told_in_words_when_they_are_asked_for_and_the_apps_own_never(tmp_path: Path) -> None:
+    (tmp_path / "generation.log").write_text("ready\n")
+    entry = {"time": "2026-11-25T13:46:40.802Z", "method": "POST", "status": 200, "seconds": 0.521, "key": "team-a"}
+    lines = [
+        json.dumps({**entry, "route": "/v1/embeddings", "waited_seconds": 1.5, "prompt_tokens": 7}),
+        json.dumps({**entry, "route": "/metrics"}),
+        "not json",
+    ]
+    (tmp_path / "access.log").write_text("\n".join(lines) + "\n")
+    assert LogFollower(tmp_path).read() == [("generation", "ready")]
+    assert LogFollower(tmp_path, ("access",)).read() == [
+        ("access", "13:46:40 POST /v1/embeddings 200 in 0.52 s after 1.50 s of waiting 7 read with the key team-a"),
+        ("access", "not json"),
+    ]
 
 
 @given(st.lists(st.floats(0, 1e6), max_size=80), st.integers(0, 60))

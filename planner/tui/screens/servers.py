@@ -15,6 +15,7 @@ from planner.serve.state import ENDED, DeploymentRecord
 from planner.tui.child import Outcome
 from planner.tui.columns import MUTED, hanging, lines
 from planner.tui.data.activity import Activity, Counters, with_reading
+from planner.tui.data.server_logs import ACCESS
 from planner.tui.marks import Marks
 from planner.tui.problem import Problem
 from planner.tui.screens.client_settings import ClientSettings
@@ -218,11 +219,12 @@ class ServersPage(Page):
     # --- counters ------------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
+        if not self.is_current:
+            return
         if self._records and not self._reading:
             self._reading = True
             self._read_counters(self._records)
-        if self.is_current:
-            self.query_one(ServerLog).read()
+        self.query_one(ServerLog).read()
 
     @work(exit_on_error=False, group="counters")
     async def _read_counters(self, records: Sequence[DeploymentRecord]) -> None:
@@ -328,7 +330,7 @@ class ServersPage(Page):
         record = self.selected
         if record is None:
             return
-        roles = ["", *(process.role for process in record.processes), "supervisor"]
+        roles = ["", *(process.role for process in record.processes), "supervisor", ACCESS]
         at = roles.index(self._log_role) if self._log_role in roles else 0
         self._log_role = roles[(at + by) % len(roles)]
         self._draw_detail()
