@@ -356,6 +356,23 @@ def test_launch_runs_one_model_under_its_own_name_beside_a_pair(shell: Shell) ->
     assert shell.json("status") == {"deployments": []}
 
 
+def test_a_reranker_joins_the_pair_when_it_is_wanted(shell: Shell) -> None:
+    reranker = entry("tiny-ranker", "reranker", architecture=architecture("bert", causal=False))
+    catalog = json.loads(json.dumps(CATALOG))
+    catalog["models"].append(reranker)
+    (shell.folder / "models.json").write_text(json.dumps(catalog))
+    (shell.folder / "tiny-ranker.gguf").write_bytes(b"GGUF" + bytes(60))
+    named = shell.up(*PAIR, "test/tiny-ranker")
+    deployment = shell.json(*named, "--detach", "--reranker")["deployment"]
+    assert [process["role"] for process in deployment["processes"]] == ["embedding", "generation", "reranker"]
+    assert {"name": "reranker-order", "ok": True} in [
+        {"name": check["name"], "ok": check["ok"]} for check in deployment["verification"]
+    ]
+    arguments = psutil.Process(deployment["processes"][2]["pid"]).cmdline()
+    assert "--reranking" in arguments
+    assert "--embeddings" not in arguments
+
+
 def test_a_killed_supervisor_is_shown_as_failed(shell: Shell) -> None:
     deployment = shell.json(*shell.up(), "--detach")["deployment"]
     psutil.Process(deployment["supervisor_pid"]).kill()

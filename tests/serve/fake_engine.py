@@ -88,7 +88,9 @@ def serve(mode: str, arguments: list[str]) -> int:
         os.kill(os.getpid(), signal.SIGKILL)
     before_loading(mode, key)
     say(BUFFERS)
-    handler = type("Handler", (Handler,), {"key": key, "mode": mode, "embeds": options.embeddings})
+    handler = type(
+        "Handler", (Handler,), {"key": key, "mode": mode, "embeds": options.embeddings, "ranks": options.reranking}
+    )
     server = ThreadingHTTPServer((options.host, int(options.port)), handler)
     server.daemon_threads = True
     port = server.server_address[1]
@@ -146,6 +148,7 @@ class Handler(BaseHTTPRequestHandler):
     key = ""
     mode = ""
     embeds = False
+    ranks = False
     made = 0
 
     @property
@@ -205,20 +208,27 @@ class Handler(BaseHTTPRequestHandler):
         elif self.path == "/tokenize":
             self.answer(200, {"tokens": tokens_of(body["content"])})
         elif self.path == "/v1/embeddings" and self.embeds:
-            texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
-            length = 3 if self.mode == "short-vectors" else 384
-            data = [{"index": i, "embedding": vector(text, length)} for i, text in enumerate(texts)]
-            self.given += len(data)
-            if self.mode == "nan" and self.given > GOOD_VECTORS:
-                data = [{"index": i, "embedding": [None] * length} for i, _ in enumerate(texts)]
-            if self.mode == "wrong-dims" and self.given > GOOD_VECTORS:
-                data = [{"index": i, "embedding": vector(text, 5)} for i, text in enumerate(texts)]
-            used = sum(len(str(text).split()) for text in texts)
-            self.answer(200, {"model": "x", "object": "list", "data": data, "usage": {"prompt_tokens": used}})
-        elif self.path == "/v1/chat/completions" and not self.embeds:
+            self.embed(body)
+        elif self.path == "/v1/rerank" and self.ranks:
+            asked = vector(body["query"], 384)
+            scores = [float(vector(text, 384) == asked) for text in body["documents"]]
+            self.answer(200, {"results": [{"index": i, "relevance_score": s} for i, s in enumerate(scores)]})
+        elif self.path == "/v1/chat/completions" and not self.embeds and not self.ranks:
             self.chat(body)
         else:
             self.answer(501, {"error": {"message": "not supported", "code": 501}})
+
+    def embed(self, body: dict[str, Any]) -> None:
+        texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
+        length = 3 if self.mode == "short-vectors" else 384
+        data = [{"index": i, "embedding": vector(text, length)} for i, text in enumerate(texts)]
+        self.given += len(data)
+        if self.mode == "nan" and self.given > GOOD_VECTORS:
+            data = [{"index": i, "embedding": [None] * length} for i, _ in enumerate(texts)]
+        if self.mode == "wrong-dims" and self.given > GOOD_VECTORS:
+            data = [{"index": i, "embedding": vector(text, 5)} for i, text in enumerate(texts)]
+        used = sum(len(str(text).split()) for text in texts)
+        self.answer(200, {"model": "x", "object": "list", "data": data, "usage": {"prompt_tokens": used}})
 
     def chat(self, body: dict[str, Any]) -> None:
         said = [] if self.mode == "mute" and body.get("max_tokens") != 1 else ["Hello", " there"]
