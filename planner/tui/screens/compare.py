@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.message import Message
 
 from planner.core.difference import Side
 from planner.core.estimate import Verdict
@@ -18,21 +17,13 @@ from planner.tui.data.details import Compared
 from planner.tui.data.machine import Situation
 from planner.tui.marks import Marks
 from planner.tui.problem import Problem
+from planner.tui.screens.model_messages import ModelsCompared
 from planner.tui.screens.page import Detail
 from planner.tui.state import State
 from planner.tui.widgets.comparison import comparison, words
 from planner.tui.widgets.section import Section
 from planner.tui.workers import in_background
 from planner.units import format_tokens
-
-
-class ModelsCompared(Message):
-    """The comparison, or why there is none."""
-
-    def __init__(self, situation: Situation, found: Compared | Problem) -> None:
-        super().__init__()
-        self.situation = situation
-        self.found = found
 
 
 class CompareScreen(Detail):

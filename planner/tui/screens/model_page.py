@@ -8,9 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.message import Message
 
-from planner.core.cheapest import Rentals
 from planner.core.device_grid import REFERENCE_NAME
 from planner.core.estimate import Verdict
 from planner.core.model_page import HereRow, QuantRow
@@ -19,6 +17,7 @@ from planner.tui.data.details import Details
 from planner.tui.data.machine import Situation
 from planner.tui.marks import Marks
 from planner.tui.problem import Problem
+from planner.tui.screens.model_messages import DetailsRead, RentalsRead
 from planner.tui.screens.page import Detail
 from planner.tui.state import State
 from planner.tui.widgets import model_sections as sections
@@ -34,24 +33,6 @@ from planner.tui.widgets.row_table import RowTable
 from planner.tui.widgets.section import Section
 from planner.tui.workers import in_background
 from planner.units import format_tokens, printable
-
-
-class DetailsRead(Message):
-    """A model's page, or why there is none."""
-
-    def __init__(self, model_id: str, found: Details | Problem) -> None:
-        super().__init__()
-        self.model_id = model_id
-        self.found = found
-
-
-class RentalsRead(Message):
-    """The rentals for a model's page, None where nothing can be said."""
-
-    def __init__(self, model_id: str, found: Rentals | Problem | None) -> None:
-        super().__init__()
-        self.model_id = model_id
-        self.found = found
 
 
 class QuantTable(RowTable):

@@ -11,7 +11,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.events import Resize
-from textual.message import Message
 from textual.widgets import Input, Static
 
 from planner.core.estimate import Verdict
@@ -24,10 +23,11 @@ from planner.tui.data.machine import Situation
 from planner.tui.data.models import Filters, Row, sort_title
 from planner.tui.marks import Marks
 from planner.tui.problem import Problem
+from planner.tui.screens.model_messages import FitsFound, RowsRead
 from planner.tui.screens.page import Page
 from planner.tui.state import State
 from planner.tui.widgets.filter_bar import FilterBar
-from planner.tui.widgets.model_columns import Drawn, Known, cells, columns_for, model_filters, titled
+from planner.tui.widgets.model_columns import Drawn, Known, cells, columns_for, model_filters, nothing_listed, titled
 from planner.tui.widgets.model_preview import ModelPreview
 from planner.tui.widgets.row_table import RowTable
 from planner.tui.workers import in_background
@@ -36,24 +36,6 @@ _BATCH = 24
 """Models looked at in one go: about 0.1 s, so that what comes into sight is next."""
 _PAINT_EVERY_S = 0.25
 """How often what was found out is shown: each time costs a repaint of the table."""
-
-
-class RowsRead(Message):
-    """The rows of a situation, or why there are none."""
-
-    def __init__(self, situation: Situation, found: tuple[Row, ...] | Problem) -> None:
-        super().__init__()
-        self.situation = situation
-        self.found = found
-
-
-class FitsFound(Message):
-    """How some models run in a situation, or why that cannot be said."""
-
-    def __init__(self, situation: Situation, found: dict[str, Fitted | None] | Problem) -> None:
-        super().__init__()
-        self.situation = situation
-        self.found = found
 
 
 class ModelsScreen(Page):
@@ -240,23 +222,7 @@ class ModelsScreen(Page):
             layout=False,
         )
         self.query_one(FilterBar).show(model_filters(listing.filters))
-        self._table.show_empty(self._empty())
-
-    def _empty(self) -> Content:
-        marks, listing, problem = self.marks, self._list, self._problem
-        if problem is not None and (listing.filters.fits or not listing.rows):
-            hint = f"{problem.hint} " if problem.hint else ""
-            words = f"{marks.failed} {problem.message}"
-            return Content.assemble((words, "$text-error"), f"\n{marks.arrow} {hint}Press r to try again.")
-        if not listing.rows:
-            return Content.styled(f"reading the catalog {marks.ellipsis}", MUTED)
-        if listing.filters.fits and listing.unknown:
-            return Content.styled(f"looking what fits {marks.ellipsis}", MUTED)
-        search = listing.filters.search
-        what = f"No model matches “{search}”" if search else "No model matches"
-        others = " with these filters" if replace(listing.filters, search="").any else ""
-        way = f"{marks.arrow} Press x to see all {len(listing.rows)}."
-        return Content.assemble(f"{what}{others}.\n", (way, MUTED))
+        self._table.show_empty(nothing_listed(listing, self._problem, self.marks))
 
     def on_resize(self, _event: Resize) -> None:
         """Other columns may fit."""

@@ -1,9 +1,11 @@
 """The columns of the list of models, and what stands in them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from rich.cells import cell_len
+from textual.content import Content
 
 from planner.core.estimate import Verdict
 from planner.core.fitting import rate_of
@@ -11,10 +13,12 @@ from planner.core.languages import language_names
 from planner.core.model import Commercial, Model, Role
 from planner.core.model_fit import Fitted
 from planner.tui.columns import MUTED, Cell, Column
+from planner.tui.data.listing import Listing
 from planner.tui.data.models import Filters, Row
 from planner.tui.marks import Marks
+from planner.tui.problem import Problem
 from planner.tui.widgets.filter_bar import Filter
-from planner.units import format_count, format_gb, format_gib, format_rates, format_tokens
+from planner.units import format_count, format_gb, format_gib, format_rates, format_tokens, printable
 
 ROLES = {Role.EMBEDDING: "embed", Role.GENERATION: "gen", Role.RERANKER: "rerank"}
 _WIDE = 128
@@ -111,6 +115,23 @@ def model_filters(filters: Filters) -> tuple[Filter, ...]:
         Filter("d", "switch('runnable')", "can be run", "runs", filters.runnable),
         *((Filter("x", "clear", "clear", "clear", False),) if filters.any else ()),
     )
+
+
+def nothing_listed(listing: Listing, problem: Problem | None, marks: Marks) -> Content:
+    """Why no model is listed, and what to do about it."""
+    if problem is not None and (listing.filters.fits or not listing.rows):
+        hint = f"{problem.hint} " if problem.hint else ""
+        words = f"{marks.failed} {printable(problem.message)}"
+        return Content.assemble((words, "$text-error"), f"\n{marks.arrow} {printable(hint)}Press r to try again.")
+    if not listing.rows:
+        return Content.styled(f"reading the catalog {marks.ellipsis}", MUTED)
+    if listing.filters.fits and listing.unknown:
+        return Content.styled(f"looking what fits {marks.ellipsis}", MUTED)
+    search = listing.filters.search
+    what = f"No model matches “{search}”" if search else "No model matches"
+    others = " with these filters" if replace(listing.filters, search="").any else ""
+    way = f"{marks.arrow} Press x to see all {len(listing.rows)}."
+    return Content.assemble(f"{what}{others}.\n", (way, MUTED))
 
 
 def _or(text: str | None, marks: Marks) -> Cell | str:
