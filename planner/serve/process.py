@@ -128,7 +128,8 @@ class EngineProcess:
                     raise self.explain_exit()
                 candidates.update(dict.fromkeys(_ports(new)))
                 announced = announced or any(_ADDRESS_WORDS in line for line in new)
-                if not announced and clock() - looked > _LOOK_S:
+                # Not while there is log left to read, which may name the address and tells of the memory.
+                if not announced and self._reader.offset == offset and clock() - looked > _LOOK_S:
                     looked = clock()
                     candidates.update(dict.fromkeys(socket.port for socket in listening(self.pid) or ()))
                 if self._reader.offset != offset:
