@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import math
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
@@ -115,10 +116,12 @@ async def test_the_starter_pair(serving: Serving, tmp_path: Path) -> None:
 
         options = {"Authorization": f"Bearer {KEY}"}
         client = await exits.enter_async_context(
-            httpx2.AsyncClient(base_url=url, headers=options, trust_env=False, timeout=60)
+            httpx2.AsyncClient(base_url=url, headers=options, trust_env=False, timeout=300)
         )
         await _counts_as_the_engine_does(client)
         await _refuses_what_the_engine_would_not(client)
+        await _cuts_at_the_last_token_that_fits(client)
+        await _answers_two_hundred_at_once(client)
 
 
 async def _counts_as_the_engine_does(client: httpx2.AsyncClient) -> None:
@@ -136,6 +139,37 @@ async def _counts_as_the_engine_does(client: httpx2.AsyncClient) -> None:
     assert beyond.status_code == 400
     error = beyond.json()["error"]
     assert (error["n_prompt_tokens"], error["n_ctx"], error["param"]) == (limit + 1, limit, "input[1]")
+
+
+async def _cuts_at_the_last_token_that_fits(client: httpx2.AsyncClient) -> None:
+    """The same vector as that of a text which ends there, special tokens included."""
+    fits = {"input": "x " * (CONTEXT - 2)}
+    whole = (await client.post("/v1/embeddings", json=fits)).json()
+    longer = {"input": ["short", "x " * 2 * CONTEXT], "truncate": True}
+    cut = (await client.post("/v1/embeddings", json=longer)).json()
+    assert cut["truncated"] == [1]
+    assert cut["usage"]["prompt_tokens"] == CONTEXT + 3
+    assert _cosine(whole["data"][0]["embedding"], cut["data"][1]["embedding"]) > 0.9999
+
+
+async def _answers_two_hundred_at_once(client: httpx2.AsyncClient) -> None:
+    """Nothing lost, nothing mixed up: every text gets the vector it has when it is asked for alone."""
+    texts = [f"Note {number}: a ferry, {number * 7} letters and the harbour." for number in range(25)]
+    alone = [(await client.post("/v1/embeddings", json={"input": text})).json() for text in texts]
+    wanted = [answer["data"][0]["embedding"] for answer in alone]
+
+    async def ask(number: int) -> bool:
+        answer = await client.post("/v1/embeddings", json={"input": texts[number % 25]})
+        return bool(_cosine(answer.json()["data"][0]["embedding"], wanted[number % 25]) > 0.9999)
+
+    assert await asyncio.gather(*(ask(number) for number in range(200))) == [True] * 200
+    page = (await client.get("/metrics")).text
+    assert "planner_gateway_held_bytes 0" in page
+    assert 'planner_gateway_role_requests{role="embedding"} 0' in page
+
+
+def _cosine(a: list[float], b: list[float]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True)) / (math.hypot(*a) * math.hypot(*b))
 
 
 async def _refuses_what_the_engine_would_not(client: httpx2.AsyncClient) -> None:
