@@ -102,7 +102,7 @@ keep_example_lines(cli)
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with the contract's exit code."""
-    gc.set_threshold(200_000, 20, 20)  # a catalog is made of values that stay: to look for what does not takes a third
+    gc.set_threshold(200_000, 20, 20)  # a catalog stays: to look for what does not takes a third of the time
     arguments = list(sys.argv[1:] if argv is None else argv)
     sys.exit(run(arguments))
 

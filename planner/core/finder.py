@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import msgspec
 
 from planner.core.candidates import Candidate, Option
-from planner.core.model import Role
+from planner.core.model import Model, Role
 from planner.core.placement import Machine
 from planner.core.plans import Plan, Rated, score_of, total_bytes
+from planner.core.relatives import are_relatives
 from planner.core.score import WEIGHTS
 from planner.core.search import Search, Worth
 from planner.core.workload import Prefer, Workload
@@ -30,7 +31,7 @@ class CandidateFinder:
         self._worth: dict[Prefer, Worth] = {}
 
     def best(self, wish: Workload, machine: Machine) -> Iterator[Plan]:
-        """Plans of different models, best first.
+        """Plans, best first, one of all models that are relatives of each other.
 
         On a smaller machine embedders run as on the whole one, or not at all.
         """
@@ -67,6 +68,12 @@ class CandidateFinder:
                     plan = other
                     break
         return plan
+
+    def relatives(self, plan: Plan) -> tuple[Model, ...]:
+        """Other models that match the wishes and for which the main model of a plan stands."""
+        main = plan[-1].candidate.model
+        options = [each for option in self._options[main.role] for each in (option, *option.twins)]
+        return tuple(o.model for o in options if o.model is not main and are_relatives(main, o.model))
 
     def _of(self, ways: Sequence[Sequence[Candidate]]) -> Plan | None:
         search = self._searches(self._machine, self._workload)

@@ -11,8 +11,10 @@ from typing import Protocol
 import msgspec
 
 from planner.core.memory import Pool
+from planner.core.model import Model
 from planner.core.placement import Machine
 from planner.core.plans import Pick, Plan, Rated, score_of, total_bytes
+from planner.core.relatives import are_relatives
 from planner.core.score import READING_TOKENS_PER_S, weighted
 from planner.core.workload import Workload
 
@@ -20,8 +22,6 @@ _EXPECTED = 2
 """So many of the places are usually taken by what is better, faster or smaller: the search need not look for more."""
 _TIE = 0.5e-4
 """Sums that are nearer than this may be the same score when it is rounded."""
-_NEARLY = 0.1
-"""Models of one family whose parameters differ by less than this share are variants of each other."""
 _FIRST = {"balanced": "balanced", "quality": "best quality", "speed": "best for speed"}
 
 
@@ -29,7 +29,7 @@ class Finder(Protocol):
     """The searches behind a list of plans, over one set of candidates."""
 
     def best(self, wish: Workload, machine: Machine) -> Iterator[Plan]:
-        """Plans of different models on a machine, best first."""
+        """Plans on a machine, best first: one of all models that are relatives of each other."""
 
     def around(self, plan: Plan) -> Plan | None:
         """The best plan with the main model of another, in its file and at its context, for what was asked."""
@@ -37,34 +37,37 @@ class Finder(Protocol):
     def lighter(self, plan: Plan) -> Plan:
         """The same models in the smallest files that have the same score."""
 
+    def relatives(self, plan: Plan) -> tuple[Model, ...]:
+        """Other models that match the wishes and for which the main model of a plan stands."""
+
 
 def picks(finder: Finder, workload: Workload, machine: Machine) -> list[Pick]:
     """The plans to be shown, by score: the best one first. Empty when nothing fits."""
     ranking = _Ranking(finder.best(workload, machine), workload)
     if workload.limit == 1:
-        return _labelled([Pick(finder.lighter(plan)) for plan in ranking.first(1)], workload)
-    groups = _groups(ranking, max(1, workload.limit - _EXPECTED))
-    if not groups:
-        return []
-    usable = _usable(groups[0].plan)
-    others = [plan for plan in _extremes(finder, workload, machine) if plan is not None and _usable(plan) >= usable]
-    chosen = _chosen(groups, others, workload)
-    if len(chosen) < workload.limit:
-        chosen = _chosen(_groups(ranking, workload.limit), others, workload)
-    chosen = [pick._replace(plan=finder.lighter(pick.plan)) for pick in chosen]
-    order = {id(plan): place for place, plan in enumerate(_ranked([pick.plan for pick in chosen], workload))}
-    return _labelled(sorted(chosen, key=lambda pick: order[id(pick.plan)]), workload)
+        chosen = ranking.first(1)
+    else:
+        found = ranking.first(max(1, workload.limit - _EXPECTED))
+        if not found:
+            return []
+        usable = _usable(found[0])
+        others = [plan for plan in _extremes(finder, workload, machine) if plan and _usable(plan) >= usable]
+        chosen = _chosen(found, others, workload)
+        if len(chosen) < workload.limit:
+            chosen = _chosen(ranking.first(workload.limit), others, workload)
+    lightest = _ranked([finder.lighter(plan) for plan in chosen], workload)
+    return _labelled([Pick(plan, relatives=finder.relatives(plan)) for plan in lightest], workload)
 
 
-def _chosen(groups: Sequence[Pick], others: Iterable[Plan], workload: Workload) -> list[Pick]:
+def _chosen(found: Sequence[Plan], others: Iterable[Plan], workload: Workload) -> list[Plan]:
     """The best plan, extremes that are no relatives of each other, what no other plan beats, and then the rest."""
-    chosen = [groups[0]]
+    chosen = [found[0]]
     for plan in _ranked(others, workload):
-        if not any(_related(plan, pick.plan) for pick in chosen):
-            chosen.append(next((group for group in groups if _related(plan, group.plan)), Pick(plan)))
-    rest = [group for group in groups if not any(_related(group.plan, pick.plan) for pick in chosen)]
-    front = [g for g in rest if not any(_beats(other.plan, g.plan, workload) for other in (*chosen, *rest))]
-    dominated = [group for group in rest if group not in front]
+        if not any(_related(plan, other) for other in chosen):
+            chosen.append(next((own for own in found if _related(plan, own)), plan))
+    rest = [plan for plan in found if not any(_related(plan, other) for other in chosen)]
+    front = [plan for plan in rest if not any(_beats(other, plan, workload) for other in (*chosen, *rest))]
+    dominated = [plan for plan in rest if plan not in front]
     return [*chosen, *front, *dominated][: workload.limit]
 
 
@@ -84,24 +87,6 @@ class _Ranking:
                 break
             self._taken.append(following)
         return _ranked(self._taken, self._workload)[:count]
-
-
-def _groups(ranking: _Ranking, wanted: int) -> list[Pick]:
-    """The best plans with their relatives folded, at least as many as are wanted where there are so many."""
-    asked = wanted
-    while True:
-        found = ranking.first(asked)
-        groups: list[Pick] = []
-        for plan in found:
-            place = next((i for i, group in enumerate(groups) if _related(plan, group.plan)), None)
-            if place is None:
-                groups.append(Pick(plan))
-            else:
-                relatives = (*groups[place].relatives, _main(plan).candidate.model)
-                groups[place] = groups[place]._replace(relatives=relatives)
-        if len(groups) >= wanted or len(found) < asked:
-            return groups
-        asked *= 2
 
 
 def _extremes(finder: Finder, workload: Workload, machine: Machine) -> Iterable[Plan | None]:
@@ -159,17 +144,8 @@ def _main(plan: Plan) -> Rated:
 
 
 def _related(one: Plan, other: Plan) -> bool:
-    """Whether the main models of two plans are variants of each other: Instruct, Thinking, Coder."""
-    a, b = _main(one).candidate.model, _main(other).candidate.model
-    return a.id == b.id or (
-        a.family == b.family
-        and _near(a.parameters, b.parameters)
-        and _near(a.active_parameters or a.parameters, b.active_parameters or b.parameters)
-    )
-
-
-def _near(one: int | None, other: int | None) -> bool:
-    return bool(one and other) and abs((one or 0) - (other or 0)) <= _NEARLY * max(one or 0, other or 0)
+    """Whether the main models of two plans are variants of each other."""
+    return are_relatives(_main(one).candidate.model, _main(other).candidate.model)
 
 
 def _beats(one: Plan, other: Plan, workload: Workload) -> bool:

@@ -143,13 +143,21 @@ def _seconds(choice: Choice | None, tokens: int) -> Seconds | None:
     return Seconds(low=low, mid=mid, high=high)
 
 
+_NAMED = 6
+"""So many relatives are named."""
+
+
 def _standing(pick: Pick, equal: int | None, workload: Workload) -> tuple[str, ...]:
     """What is to be said of a plan beside the others."""
     found = []
     if equal is not None:
         found.append(f"as good as plan {equal} by its score; of equals the one that takes less memory comes first")
     if pick.relatives:
-        found.append(f"stands for its relatives of the same size too: {', '.join(m.name for m in pick.relatives)}")
+        names = [model.name for model in pick.relatives[:_NAMED]]
+        more = len(pick.relatives) - len(names)
+        found.append(
+            f"stands for its relatives of the same size too: {', '.join(names)}{f' and {more} more' if more else ''}"
+        )
     if workload.reranker and len(pick.plan) < len(Role):
         found.append("no reranker fits beside it")
     return tuple(found)

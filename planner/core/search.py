@@ -16,10 +16,11 @@ from planner.core.candidates import Candidate, File, Option
 from planner.core.estimate import Verdict
 from planner.core.estimator import Outlook, outlook
 from planner.core.hardware import Hardware
-from planner.core.model import Role
+from planner.core.model import Model, Role
 from planner.core.placement import Machine
 from planner.core.plans import Plan, Rated, total_bytes
 from planner.core.reach import Reach
+from planner.core.relatives import are_relatives
 from planner.core.score import Terms, context_term, generation_speed_term, indexing_speed_term, weighted
 from planner.core.speed.calibration import Calibration
 from planner.core.workload import Workload
@@ -144,7 +145,7 @@ class Search:
         self._download = workload.max_download_bytes
 
     def singles(self, starts: Starts) -> Iterator[Plan]:
-        """The best way to run each model."""
+        """The best way to run each model, relatives of it left out."""
 
         def opened(node: Node) -> Iterator[Bounded]:
             if isinstance(node, Candidate):
@@ -181,7 +182,7 @@ class Search:
                 yield rated
 
     def pairs(self, embedders: Embedders, starts: Starts) -> Iterator[Plan]:
-        """The best pair of each generator model."""
+        """The best pair of each generator, relatives of it left out."""
         first = embedders.at(0)
         if first is None:
             return iter(())
@@ -339,18 +340,22 @@ class _Pairing:
 
 
 def _one_each(search: Callable[[Callable[[Node | Plan], bool]], Iterator[Plan]]) -> Iterator[Plan]:
-    """The first plan of every main model; once it has one, a search need not look at others of the model."""
-    seen: set[Option] = set()
+    """The first plan of all main models that are relatives: once there is one, the others are closed to a search."""
+    seen: dict[str, list[Model]] = {}
+
+    def stands_for(model: Model) -> bool:
+        return any(are_relatives(model, other) for other in seen.get(model.family, ()))
 
     def closed(node: Node | Plan) -> bool:
-        return _option_of(node) in seen
+        option = _option_of(node)
+        return option is not None and all(stands_for(each.model) for each in (option, *option.twins))
 
     for plan in search(closed):
         option = plan[-1].candidate.file.option
-        seen.add(option)
-        yield plan
-        for twin in option.twins:
-            yield (*plan[:-1], plan[-1].of_twin(twin))
+        for each in (option, *option.twins):
+            if not stands_for(each.model):
+                seen.setdefault(each.model.family, []).append(each.model)
+                yield plan if each is option else (*plan[:-1], plan[-1].of_twin(each))
 
 
 def _option_of(node: Node | Plan) -> Option | None:
