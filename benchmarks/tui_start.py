@@ -24,7 +24,7 @@ def start(home: str, columns: int, rows: int) -> tuple[float, float, float, floa
         frame_s = terminal.until(_FRAME) - terminal.started_s
         plans_s = terminal.until(POINTER) - terminal.started_s
         own_s = terminal.processor_s()
-        terminal.settle(1.0)
+        terminal.rest(1.0)
         _, processor_s, peak_bytes = terminal.end()
     return frame_s, plans_s, own_s, processor_s, peak_bytes / 2**20
 

@@ -50,8 +50,8 @@ class Terminal:
         os.write(self.master, keys)
         return pressed_s
 
-    def until(self, wanted: bytes, deadline_s: float = DEADLINE_S) -> float:
-        """When `wanted` has been written since the last call that waited. Raises TimeoutError."""
+    def until(self, wanted: bytes, deadline_s: float = DEADLINE_S, *, forget: bool = True) -> float:
+        """When `wanted` has been written since the last call that waited (and forgot). Raises TimeoutError."""
         end_s = time.perf_counter() + deadline_s
         while wanted not in self.seen:
             left_s = end_s - time.perf_counter()
@@ -60,12 +60,14 @@ class Terminal:
             if select.select([self.master], [], [], left_s)[0]:
                 self.seen += os.read(self.master, 65536)
         found_s = time.perf_counter()
-        self.seen = b""
+        if forget:
+            self.seen = b""
         return found_s
 
-    def settle(self, quiet_s: float) -> None:
-        """Read on until nothing was written for that long."""
-        while select.select([self.master], [], [], quiet_s)[0]:
+    def rest(self, length_s: float) -> None:
+        """Let it write for that long, and forget what it wrote."""
+        end_s = time.perf_counter() + length_s
+        while select.select([self.master], [], [], max(0.0, end_s - time.perf_counter()))[0]:
             os.read(self.master, 65536)
         self.seen = b""
 

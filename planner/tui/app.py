@@ -459,6 +459,7 @@ def run(services: Services | None = None, *, aside: Aside | None = None, page: s
     services = services or Services(look=aside.look, plan=aside.plan, more=aside.more)
     marks = UNICODE if speaks_unicode(os.environ, sys.stdout.encoding) else ASCII
     ends = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    sys.setswitchinterval(0.001)  # estimates made in threads let go of the interpreter sooner when a key comes
     app: PlannerApp | None = None
     crash: str | None = None
     try:

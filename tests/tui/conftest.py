@@ -62,10 +62,22 @@ async def until(pilot: Pilot[None], condition: Callable[[], bool], what: str) ->
     for _ in range(500):
         await pilot.pause()
         if condition():
-            await pilot.pause()
+            await drawn(pilot)
             return
         await pilot.pause(0.01)
     pytest.fail(f"it never came to this: {what}\n{screen_text(pilot.app)}")
+
+
+async def drawn(pilot: Pilot[None]) -> None:
+    """Let the app draw what it has to: a change of height is laid out in several rounds."""
+    quiet = 0
+    for _ in range(200):
+        await pilot.pause()
+        screen = pilot.app.screen
+        waiting = screen._layout_required or screen._repaint_required or screen._dirty_widgets
+        quiet = 0 if waiting else quiet + 1
+        if quiet == 5:
+            return
 
 
 async def planned(pilot: Pilot[None]) -> PlannerApp:

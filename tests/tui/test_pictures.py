@@ -8,12 +8,9 @@ from textual.app import App
 
 from planner.errors import NoResultError
 from planner.tui.app import PlannerApp
-from planner.tui.child import Outcome
 from planner.tui.marks import ASCII, UNICODE, Marks
-from planner.tui.problem import Problem
 from planner.tui.themes import THEMES
 from tests.tui.conftest import planned, screen_text, until
-from tests.tui.test_launch import running
 from tests.tui.world import EXTRAS, World, server
 
 Snap = Callable[[App[Any]], None]
@@ -52,40 +49,6 @@ async def test_nothing_fits(world: World, snap: Snap) -> None:
     app = PlannerApp(world.services)
     async with app.run_test(size=(80, 24)) as pilot:
         await planned(pilot)
-        snap(app)
-
-
-@pytest.mark.parametrize("size", SIZES[:2], ids="{0[0]}x{0[1]}".format)
-async def test_launch_under_way(world: World, snap: Snap, size: tuple[int, int]) -> None:
-    app = PlannerApp(world.services)
-    async with app.run_test(size=size) as pilot:
-        await planned(pilot)
-        await pilot.press("enter")
-        (job,) = world.jobs
-        job.say("engine: embedded 2026.1, because it is installed", False)
-        job.say("writer-8b:Q4_K_M downloading  43 %  2.15 GB of 5.00 GB  31.2 MB/s  1:31 min left", True)
-        await until(pilot, lambda: "43 %" in screen_text(app) and "engine:" in screen_text(app), "progress")
-        snap(app)
-
-
-async def test_launch_done(world: World, snap: Snap) -> None:
-    app = PlannerApp(world.services)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await planned(pilot)
-        await pilot.press("enter")
-        world.jobs[0].finish(running())
-        await until(pilot, lambda: "8484" in screen_text(app), "the address")
-        snap(app)
-
-
-async def test_launch_failed(world: World, snap: Snap) -> None:
-    app = PlannerApp(world.services)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await planned(pilot)
-        await pilot.press("enter")
-        problem = Problem("The disk has 1.2 GB free and 5.6 GB are needed.", "Free some space.", "no-space")
-        world.jobs[0].finish(Outcome({}, problem))
-        await until(pilot, lambda: "Free some space." in screen_text(app), "the reason")
         snap(app)
 
 

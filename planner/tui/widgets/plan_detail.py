@@ -48,40 +48,23 @@ class Bars(Fitted):
 
 
 class Models(Fitted):
-    """A line for each model of the plan."""
+    """A line for each model of the plan; below, where a price is known, what an hour and a million tokens cost."""
 
     plan: Recommendation | None = None
+    costs: Sequence[CostRow] = ()
 
     def draw(self, width: int) -> Content:
-        """A table."""
+        """One table or two."""
         if self.plan is None:
             return Content("")
         rows = [_row(choice, self.marks) for choice in self.plan.choices]
         table = Table(_COLUMNS, rows, width, ellipsis=self.marks.ellipsis)
-        return lines([table.header, *table.lines])
-
-
-class Costs(Fitted):
-    """What an hour and a million tokens cost, rented and on one's own machine; nothing where no price is known."""
-
-    rows: Sequence[CostRow] = ()
-
-    def draw(self, width: int) -> Content:
-        """A table."""
-        if not self.rows:
-            return Content("")
-        rows = [
-            (
-                Cell(row.kind, "bold"),
-                row.where,
-                Cell(row.hour, "$primary"),
-                Cell(row.million, "$primary"),
-                Cell(row.seen, MUTED),
-            )
-            for row in self.rows
-        ]
-        table = Table(_COST_COLUMNS, rows, width, ellipsis=self.marks.ellipsis)
-        return lines([table.header, *table.lines])
+        parts = [table.header, *table.lines]
+        if self.costs:
+            costs = Table(_COST_COLUMNS, [_cost(row) for row in self.costs], width, ellipsis=self.marks.ellipsis)
+            room = [] if self.screen.has_class("-short", "-tiny") else [Content("")]
+            parts += [*room, costs.header, *costs.lines]
+        return lines(parts)
 
 
 class Words(Fitted):
@@ -117,7 +100,6 @@ class PlanDetail(VerticalScroll):
             with Container(id="figures"):
                 yield Bars(marks=self.marks)
                 yield Models(marks=self.marks)
-                yield Costs(marks=self.marks)
             yield Words(id="words", marks=self.marks)
 
     def show(self, plan: Recommendation | None, notes: tuple[str, ...], extras: Extras) -> None:
@@ -127,11 +109,9 @@ class PlanDetail(VerticalScroll):
         bars.plan = models.plan = words.plan = plan
         words.notes = notes
         words.changes = extras.changes.get(plan.command, ()) if plan is not None else ()
-        costs = self.query_one(Costs)
-        costs.rows = extras.costs.get(plan.command, ()) if plan is not None else ()
-        costs.display = bool(costs.rows)
+        models.costs = extras.costs.get(plan.command, ()) if plan is not None else ()
         self.query_one("#figures").display = plan is not None
-        for part in (bars, models, costs, words):
+        for part in (bars, models, words):
             part.redraw()
         self.border_title = "Memory and reasons" if plan is None else f"Plan {plan.rank} ({plan.label})"
         if moved:
@@ -152,4 +132,14 @@ def _row(choice: Choice, marks: Marks) -> Row:
         format_gib(memory.overhead_bytes),
         format_gib(memory.total_bytes),
         range_text(main_rate(choice), "unknown"),
+    )
+
+
+def _cost(row: CostRow) -> Row:
+    return (
+        Cell(row.kind, "bold"),
+        row.where,
+        Cell(row.hour, "$primary"),
+        Cell(row.million, "$primary"),
+        Cell(row.seen, MUTED),
     )

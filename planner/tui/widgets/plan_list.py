@@ -16,6 +16,7 @@ from planner.tui.columns import MUTED, Cell, Column, Row, Table, hanging, lines
 from planner.tui.figures import choice_name, main_rate, range_text
 from planner.tui.marks import Marks
 from planner.tui.problem import Problem
+from planner.tui.widgets.fitted import put
 from planner.units import format_gib, format_tokens
 
 FRAME = 3
@@ -98,14 +99,16 @@ class PlanList(Vertical):
             _COLUMNS, [self._row(i, plan) for i, plan in enumerate(self.plans)], width, ellipsis=self.marks.ellipsis
         )
         for index, line in enumerate(table.lines):
-            options.replace_option_prompt_at_index(index, line)
+            shown = options.get_option_at_index(index).prompt
+            if not isinstance(shown, Content) or not line.is_same(shown):
+                options.replace_option_prompt_at_index(index, line)
         header, empty = self.query_one("#plans-header", Static), self.query_one("#plans-empty", Static)
-        header.update(table.header)
+        put(header, table.header)
         header.display = options.display = bool(self.plans)
         empty.display = not self.plans
         if self.plans and self.screen.focused is None:
             options.focus()
-        empty.update(self._empty(width))
+        put(empty, self._empty(width))
 
     def _row(self, index: int, plan: Recommendation) -> Row:
         unknown = self.marks.none
