@@ -52,8 +52,8 @@ class CompareScreen(Detail):
     def compose_body(self) -> ComposeResult:
         """The table, then what it comes to."""
         with VerticalScroll(id="compare-scroll", can_focus=True):
-            yield Section("", marks=self.marks, id="compare-table")
-            yield Section("What it comes to", marks=self.marks, id="compare-words")
+            yield Section("", id="compare-table")
+            yield Section("What it comes to", id="compare-words")
 
     def on_mount(self) -> None:
         """As it was left, and nothing is known yet."""

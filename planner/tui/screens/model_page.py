@@ -73,21 +73,21 @@ class ModelScreen(Detail):
         """Two columns where there is room: what runs how, and what is known."""
         marks = self.marks
         with VerticalScroll(id="model-scroll", can_focus=False):
-            yield Section("", marks=marks, id="model-head")
+            yield Section("", id="model-head")
             with Horizontal(id="model-columns"):
                 with Vertical(id="model-runs"):
                     with Vertical(id="model-quants-part"):
                         yield QuantTable(marks=marks, id="model-quants")
-                        yield Section("", marks=marks, id="model-quant-note")
-                    yield Section("Devices", marks=marks, id="model-devices")
+                        yield Section("", id="model-quant-note")
+                    yield Section("Devices", id="model-devices")
                     with Vertical(id="model-alternatives-part"):
                         yield RowTable(marks=marks, id="model-alternatives")
-                    yield Section("Rentals", marks=marks, id="model-rentals")
+                    yield Section("Rentals", id="model-rentals")
                 with Vertical(id="model-knows"):
-                    yield Section("Facts", marks=marks, id="model-facts")
-                    yield Section("Scores", marks=marks, id="model-scores")
-                    yield Section("Quick start", marks=marks, id="model-start")
-                    yield Section("Where these facts come from", marks=marks, id="model-sources")
+                    yield Section("Facts", id="model-facts")
+                    yield Section("Scores", id="model-scores")
+                    yield Section("Quick start", id="model-start")
+                    yield Section("Where these facts come from", id="model-sources")
 
     def on_mount(self) -> None:
         """Nothing is known yet."""

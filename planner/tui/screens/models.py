@@ -80,7 +80,7 @@ class ModelsScreen(Page):
         with Horizontal(id="models-search-line"):
             yield Static("/", id="models-search-sign", markup=False)
             # Selecting what is there on focus would let the next letter replace those typed meanwhile.
-            hint = "search: name, family, licence, language"
+            hint = "name, family, licence, language"
             yield Input(placeholder=hint, select_on_focus=False, compact=True, id="models-search")
             yield Static(id="models-count", markup=False)
         yield FilterBar(id="models-filters", marks=self.marks)
@@ -222,11 +222,16 @@ class ModelsScreen(Page):
             layout=False,
         )
         self.query_one(FilterBar).show(model_filters(listing.filters))
-        self._table.show_empty(nothing_listed(listing, self._problem, self.marks))
+        self._show_empty()
+
+    def _show_empty(self) -> None:
+        width = max(20, self.size.width - 6)
+        self._table.show_empty(nothing_listed(self._list, self._problem, self.marks, width))
 
     def on_resize(self, _event: Resize) -> None:
         """Other columns may fit."""
         self._show_columns()
+        self._show_empty()
 
     # --- the highlighted model -------------------------------------------------------------------------------------
 

@@ -12,13 +12,13 @@ from planner.core.fitting import rate_of
 from planner.core.languages import language_names
 from planner.core.model import Commercial, Model, Role
 from planner.core.model_fit import Fitted
-from planner.tui.columns import MUTED, Cell, Column
+from planner.tui.columns import MUTED, Cell, Column, hanging, lines
 from planner.tui.data.listing import Listing
 from planner.tui.data.models import Filters, Row
 from planner.tui.marks import Marks
 from planner.tui.problem import Problem
 from planner.tui.widgets.filter_bar import Filter
-from planner.units import format_count, format_gb, format_gib, format_rates, format_tokens, printable
+from planner.units import format_count, format_gb, format_gib, format_rates, format_tokens
 
 ROLES = {Role.EMBEDDING: "embed", Role.GENERATION: "gen", Role.RERANKER: "rerank"}
 _WIDE = 128
@@ -117,12 +117,12 @@ def model_filters(filters: Filters) -> tuple[Filter, ...]:
     )
 
 
-def nothing_listed(listing: Listing, problem: Problem | None, marks: Marks) -> Content:
-    """Why no model is listed, and what to do about it."""
+def nothing_listed(listing: Listing, problem: Problem | None, marks: Marks, width: int) -> Content:
+    """Why no model is listed, and what to do about it, in lines of `width` cells."""
     if problem is not None and (listing.filters.fits or not listing.rows):
         hint = f"{problem.hint} " if problem.hint else ""
-        words = f"{marks.failed} {printable(problem.message)}"
-        return Content.assemble((words, "$text-error"), f"\n{marks.arrow} {printable(hint)}Press r to try again.")
+        words = hanging(marks.failed, problem.message, width, "$text-error")
+        return lines([words, hanging(marks.arrow, f"{hint}Press r to try again.", width)])
     if not listing.rows:
         return Content.styled(f"reading the catalog {marks.ellipsis}", MUTED)
     if listing.filters.fits and listing.unknown:

@@ -3,16 +3,15 @@
 from collections.abc import Callable
 
 from textual.content import Content
-
-from planner.tui.marks import Marks
-from planner.tui.widgets.fitted import Fitted
+from textual.geometry import Size
+from textual.widget import Widget
 
 Write = Callable[[int], Content | None]
 """The content for a width in cells; None where there is nothing to say."""
 
 
-class Section(Fitted):
-    """`heading` above a rule; `write` is called again whenever the width changes."""
+class Section(Widget):
+    """`heading` above a rule. `write` is called while the page is laid out, so that no frame is without its text."""
 
     DEFAULT_CSS = """
     Section {
@@ -25,20 +24,31 @@ class Section(Fitted):
     }
     """
 
-    def __init__(self, heading: str, *, marks: Marks, id: str | None = None) -> None:  # noqa: A002  # Textual's name
-        super().__init__(id=id, marks=marks)
+    def __init__(self, heading: str, *, id: str | None = None) -> None:  # noqa: A002  # Textual's name
+        super().__init__(id=id)
         if heading:
             self.border_title = heading
         self._write: Write = lambda _: None
+        self._written: tuple[int, Content] = (0, Content(""))
         self.display = False
 
     def show(self, write: Write) -> None:
         """Another content."""
         self._write = write
-        self.display = self._write(80) is not None
-        self._drawn_width = 0
-        self.redraw()
+        self._written = (0, Content(""))
+        self.display = write(80) is not None
+        self.refresh(layout=True)
 
-    def draw(self, width: int) -> Content:
+    def _content(self, width: int) -> Content:
+        if width > 0 and self._written[0] != width:
+            self._written = (width, self._write(width) or Content(""))
+        return self._written[1]
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """As many lines as it takes in that width."""
+        del container, viewport
+        return self._content(width).get_height({}, max(1, width))
+
+    def render(self) -> Content:
         """What there is to say."""
-        return self._write(width) or Content("")
+        return self._content(self.content_size.width)
