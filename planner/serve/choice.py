@@ -24,6 +24,10 @@ def find_program(name: str) -> str | None:
 
 
 _LLAMAFILE_MAGIC = (b"MZqFpD='", b"jartsr='")
+_NO_GPU_HINT = (
+    "Use an engine built for this GPU: planner engine install fetches a llamafile, --engine-path names a "
+    "llama-server of yours. Or plan for the processor alone: --ram SIZE."
+)
 _NO_ENGINE_HINT = (
     'pip install "planner[embedded]" gets one from the package index; or install llama.cpp so that llama-server is '
     "on PATH, or give a llamafile or llama-server with --engine-path."
@@ -140,6 +144,7 @@ def _automatic(
     if starter:
         finders = (_embedded, _cached, _on_path, _fetched)
     passed: list[str] = []
+    blind = False
     for find in finders:
         try:
             engine = find(sources)
@@ -150,6 +155,7 @@ def _automatic(
             passed.append(f"{engine.label} is not to be run with {unshielded}.")
         elif engine is not None and needs_gpu and _sees_no_gpu(engine, sources):
             passed.append(f"{engine.label} sees no GPU, and the plan uses one.")
+            blind = True
         elif engine is not None and (missing := _missing(engine, needs_flags)):
             passed.append(f"{engine.label} does not know {', '.join(missing)}, and the plan needs it.")
         elif engine is not None:
@@ -157,7 +163,7 @@ def _automatic(
             return msgspec.structs.replace(engine, notes=notes)
     raise EngineError(
         " ".join(["There is no engine to run a model with.", *passed]),
-        hint=_NO_ENGINE_HINT,
+        hint=_NO_GPU_HINT if blind else _NO_ENGINE_HINT,
         reference="engine-missing",
     )
 

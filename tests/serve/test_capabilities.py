@@ -210,8 +210,9 @@ def test_the_automatic_choice(tmp_path: Path, there: tuple[str, ...], starter: b
 
 
 def test_an_engine_without_the_planned_gpu_is_passed_over(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="sees no GPU"):
+    with pytest.raises(EngineError, match="sees no GPU") as caught:
         choose_engine("auto", Machine(tmp_path, "path", "embedded").sources, needs_gpu=True)
+    assert "--ram SIZE" in caught.value.hint
     engine = choose_engine("auto", Machine(tmp_path, "path", "embedded", gpu=True).sources, needs_gpu=True)
     assert engine.kind is EngineKind.LLAMA_SERVER
 
