@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import re
 import select
 import struct
 import subprocess
@@ -52,11 +53,15 @@ class Terminal:
 
     def until(self, wanted: bytes, deadline_s: float = DEADLINE_S, *, forget: bool = True) -> float:
         """When `wanted` has been written since the last call that waited (and forgot). Raises TimeoutError."""
+        return self.until_match(re.compile(re.escape(wanted)), deadline_s, forget=forget)
+
+    def until_match(self, wanted: re.Pattern[bytes], deadline_s: float = DEADLINE_S, *, forget: bool = True) -> float:
+        """The same for a pattern."""
         end_s = time.perf_counter() + deadline_s
-        while wanted not in self.seen:
+        while not wanted.search(self.seen):
             left_s = end_s - time.perf_counter()
             if left_s <= 0:
-                raise TimeoutError(f"{wanted!r} was never written: {self.seen[-500:]!r}")
+                raise TimeoutError(f"{wanted.pattern!r} was never written: {self.seen[-500:]!r}")
             if select.select([self.master], [], [], left_s)[0]:
                 self.seen += os.read(self.master, 65536)
         found_s = time.perf_counter()
