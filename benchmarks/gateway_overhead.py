@@ -26,7 +26,6 @@ from planner.serve.state import DeploymentRecord, Home
 
 _TEXT = "The ferry to the island leaves at seven."
 _WARM_UP = 20
-_ANSWER_TOKENS = 192
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def embedding_ms(client: httpx2.Client) -> float:
     return elapsed * 1000
 
 
-def stream_tokens_per_s(door: Door, number: int) -> float:
+def stream_tokens_per_s(door: Door, number: int, tokens: int) -> float:
     """Tokens/s between the first and the last event with text of one streamed answer.
 
     On a connection of its own: engines close a kept one after a few seconds.
@@ -59,7 +58,7 @@ def stream_tokens_per_s(door: Door, number: int) -> float:
     question = f"Note {number}: tell a long story about a ferry, an island and a storm."
     body = {
         "messages": [{"role": "user", "content": question}],
-        "max_tokens": _ANSWER_TOKENS,
+        "max_tokens": tokens,
         "temperature": 0,
         "seed": 1,
         "stream": True,
@@ -77,39 +76,45 @@ def stream_tokens_per_s(door: Door, number: int) -> float:
     return (len(times) - 1) / (times[-1] - times[0])
 
 
-def measure(
-    direct: dict[str, Door], gateway: Door, process: psutil.Process, *, embeddings: int, streams: int
-) -> dict[str, object]:
-    """All figures; `process` is the gateway's."""
-    with direct["embedding"].client() as plain, gateway.client() as through:
+def measure_embeddings(direct: Door, gateway: Door, process: psutil.Process, *, pairs: int) -> dict[str, object]:
+    """Delays of single texts; `process` is the gateway's."""
+    with direct.client() as plain, gateway.client() as through:
         for _ in range(_WARM_UP):
             embedding_ms(plain)
             embedding_ms(through)
         before = cpu_ms(process)
-        pairs = [(embedding_ms(plain), embedding_ms(through)) for _ in range(embeddings)]
-        embedding_cpu = (cpu_ms(process) - before) / embeddings
-    direct_ms, gateway_ms = ([pair[side] for pair in pairs] for side in (0, 1))
-    stream_tokens_per_s(gateway, -1)
-    rates = []
-    before = cpu_ms(process)
-    for number in range(streams):
-        # Whoever comes second finds the prompt in the engine's cache; what is timed begins after it.
-        sides = (direct["generation"], gateway)
-        first, second = (stream_tokens_per_s(side, number) for side in (sides if number % 2 == 0 else sides[::-1]))
-        rates.append((first, second) if number % 2 == 0 else (second, first))
-    token_cpu = (cpu_ms(process) - before) / (streams * _ANSWER_TOKENS)
-    direct_rate, gateway_rate = (statistics.median(pair[side] for pair in rates) for side in (0, 1))
+        found = [(embedding_ms(plain), embedding_ms(through)) for _ in range(pairs)]
+        cpu = (cpu_ms(process) - before) / pairs
+    direct_ms, gateway_ms = ([pair[side] for pair in found] for side in (0, 1))
     return {
         "embedding_direct_ms": _spread(direct_ms),
         "embedding_gateway_ms": _spread(gateway_ms),
         "embedding_overhead_p50_ms": round(statistics.median(gateway_ms) - statistics.median(direct_ms), 3),
-        "embedding_paired_overhead_p50_ms": round(statistics.median(b - a for a, b in pairs), 3),
+        "embedding_paired_overhead_p50_ms": round(statistics.median(b - a for a, b in found), 3),
+        "gateway_cpu_ms_per_embedding": round(cpu, 3),
+    }
+
+
+def measure_streams(
+    direct: Door, gateway: Door, process: psutil.Process, *, pairs: int, tokens: int
+) -> dict[str, object]:
+    """Rates of streamed answers; `process` is the gateway's."""
+    stream_tokens_per_s(gateway, -1, tokens)
+    rates = []
+    before = cpu_ms(process)
+    for number in range(pairs):
+        # Whoever comes second finds the prompt in the engine's cache; what is timed begins after it.
+        sides = (direct, gateway) if number % 2 == 0 else (gateway, direct)
+        first, second = (stream_tokens_per_s(side, number, tokens) for side in sides)
+        rates.append((first, second) if number % 2 == 0 else (second, first))
+    cpu = (cpu_ms(process) - before) / (pairs * tokens)
+    direct_rate, gateway_rate = (statistics.median(pair[side] for pair in rates) for side in (0, 1))
+    return {
         "stream_direct_tokens_per_s": round(direct_rate, 2),
         "stream_gateway_tokens_per_s": round(gateway_rate, 2),
         "stream_share": round(gateway_rate / direct_rate, 4),
         "stream_paired_share": round(statistics.median(b / a for a, b in rates), 4),
-        "gateway_cpu_ms_per_embedding": round(embedding_cpu, 3),
-        "gateway_cpu_ms_per_token": round(token_cpu, 3),
+        "gateway_cpu_ms_per_token": round(cpu, 3),
     }
 
 
@@ -137,8 +142,9 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--name", default="default", help="the deployment")
-    parser.add_argument("--embeddings", type=int, default=400, help="pairs of embedding requests")
-    parser.add_argument("--streams", type=int, default=12, help="pairs of streamed answers")
+    parser.add_argument("--embeddings", type=int, default=400, help="pairs of requests; 0 = none")
+    parser.add_argument("--streams", type=int, default=12, help="pairs of streamed answers; 0 = none")
+    parser.add_argument("--tokens", type=int, default=192, help="tokens of an answer, at least 24")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
     home, record = running(arguments.name)
@@ -146,7 +152,12 @@ def main() -> int:
     direct = {process.role: Door(process.url or "", engine_key) for process in record.processes}
     gateway = Door(record.gateway_url or "", home.read_key(home.gateway_key))
     process = psutil.Process(record.gateway_pid)
-    found = measure(direct, gateway, process, embeddings=arguments.embeddings, streams=arguments.streams)
+    found: dict[str, object] = {}
+    if arguments.embeddings:
+        found |= measure_embeddings(direct["embedding"], gateway, process, pairs=arguments.embeddings)
+    if arguments.streams:
+        pairs, tokens = arguments.streams, max(24, arguments.tokens)
+        found |= measure_streams(direct["generation"], gateway, process, pairs=pairs, tokens=tokens)
     if arguments.json:
         print(json.dumps(found, indent=2))
         return 0
