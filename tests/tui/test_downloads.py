@@ -21,7 +21,9 @@ from planner.tui.widgets.download_list import DownloadList
 from planner.tui.widgets.store_list import StoreList
 from planner.units import GB
 from tests.tui.conftest import planned, screen_text, until
+from tests.tui.test_models_page import models_page
 from tests.tui.world import World
+from tests.tui.world_models import model_world
 from tests.tui.world_store import MODELS, STORE
 
 LARGE, SMALL, CLOSED = (model.variants[0] for model in MODELS)
@@ -284,6 +286,16 @@ async def test_escape_leaves_the_list_of_models_without_a_download(stocked: Worl
         await pilot.press("enter", "escape")
         await until(pilot, lambda: isinstance(app.screen, DownloadsPage), "the page")
         assert not app.state.downloads
+
+
+async def test_a_key_on_the_models_page_downloads_the_highlighted_model() -> None:
+    world = model_world()
+    async with models_page(world) as (app, pilot):
+        await pilot.press("D")
+        await until(pilot, lambda: bool(world.jobs), "the start")
+        assert world.jobs[0].arguments[0] == "fetch"
+        assert world.jobs[0].arguments[1] == app.state.downloads[0].reference
+        await until(pilot, lambda: any("Downloads page" in note.message for note in app._notifications), "a word")
 
 
 async def test_without_unicode_nothing_but_ascii_is_drawn(stocked: World) -> None:

@@ -110,10 +110,16 @@ class DownloadsPage(Page):
 
     def _draw_store(self) -> None:
         self.query_one(StoreList).show(self._view, self._problem, self._busy, self._told)
-        self.refresh_bindings()
+        self._give_keys()
 
     def _draw_queue(self, queue: Queue) -> None:
         self.query_one(DownloadList).show(queue, self._view.begun if self._view is not None else {})
+        self._give_keys()
+
+    def _give_keys(self) -> None:
+        """To the queue, or to the store where that is empty, unless somebody has them already."""
+        if self.focused is None:
+            self.query_one("#downloads-list" if self.planner.state.downloads else "#store-list").focus()
         self.refresh_bindings()
 
     @on(DownloadList.Highlighted)

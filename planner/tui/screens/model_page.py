@@ -51,6 +51,7 @@ class ModelScreen(Detail):
     HELP_TITLE = "Model"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("u", "launch", "Launch", tooltip="fetch and launch the highlighted quant"),
+        Binding("D", "download", "Download", show=False, tooltip="fetch the highlighted quant, beside the rest"),
         Binding("e", "explain", "Explain", tooltip="the arithmetic of the highlighted quant, and its score"),
         Binding("n", "next", "Next", tooltip="the next model of the list as it is filtered"),
         Binding("p", "previous", "Previous", tooltip="the model before it"),
@@ -123,7 +124,7 @@ class ModelScreen(Detail):
         elif state.look_problem is not None and self._details is None:
             self._show_problem(state.look_problem)
 
-    @work(exclusive=True, exit_on_error=False, group="model-details")
+    @work(exclusive=True, exit_on_error=False, group="model-details", description="model-details")
     async def _read(self, situation: Situation, model_id: str) -> None:
         found = await in_background(partial(self.planner.services.model_details, situation, model_id))
         self.post_message(DetailsRead(model_id, found))
@@ -141,7 +142,7 @@ class ModelScreen(Detail):
         if self._situation is not None and variant is not None:
             self._read_rentals(self._situation, message.found, message.model_id)
 
-    @work(exclusive=True, exit_on_error=False, group="model-rentals")
+    @work(exclusive=True, exit_on_error=False, group="model-rentals", description="model-rentals")
     async def _read_rentals(self, situation: Situation, details: Details, model_id: str) -> None:
         page = details.page
         assert page.variant is not None, "the caller sees to it"
@@ -274,6 +275,13 @@ class ModelScreen(Detail):
         here = self._here
         if here is not None and self._details is not None:
             self.planner.launch(single_plan(self._details.page.model, here.fit))
+
+    def action_download(self) -> None:
+        """Fetch the highlighted quant."""
+        quant, details = self._quant, self._details
+        if quant is not None and details is not None and self._fetchable:
+            self.planner.download(details.page.model, quant.variant)
+            self.notify(f"{details.page.model.name} {quant.variant.quant} is on the Downloads page (5).")
 
     def action_explain(self) -> None:
         """Where the numbers of the highlighted quant come from."""

@@ -48,6 +48,9 @@ class ModelsScreen(Page):
             "slash", "search", "Search", key_display="/", priority=True, tooltip="search names, licences, languages"
         ),
         Binding("u", "launch", "Launch", tooltip="fetch and launch the model in its best quant"),
+        Binding(
+            "D", "download", "Download", show=False, tooltip="fetch the model in its best quant, beside the rest"
+        ),
         Binding("space", "mark", "Mark", tooltip="mark a model for comparing, or take the mark away"),
         Binding("c", "compare", "Compare", tooltip="compare the marked models, two to four of them"),
         Binding("e", "explain", "Explain", tooltip="the arithmetic of the estimate, the source of the score"),
@@ -384,6 +387,21 @@ class ModelsScreen(Page):
         row, fitted = self.selected, self._fitted
         if row is not None and fitted is not None and fitted.fit.verdict is not Verdict.NO_FIT:
             self.planner.launch(single_plan(row.model, fitted.fit))
+
+    def action_download(self) -> None:
+        """Fetch the highlighted model: in its best quant here, else in the one that is usually meant."""
+        from planner.core.model_list import usual_variant
+        from planner.core.variants import is_fetchable
+
+        row, fitted = self.selected, self._fitted
+        if row is None:
+            return
+        variant = fitted.fit.variant if fitted is not None else usual_variant(row.model)
+        if variant is not None and row.model.deployable and is_fetchable(row.model, variant):
+            self.planner.download(row.model, variant)
+            self.notify(f"{row.model.name} {variant.quant} is on the Downloads page (5).")
+        else:
+            self.notify(f"{row.model.name} cannot be fetched: no file of it is known.", severity="warning")
 
     def action_explain(self) -> None:
         """Where the numbers of the highlighted model come from."""

@@ -197,6 +197,7 @@ class WhatIfPage(Page):
         if self._answer is not None and not self._ranking:
             hardware = self._answer.hardware
         form = self.query_one(QuestionForm)
+        form.editing = self._editing is not None
         form.columns = 1 if self.has_class("-wide") else 2
         form.show(self._question, self._errors, hardware)
 
@@ -254,6 +255,7 @@ class WhatIfPage(Page):
         with text.prevent(Input.Changed):
             text.value = self._question.get(event.field.name)
         text.focus()
+        self._draw_form()
 
     @on(Input.Changed, "#what-if-text")
     def _typed(self, event: Input.Changed) -> None:
@@ -278,6 +280,7 @@ class WhatIfPage(Page):
         if focus:
             self.query_one(QuestionForm).focus()
         self.query_one("#what-if-edit").display = False
+        self._draw_form()
 
     def key_escape(self) -> None:
         """While a value is typed: as it was before."""

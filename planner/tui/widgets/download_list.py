@@ -91,7 +91,7 @@ class DownloadList(Vertical):
         self._drawn_width = width
         options, empty = self._list, self.query_one("#downloads-empty", Static)
         options.display, empty.display = bool(self.queue), not self.queue
-        empty.update(Content.styled("Nothing is downloaded. a adds a model; d on the Models page does too.", MUTED))
+        empty.update(Content.styled("Nothing is downloaded. a adds a model; D on the Models page does too.", MUTED))
         rows = [self._row(one) for one in self.queue]
         table = Table(_COLUMNS, rows, width, ellipsis=self.marks.ellipsis, header=False)
         for index, (one, line) in enumerate(zip(self.queue, table.lines, strict=True)):
@@ -106,7 +106,7 @@ class DownloadList(Vertical):
             Cell(self._sign(one.state), style),
             Cell(one.name, "bold" if one.state is DownloadState.ACTIVE else ""),
             Cell(word, style),
-            self._bar(one),
+            Cell(self._bar(one), "$primary" if one.state is DownloadState.ACTIVE else MUTED),
             Cell(self._figures(one), "" if one.state is DownloadState.ACTIVE else MUTED),
         )
 

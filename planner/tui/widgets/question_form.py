@@ -55,6 +55,7 @@ class QuestionForm(Fitted, can_focus=True):
         self.errors: Mapping[str, str] = {}
         self.hardware: Hardware | None = None
         self.columns = 2
+        self.editing = False
         self._hits: list[tuple[int, int, int, int, Literal["select", "less", "more"]]] = []
 
     @property
@@ -129,6 +130,8 @@ class QuestionForm(Fitted, can_focus=True):
         return field.usual
 
     def _help(self, width: int) -> Content:
+        if self.editing:
+            return hanging(" ", "enter takes what is typed, escape leaves it as it was", width, MUTED)
         field = self.field
         ways = ["left and right change"] if field.steps else []
         ways += ["enter opens a list"] if field.name == "gpu" else ["enter types"] if field.free else []
