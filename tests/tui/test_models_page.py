@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import msgspec
 import pytest
 from textual.events import Key
 from textual.pilot import Pilot
@@ -78,6 +79,32 @@ async def test_the_table_is_there_before_it_is_known_how_models_run() -> None:
         await until(pilot, lambda: len(shown(app)) == 4, "the search")
         gate.set()
         await until(pilot, lambda: "fits" in line_of(app, "finder-large"), "a verdict")
+
+
+async def test_a_row_that_was_seen_before_it_was_looked_at_says_what_is_known_when_it_comes_back() -> None:
+    gate = threading.Event()
+    first: list[str] = []
+
+    def slow(situation: Situation, models: Sequence[Model]) -> dict[str, Fitted | None]:
+        if not first:
+            first.extend(model.id for model in models)
+            return fits_of(situation, models)
+        assert gate.wait(60)
+        return fits_of(situation, models)
+
+    many = tuple(msgspec.structs.replace(CATALOG[0], id=f"acme/model-{number:02}") for number in range(60))
+    world = model_world()
+    world.situation = Situation(HERE, many)
+    app = PlannerApp(replace(services(world), fit_models=slow), page="models")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: bool(first) and "fits" in screen_text(app), "the first ones")
+        await pilot.press("end")
+        assert "…" in line_of(app, "model-59")
+        await pilot.press("home")
+        gate.set()
+        await planned(pilot)
+        await pilot.press("end")
+        assert "fits" in line_of(app, "model-59")
 
 
 async def test_search_filters_with_each_letter_and_escape_clears_it() -> None:
@@ -269,8 +296,6 @@ async def test_a_new_look_reads_the_rows_anew_and_keeps_place_and_marks() -> Non
 
 
 async def test_names_are_never_read_as_markup_and_escape_sequences_never_reach_the_screen() -> None:
-    import msgspec
-
     world = model_world()
     evil = msgspec.structs.replace(CATALOG[0], id="acme/[red]x\x1b]0;owned\x07", family="[/]")
     world.situation = Situation(HERE, (evil,))

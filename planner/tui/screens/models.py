@@ -34,8 +34,8 @@ from planner.tui.workers import in_background
 
 _BATCH = 24
 """Models looked at in one go: about 0.1 s, so that what comes into sight is next."""
-_PAINT_EVERY_S = 0.25
-"""How often what was found out is shown: each time costs a repaint of the table."""
+_PAINT_EVERY_S = 0.5
+"""How often a list whose order depends on what was found out is made anew, and how far the looking is."""
 
 
 class ModelsScreen(Page):
@@ -125,7 +125,7 @@ class ModelsScreen(Page):
             self._problem = state.look_problem
             self._show()
 
-    @work(exclusive=True, exit_on_error=False, group="model-rows")
+    @work(exclusive=True, exit_on_error=False, group="model-rows", description="model-rows")
     async def _read(self, situation: Situation) -> None:
         found = await in_background(partial(self.planner.services.model_rows, situation))
         self.post_message(RowsRead(situation, found))
@@ -147,7 +147,7 @@ class ModelsScreen(Page):
         if batch and self._situation is not None and self._problem is None:
             self._look_at(self._situation, batch)
 
-    @work(exclusive=True, exit_on_error=False, group="model-fits")
+    @work(exclusive=True, exit_on_error=False, group="model-fits", description="model-fits")
     async def _look_at(self, situation: Situation, models: Sequence[Model]) -> None:
         found = await in_background(partial(self.planner.services.fit_models, situation, models))
         self.post_message(FitsFound(situation, found))
@@ -162,6 +162,11 @@ class ModelsScreen(Page):
             return
         self._stale = self._list.learn(message.found) or self._stale
         self._learnt = True
+        shown = self._list.shown
+        self._table.forget()
+        if any(shown[index].model.id in message.found for index in self._table.in_sight):
+            self._table.redraw()
+            self._show_preview()
         if not self._list.unknown:
             self._paint()
         self._look_at_next()
@@ -172,9 +177,6 @@ class ModelsScreen(Page):
             return
         if self._stale:
             self._show()
-        else:
-            self._table.redraw()
-            self._show_preview()
         self._learnt = self._stale = False
         self.redraw_status()
 

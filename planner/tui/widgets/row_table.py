@@ -138,8 +138,12 @@ class RowTable(ScrollView, can_focus=True):
 
     def redraw(self) -> None:
         """The rows say something else now."""
-        self._lines.clear()
+        self.forget()
         self.refresh()
+
+    def forget(self) -> None:
+        """Rows out of sight say something else now."""
+        self._lines.clear()
 
     @property
     def in_sight(self) -> range:
