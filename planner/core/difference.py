@@ -113,7 +113,7 @@ def speed_words(ratio: float) -> str:
     if abs(ratio - 1) <= ALIKE_SPEED:
         return "as fast"
     if ratio > 1:
-        return f"{ratio:.2g} times as fast"
+        return f"{ratio:.0f} times as fast" if ratio >= 10 else f"{ratio:.2g} times as fast"
     return f"{100 * ratio:.0f} % of the speed"
 
 

@@ -100,6 +100,12 @@ def test_a_shorter_wait_and_more_context_are_gains() -> None:
     assert figure(found, "first word") == ("8.0 to 25 s", "0.8 to 3.1 s", "9.3 times as fast", Turn.GAIN)
 
 
+def test_a_hundredfold_speed_is_written_out() -> None:
+    before = changed(BEFORE, first_word_s=Seconds(low=100.0, mid=200.0, high=300.0))
+    after = changed(BEFORE, first_word_s=Seconds(low=1.0, mid=1.6, high=3.0))
+    assert figure(compare_plans(before, after, same_weights=True), "first word")[2] == "125 times as fast"
+
+
 def test_scores_of_another_preference_are_not_compared() -> None:
     found = compare_plans(BEFORE, changed(BEFORE, score=99.0), same_weights=False)
     assert found.score_change is None

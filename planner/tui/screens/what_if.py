@@ -15,7 +15,7 @@ from planner.core.recommendation import Recommendation
 from planner.core.what_if import compare_plans
 from planner.tui.columns import MUTED, hanging, lines
 from planner.tui.data.machine import Situation
-from planner.tui.data.question import BY_NAME, FIELDS, FieldError, Question, problems
+from planner.tui.data.question import AS_IT_IS, BY_NAME, FIELDS, FieldError, Question, problems
 from planner.tui.data.what_if import Answer
 from planner.tui.figures import plan_name
 from planner.tui.marks import Marks
@@ -329,7 +329,8 @@ class WhatIfPage(Page):
         def picked(name: str | None) -> None:
             if name is not None:
                 self.query_one(QuestionForm).selected = FIELDS.index(BY_NAME["gpu"])
-                self._change(self._question.having("gpu", name))
+                # A card brings its memory; what was said of another card's is no longer meant.
+                self._change(self._question.having("gpu", name).having("vram", AS_IT_IS))
 
         title = "Which GPU?  2x before a name means two of them"
         self.app.push_screen(
