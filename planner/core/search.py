@@ -9,7 +9,6 @@ then nothing that was left aside can beat it.
 import heapq
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol
 
 from planner.core.bounds import Bounds
 from planner.core.candidates import Candidate, File, Option
@@ -17,6 +16,7 @@ from planner.core.estimate import Verdict
 from planner.core.estimator import Outlook, outlook
 from planner.core.hardware import Hardware
 from planner.core.model import Model, Role
+from planner.core.pairing import Beside, Embedders, Pairing
 from planner.core.placement import Machine
 from planner.core.plans import Plan, Rated, total_bytes
 from planner.core.reach import Reach
@@ -29,24 +29,6 @@ _AT_ONCE = 8
 """Models that are bounded together, where their score alone does not leave them aside."""
 DOWNLOAD = "download"
 """Where a limited download stands among the devices of which a plan takes bytes."""
-
-
-class Beside:
-    """A generator beside one embedder of a list, `place` in it. `most` is the most that it can add anywhere."""
-
-    def __init__(self, way: "Way", place: int, *, bounded: bool = False) -> None:
-        self.way = way
-        self.place = place
-        self.bounded = bounded
-
-
-class Way:
-    """A generator's candidate, and the most that it adds beside whatever embedder; None: it is known not to run."""
-
-    def __init__(self, candidate: Candidate, most: float) -> None:
-        self.candidate = candidate
-        self.most: float | None = most
-        self.is_exact = False
 
 
 class Rest:
@@ -65,19 +47,17 @@ Bounded = tuple[float, Node | Plan]
 """The most that a node can add, or what a plan does."""
 
 
-class Embedders(Protocol):
-    """Embedders that are worth pairing, best first."""
-
-    def at(self, place: int) -> Rated | None:
-        """The one at that place; None when there are no more."""
-
-
 class Worth:
     """Those that are worth it on one machine, found as far as they are asked for: no better one takes no more."""
 
     def __init__(self, found: Iterator[Rated]) -> None:
         self._known: list[Rated] = []
         self._found = found
+
+    @property
+    def known(self) -> int:
+        """How many have been found so far."""
+        return len(self._known)
 
     def at(self, place: int) -> Rated | None:
         """The one at that place; None when there are no more."""
@@ -186,15 +166,13 @@ class Search:
         first = embedders.at(0)
         if first is None:
             return iter(())
-        beside_each = _Pairing(self, embedders, self._machine)
+        pairing = Pairing(embedders, self._machine, on=self._bounds.on, rate=self.rate, together=self._may_fetch)
 
         def opened(node: Node) -> Iterator[Bounded]:
             if isinstance(node, Candidate):
-                most = self._bounds.on(node, self._machine)
-                if most is not None:
-                    yield from beside_each.next_to(Way(node, most), 0)
+                yield from pairing.starts(node)
             elif isinstance(node, Beside):
-                yield from beside_each.opened(node)
+                yield from pairing.opened(node)
             else:
                 yield from shifted(self._opened(node))
 
@@ -239,10 +217,6 @@ class Search:
                 most = bounds.of_candidate(node) if self._may_fetch(node) else None
             if most is not None:
                 yield most, node
-
-    def most_on(self, candidate: Candidate, embedder: Candidate, rest: Machine) -> float | None:
-        """The most that a generator can add beside an embedder; None where the two cannot be an answer."""
-        return self._bounds.on(candidate, rest) if self._may_fetch(candidate, embedder) else None
 
     def _may_fetch(self, *candidates: Candidate) -> bool:
         """Whether the files together are within the wished download; a file of unknown size is not known to be."""
@@ -293,50 +267,6 @@ class Search:
             generation_speed=generation_speed_term(found.rate, found.prompt, workload),
             context=context_term(candidate.context, workload.needed_context),
         )
-
-
-class _Pairing:
-    """Generators beside one embedder after the other: the best first, and nothing is rated that cannot win."""
-
-    def __init__(self, search: Search, embedders: Embedders, machine: Machine) -> None:
-        self._search = search
-        self._embedders = embedders
-        self._machine = machine
-        self._rests: list[Machine] = []
-
-    def _rest(self, place: int, embedder: Rated) -> Machine:
-        """What an embedder leaves of the machine; they are asked for in order."""
-        if len(self._rests) == place:
-            self._rests.append(self._machine.less(embedder.memory))
-        return self._rests[place]
-
-    def next_to(self, way: Way, place: int) -> Iterator[Bounded]:
-        """A generator beside the embedder at a place, if there is one."""
-        embedder = self._embedders.at(place)
-        if embedder is not None and way.most is not None:
-            yield embedder.part + way.most, Beside(way, place)
-
-    def opened(self, node: Beside) -> Iterator[Bounded]:
-        """First what is left beside the embedder bounds the generator, then it is rated there."""
-        embedder, way = self._embedders.at(node.place), node.way
-        assert embedder is not None, "next_to found it"
-        rest = self._rest(node.place, embedder)
-        if node.bounded:
-            yield from self._rated(embedder, way, rest)
-            return
-        yield from self.next_to(way, node.place + 1)
-        most = self._search.most_on(way.candidate, embedder.candidate, rest)
-        if most is not None and way.most is not None:
-            yield embedder.part + min(most, way.most), Beside(way, node.place, bounded=True)
-
-    def _rated(self, embedder: Rated, way: Way, rest: Machine) -> Iterator[Bounded]:
-        """The pair, where the generator runs. One that adds less than it might is looked at on the whole machine."""
-        generator = None if way.most is None else self._search.rate(way.candidate, rest)
-        if generator is not None:
-            yield embedder.part + generator.part, (embedder, generator)
-        if not way.is_exact and way.most is not None and (generator is None or generator.part < way.most):
-            whole = self._search.rate(way.candidate, self._machine)
-            way.most, way.is_exact = None if whole is None else whole.part, True
 
 
 def _one_each(search: Callable[[Callable[[Node | Plan], bool]], Iterator[Plan]]) -> Iterator[Plan]:
