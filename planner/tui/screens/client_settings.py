@@ -54,7 +54,7 @@ class ClientSettings(ModalScreen[None]):
         """Copy the key, for clients that cannot read a file."""
         self._copy_key()
 
-    @work(exclusive=True, exit_on_error=False)
+    @work(exclusive=True, exit_on_error=False, description="read")
     async def _copy_key(self) -> None:
         path = Path(self._record.api_key_file)
         key = await in_background(lambda: path.read_text(encoding="ascii").strip(), deadline_s=_DEADLINE_S)

@@ -83,7 +83,7 @@ class CompareScreen(Detail):
         elif state.look_problem is not None and self._found is None:
             self._show_problem(state.look_problem)
 
-    @work(exclusive=True, exit_on_error=False, group="compare")
+    @work(exclusive=True, exit_on_error=False, group="compare", description="compare")
     async def _compare(self, situation: Situation) -> None:
         found = await in_background(partial(self.planner.services.compare_models, situation, self._model_ids))
         self.post_message(ModelsCompared(situation, found))

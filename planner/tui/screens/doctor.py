@@ -128,7 +128,7 @@ class DoctorPage(Page):
             self._draw(None)
             self._examine()
 
-    @work(exclusive=True, exit_on_error=False, group="doctor")
+    @work(exclusive=True, exit_on_error=False, group="doctor", description="doctor")
     async def _examine(self) -> None:
         def run() -> Outcome:
             return self.planner.services.start(COMMAND, _silent).wait()

@@ -109,7 +109,7 @@ class Explain(ModalScreen[None]):
             self.query_one(_Text).redraw()
             self._make(what)
 
-    @work(exclusive=True, exit_on_error=False, group="explain")
+    @work(exclusive=True, exit_on_error=False, group="explain", description="explain")
     async def _make(self, make: Callable[[], Explanation]) -> None:
         self.post_message(Explained(await in_background(make)))
 

@@ -166,7 +166,7 @@ class PricesPage(Page):
 
     # --- work beside the page ------------------------------------------------------------------------------------
 
-    @work(exclusive=True, exit_on_error=False, group="market")
+    @work(exclusive=True, exit_on_error=False, group="market", description="market")
     async def _read(self, *, ask: bool, refresh: bool = False) -> None:
         read = partial(self.planner.services.market, ask=ask, refresh=refresh)
         self.post_message(MarketRead(await in_background(read, deadline_s=ASK_DEADLINE_S), asked=ask))
@@ -198,7 +198,7 @@ class PricesPage(Page):
         """Whether there is room for costs with their intervals."""
         return self.query_one(RowTable).size.width >= WIDE
 
-    @work(exclusive=True, exit_on_error=False, group="reckon")
+    @work(exclusive=True, exit_on_error=False, group="reckon", description="reckon")
     async def _reckon_with(
         self, listing: Listing, plan: Recommendation | None, inputs: Inputs, *, ranges: bool
     ) -> None:

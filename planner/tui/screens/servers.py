@@ -226,7 +226,7 @@ class ServersPage(Page):
             self._read_counters(self._records)
         self.query_one(ServerLog).read()
 
-    @work(exit_on_error=False, group="counters")
+    @work(exit_on_error=False, group="counters", description="counters")
     async def _read_counters(self, records: Sequence[DeploymentRecord]) -> None:
         read = partial(self.planner.services.counters, records, self.planner.services.clock())
         self.post_message(CountersRead(await in_background(read, deadline_s=DEADLINE_S)))
@@ -294,7 +294,7 @@ class ServersPage(Page):
         self._restart_beside(name)
         self._draw()
 
-    @work(exit_on_error=False, group="restart")
+    @work(exit_on_error=False, group="restart", description="restart")
     async def _restart_beside(self, name: str) -> None:
         def says(text: str, _transient: bool) -> None:
             self.post_message(RestartSays(name, text))

@@ -71,7 +71,7 @@ class ServerLog(RichLog):
             self._busy = True
             self._read(self._follower)
 
-    @work(exit_on_error=False, group="log")
+    @work(exit_on_error=False, group="log", description="log")
     async def _read(self, follower: Follower) -> None:
         self.post_message(LogRead(await in_background(follower.read, deadline_s=DEADLINE_S), follower))
 
