@@ -25,7 +25,7 @@ from planner.serve.deployments import list_deployments
 from planner.serve.state import DeploymentRecord, Home
 
 _TEXT = "The ferry to the island leaves at seven."
-_WARM_UP = 20
+_WARM_UP = 5
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def cpu_ms(process: psutil.Process) -> float:
 
 def _spread(values: list[float]) -> dict[str, float]:
     cuts = statistics.quantiles(values, n=100)
-    return {"p50": round(cuts[49], 3), "p90": round(cuts[89], 3), "p99": round(cuts[98], 3)}
+    return {"p10": round(cuts[9], 3), "p50": round(cuts[49], 3), "p90": round(cuts[89], 3), "p99": round(cuts[98], 3)}
 
 
 def running(name: str) -> tuple[Home, DeploymentRecord]:
