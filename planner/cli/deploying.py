@@ -286,7 +286,8 @@ def _files(session: Session, chosen: LaunchPlan) -> tuple[Path, ...]:
         paths.append(fetched.path)
         moved = sum(file.bytes_transferred for file in fetched.files)
         size = format_gb(sum(file.bytes for file in fetched.files))
-        here = f"{size}, {format_gb(moved)} transferred, checked" if moved else f"{size}, was here already"
+        how = f"{format_gb(moved)} transferred, checked" if moved else "was here already"
+        here = f"{process.model.name} {process.variant.quant}, {size}, {how}"
         steps.done(Step.FETCH, process.role.value, here)
     return tuple(paths)
 
