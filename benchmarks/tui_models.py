@@ -1,6 +1,7 @@
 """How fast the list of models searches and scrolls with ten thousand models more than the catalog has.
 
-Run: python -m benchmarks.tui_models        (on a quiet machine)
+Run: python -m benchmarks.tui_models             (on a quiet machine)
+     python -m benchmarks.tui_models --reckon    (filtering and ordering alone)
 
 It copies the catalog's models under new names into the user's catalog folder of an empty home, runs `planner --screen
 models` on a pseudo-terminal and measures, from the key to the last byte that is written because of it: each letter of
@@ -16,6 +17,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,9 @@ import msgspec
 
 from benchmarks.tui_terminal import PLANNER, POINTER, Terminal
 from planner.catalog.location import data_dir
+from planner.tui.data.listing import Listing
+from planner.tui.data.machine import look_around
+from planner.tui.data.models import SORTS, Filters, fits_of, read_rows
 
 _FILES = 20
 _WHOLE = b"with all memory"
@@ -94,12 +99,37 @@ def line(terminal: Terminal, what: str, times: Iterable[float]) -> str:
     return f"  {what:24}" + "".join(f"{1e3 * value:8.1f}" for value in figures)
 
 
+def reckon(wanted: int) -> list[str]:
+    """Milliseconds of processor time to filter and order so many rows, without drawing them: median and worst."""
+    situation = look_around()
+    models = list(itertools.islice(itertools.cycle(situation.models), wanted))
+    rows = read_rows(replace(situation, models=tuple(models)), Path("/nonexistent"))
+    listing = Listing(rows=rows, fits=fits_of(situation, situation.models))
+
+    def cost(what: str, filters: Filters, sort: str) -> str:
+        listing.filters, listing.sort = filters, sort
+        times = []
+        for _ in range(15):
+            before_s = time.thread_time()
+            listing.show()
+            times.append(time.thread_time() - before_s)
+        return f"  {what:24}{1e3 * statistics.median(times):8.1f}{1e3 * max(times):8.1f}"
+
+    searched = [cost(f"search {words!r}", Filters(search=words), "name") for words in ("q", "qwen", "german 8b")]
+    return [*searched, *(cost(f"order by {sort}", Filters(), sort) for sort in SORTS)]
+
+
 def main() -> None:
     """Print median, ninth decile and worst, and the processor time of each key."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=int, default=10_000)
     parser.add_argument("--size", type=int, nargs=2, default=(120, 40), metavar=("COLUMNS", "ROWS"))
+    parser.add_argument("--reckon", action="store_true", help="Only filter and order, in this process.")
     chosen = parser.parse_args()
+    if chosen.reckon:
+        print(f"{chosen.models} rows, milliseconds of processor time: median, worst")
+        print("\n".join(reckon(chosen.models)))
+        return
     with tempfile.TemporaryDirectory() as home:
         count = overlay(Path(home) / "config" / "planner" / "catalog", chosen.models) if chosen.models else 0
         columns, rows = chosen.size
