@@ -117,7 +117,9 @@ class LaunchScreen(Detail):
         head.redraw()
         self.query_one(LaunchParts).show(launch.parts, launch.problem, now_s)
         self.query_one(LaunchResult).show(launch.deployment, launch.plan)
-        shown = launch.deployment is None if self._log_wanted is None else self._log_wanted
+        # Where it is cramped, and beside a result, the log waits for its key.
+        usual = launch.deployment is None and not self.has_class("-tiny")
+        shown = usual if self._log_wanted is None else self._log_wanted
         self._show_log(shown)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

@@ -83,6 +83,8 @@ class LaunchParts(Fitted):
         pace = part.pace
         assert pace is not None
         words = f"{pace.words}  {pace.figures}"
+        if len(words) + 10 + 2 * _INDENT > width:
+            words = f"{pace.words}  {pace.brief}"
         if pace.share is None:
             return Content(" " * _INDENT + words)
         room = max(10, min(_BAR, width - len(words) - _INDENT - 2))
