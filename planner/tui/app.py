@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -30,6 +31,7 @@ from planner.tui.child import Outcome
 from planner.tui.data.aside import Aside
 from planner.tui.data.machine import Situation
 from planner.tui.downloader import Downloader
+from planner.tui.hang_up import GONE, watch_terminal
 from planner.tui.launcher import Launcher
 from planner.tui.marks import ASCII, UNICODE, AsciiFilter, Marks, speaks_unicode
 from planner.tui.messages import (
@@ -109,6 +111,7 @@ class PlannerApp(App[None]):
         self.remembered = Remembered(self.services.recall())
         self._first = (page, model)
         self.crash: str | None = None
+        self._own_loop: asyncio.AbstractEventLoop | None = None
         self._signals = signals
         self.launcher = Launcher(self)
         self.downloader = Downloader(self)
@@ -155,9 +158,10 @@ class PlannerApp(App[None]):
 
     def on_mount(self) -> None:
         """Begin to look, and keep an eye on the servers."""
+        self._own_loop = asyncio.get_running_loop()
         for number in self._signals:
             with contextlib.suppress(NotImplementedError, ValueError):
-                asyncio.get_running_loop().add_signal_handler(number, partial(self._signalled, number))
+                self._own_loop.add_signal_handler(number, partial(self._signalled, number))
         self.look()
         self.downloader.recall()
         self.set_interval(SERVERS_EVERY_S, self._read_servers)
@@ -435,6 +439,12 @@ class PlannerApp(App[None]):
         self.downloader.close()
         self.launcher.close()
 
+    def hung_up(self) -> None:
+        """The terminal is gone; called from a thread of its own."""
+        if self._own_loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended already
+                self._own_loop.call_soon_threadsafe(partial(self.exit, return_code=GONE))
+
     def _signalled(self, number: signal.Signals) -> None:
         self.exit(return_code=128 + number)
 
@@ -462,21 +472,30 @@ def run(services: Services | None = None, *, aside: Aside | None = None, page: s
     sys.setswitchinterval(0.001)  # estimates made in threads let go of the interpreter sooner when a key comes
     app: PlannerApp | None = None
     crash: str | None = None
+    watch: threading.Event | None = None
     try:
         few_colours = Console(force_terminal=True).color_system == "standard"
         app = PlannerApp(services, marks=marks, signals=ends, page=page, model=model, few_colours=few_colours)
+        watch = watch_terminal(app.hung_up, partial(_settle, app, aside))
         app.run()
         crash = app.crash
     except Exception:  # noqa: BLE001  # the last line of defence: one line, not a traceback
         crash = traceback.format_exc()
     finally:
-        aside.close()
-        if app is not None:
-            app.end()
+        _settle(app, aside)
+        if watch is not None:
+            watch.set()
     if crash is not None:
         sys.stderr.write(report_crash(crash))
         return 1
     return app.return_code or 0 if app is not None else 1
+
+
+def _settle(app: PlannerApp | None, aside: Aside) -> None:
+    """What is to be done whatever ended the app: work under way is ended, choices are written."""
+    aside.close()
+    if app is not None:
+        app.end()
 
 
 def report_crash(crash: str, state_dir: Path | None = None) -> str:

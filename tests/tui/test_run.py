@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from planner.tui.app import PlannerApp, report_crash
+from planner.tui.app import __file__ as app_file
 from tests.tui.conftest import planned
 from tests.tui.world import World
 
@@ -32,6 +33,7 @@ class Terminal:
         self.before = termios.tcgetattr(slave)
         self.slave = slave
         self.seen = b""
+        self.is_open = True
         self.process = subprocess.Popen(
             [sys.executable, "-P", *arguments],
             stdin=slave,
@@ -78,13 +80,19 @@ class Terminal:
         same = termios.tcgetattr(self.slave)[:4] == self.before[:4]
         return same and b"\x1b[?1049l" in self.seen and b"\x1b[?25h" in self.seen
 
+    def hang_up(self) -> None:
+        """What closing a terminal's window does."""
+        os.close(self.slave)
+        os.close(self.master)
+        self.is_open = False
+
     def close(self) -> None:
         """End it, whatever it does."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        os.close(self.master)
-        os.close(self.slave)
+        if self.is_open:
+            self.hang_up()
 
 
 @pytest.fixture
@@ -120,6 +128,31 @@ def test_a_termination_signal_restores_the_terminal(terminal: Terminal, number: 
     terminal.process.send_signal(number)
     assert terminal.end() == 128 + number
     assert terminal.restored
+
+
+@pytest.mark.parametrize("every_s", [60.0, 0.005])
+def test_a_terminal_that_is_gone_ends_the_app_also_while_it_draws(every_s: float, tmp_path: Path) -> None:
+    # Lines that nobody takes any more fill the queue of the app's writer, and the app waits for room in it.
+    program = tmp_path / "busy.py"
+    program.write_text(
+        "import sys\n"
+        "from planner.tui import app\n"
+        "from planner.tui.services import Services\n"
+        "class Busy(app.PlannerApp):\n"
+        f"    CSS_PATH = {str(Path(app_file).with_name('planner.tcss'))!r}\n"
+        "    def on_mount(self):\n"
+        "        super().on_mount()\n"
+        f"        self.set_interval({every_s}, lambda: self.screen.refresh(layout=True))\n"
+        "app.PlannerApp = Busy\n"
+        "sys.exit(app.run(Services(servers=lambda: ())))\n"
+    )
+    terminal = Terminal(str(program))
+    try:
+        terminal.read_until(b"Quit")
+        terminal.hang_up()
+        assert terminal.process.wait(30) == 129
+    finally:
+        terminal.close()
 
 
 @pytest.mark.parametrize("terminal", [HANGS], indirect=True)
