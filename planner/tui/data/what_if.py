@@ -12,6 +12,7 @@ from planner.tui.problem import Problem
 
 if TYPE_CHECKING:  # what reads questions is needed when one is asked, and costs the start of the app
     from planner.core.overrides import Overrides
+    from planner.core.pair import Planner
     from planner.core.speed.calibration import Calibration
     from planner.tui.data.question import Question
 
@@ -38,6 +39,7 @@ class WhatIf:
     def __init__(self) -> None:
         self._known: dict[bool, Recommendation | None] = {}
         self._of: Situation | None = None
+        self._last: tuple[Situation, Calibration, Hardware, Planner] | None = None
 
     def __call__(self, situation: Situation, question: "Question") -> Answer:
         """Answer it with all of the machine's memory: what others hold now is no property of it.
@@ -46,7 +48,6 @@ class WhatIf:
         another computer. Its speeds, and those of this machine beside it, come from the general constants alone.
         Raises FieldError for what cannot be.
         """
-        from planner.core.pair import recommend
         from planner.core.readings import at_capacity
         from planner.tui.data.question import commands, read
 
@@ -60,11 +61,20 @@ class WhatIf:
         plans: tuple[Recommendation, ...] = ()
         problem: Problem | None = None
         try:
-            plans = recommend(situation.models, hardware, workload, calibration=speed)
+            plans = self._planner(situation, hardware, speed).recommend(workload)
         except NoResultError as error:
             problem = Problem.of(error)
         best_here = self._best_here(situation, here, speed, described=question.described)
         return Answer(question, plans, best_here, hardware, commands(question, whole_machine=whole), problem)
+
+    def _planner(self, situation: Situation, hardware: Hardware, speed: "Calibration") -> "Planner":
+        """The one of the last question where that was about the same machine: it knows its files already."""
+        from planner.core.pair import Planner
+
+        last = self._last
+        if last is None or last[0] is not situation or last[1] is not speed or last[2] != hardware:
+            last = self._last = situation, speed, hardware, Planner(situation.models, hardware, calibration=speed)
+        return last[3]
 
     def _best_here(
         self, situation: Situation, here: Hardware, speed: "Calibration", *, described: bool
