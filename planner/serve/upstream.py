@@ -25,8 +25,8 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
 
     `url` is its loopback address without a path (`http://127.0.0.1:41234`), `api_key` the engine's own key:
     never shown, never forwarded to a client. `context` is tokens per slot, `batch` the longest embedding input in
-    tokens that one pass takes, `slots` how many requests it works on at a time. `engine` is an engine kind's value, `engine_version` what its `--version` says
-    (`""` when it does not tell).
+    tokens that one pass takes, `slots` how many requests it works on at a time. `engine` is an engine kind's value,
+    `engine_version` what its `--version` says (`""` when it does not tell).
     """
 
     role: Role
