@@ -174,10 +174,10 @@ def family_scores(models: Iterable[Model]) -> dict[str, tuple[Score, Score]]:
         points = guess(model.parameters, model.release_date)
         if points is None:
             continue
-        known = answers(model)
+        known = answers(model) if model.scores else None
         if known is not None and known.grade is Grade.A:
             residuals.setdefault(model.family, []).append(known.points - points)
-        elif known is not None and known.grade is not Grade.B:
+        elif known is None or known.grade is not Grade.B:
             unrated.append((model, points))
     return {
         model.id: _family(model.family, points, residuals[model.family])
