@@ -35,12 +35,20 @@ class ServerLog(RichLog):
         self._follower: Follower | None = None
         self._busy = False
         self._width = 0
+        self._at_the_end = True
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Remember whether the end is being read."""
+        super().watch_scroll_y(old_value, new_value)
+        self._at_the_end = self.is_vertical_scroll_end
 
     def on_resize(self, event: Resize) -> None:
         """Lines are wrapped once; for another width they are read again."""
         before, self._width = self._width, event.size.width
         if before and before != self._width:
             self.begin_anew()
+        elif self._at_the_end:  # less room must not leave the last lines below
+            self.call_after_refresh(self.scroll_end, animate=False)
 
     def follow(self, name: str, role: str, *, alone: bool) -> None:
         """The log of a deployment's role, of all with an empty one. Nothing happens when it is followed already."""
@@ -86,7 +94,7 @@ class ServerLog(RichLog):
             self.write(Text(f"The log cannot be read: {message.found.message}"))
             self._follower = None
             return
-        at_the_end = self.is_vertical_scroll_end
+        at_the_end = self._at_the_end
         for role, line in message.found:
             prefix = "" if self._followed[1] else f"{role} "
             self.write(Text.assemble((prefix, "dim"), printable(line)), expand=True, scroll_end=False)
