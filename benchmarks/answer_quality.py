@@ -1,4 +1,4 @@
-"""The constants of planner/core/answers.py, fitted on the published benchmarks in catalog/evals, with their errors.
+"""The constants of `planner.core.scores.answers`, fitted on the published benchmarks in catalog/evals: with errors.
 
 Run: python benchmarks/answer_quality.py
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from planner.catalog.answers import AnswersFile, Row, answer_files, read_answers
 from planner.catalog.location import data_dir
-from planner.core.answers import decimal_year
+from planner.core.scores.answers import decimal_year
 
 SINCE = "2023-09-01"
 """Models released before, and so before the oldest generators of the catalog (Mistral 7B), are not fitted on."""
@@ -99,7 +99,7 @@ class Guess:
 
 @dataclass(frozen=True)
 class Result:
-    """Everything that planner/core/answers.py takes from here."""
+    """Everything that planner/core/scores/answers.py takes from here."""
 
     worst: float
     best: float

@@ -18,8 +18,9 @@ from benchmarks.speed_problem import Form, Problem, Term
 from benchmarks.throughput_rows import Row, core_rows, groups, weights
 from planner.catalog.location import data_dir
 from planner.catalog.speed import SpeedFile
-from planner.core.hardware import Vendor
-from planner.core.quants import canonical
+from planner.core.machines.hardware import Vendor
+from planner.core.machines.tensor_cores import capability, has_tensor_cores
+from planner.core.models.quants import canonical
 from planner.core.speed.calibration import (
     FAST_GBPS,
     GENERIC,
@@ -28,11 +29,9 @@ from planner.core.speed.calibration import (
     Known,
     Spreads,
     Tiers,
-    capability,
     device_class,
     device_key,
     family_key,
-    has_tensor_cores,
     prompt_class,
 )
 from planner.core.speed.generation import generation_seconds

@@ -18,7 +18,7 @@ import time
 from multiprocessing.queues import Queue
 
 from planner.catalog.loader import load
-from planner.core.model import Role
+from planner.core.models.model import Role
 from planner.serve.gateway.app import GatewayConfig, create_app
 from planner.serve.gateway_server import GatewayServer, bind_gateway
 from planner.serve.upstream import Upstream, Upstreams

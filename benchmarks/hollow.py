@@ -8,11 +8,11 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-from planner.core.file_size import tensor_table
-from planner.core.layers import Mixer, feed_forward_length, has_feed_forward, kv_heads, mixer
-from planner.core.model import Architecture, Recurrent
-from planner.core.tensor import Tensor
-from planner.core.tensors import input_tensors, layer_tensors, output_tensors
+from planner.core.models.file_size import tensor_table
+from planner.core.models.layers import Mixer, feed_forward_length, has_feed_forward, kv_heads, mixer
+from planner.core.models.model import Architecture, Recurrent
+from planner.core.models.tensor import Tensor
+from planner.core.models.tensors import input_tensors, layer_tensors, output_tensors
 
 _ALIGNMENT = 32
 _CONTEXT = 2**17

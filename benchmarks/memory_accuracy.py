@@ -25,7 +25,7 @@ from benchmarks.memory_rows import (
     read_csv,
     sum_errors,
 )
-from planner.core.workload import Settings
+from planner.core.memory.workload import Settings
 
 
 def spread(errors: list[float]) -> str:

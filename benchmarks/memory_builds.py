@@ -3,9 +3,9 @@
 Read off the logs in `data/memory_logs.csv` and exact on them, so they say nothing about today's builds.
 """
 
-from planner.core.kv_cache import kv_cells, micro_batch
-from planner.core.model import Architecture
-from planner.core.workload import Settings
+from planner.core.memory.kv_cache import kv_cells, micro_batch
+from planner.core.memory.workload import Settings
+from planner.core.models.model import Architecture
 
 
 def old_compute_bytes(era: str, arch: Architecture, settings: Settings) -> int:

@@ -17,16 +17,16 @@ import msgspec
 
 from benchmarks.memory_builds import old_compute_bytes
 from planner.catalog.loader import load
-from planner.core.compute_buffer import compute_buffer_bytes, output_buffer_bytes, pipeline_bytes
-from planner.core.estimate import Verdict
-from planner.core.file_size import file_size
-from planner.core.hardware import Backend, Cpu, Device, DeviceKind, Hardware, Host, Vendor
-from planner.core.kv_cache import kv_layer_bytes
-from planner.core.memory import Layout, Pool, ProcessMemory
-from planner.core.model import Architecture, Variant
-from planner.core.placement import machine_of, place
-from planner.core.weights import WeightTable, weight_table
-from planner.core.workload import KvType, Settings
+from planner.core.machines.hardware import Backend, Cpu, Device, DeviceKind, Hardware, Host, Vendor
+from planner.core.memory.compute_buffer import compute_buffer_bytes, output_buffer_bytes, pipeline_bytes
+from planner.core.memory.estimate import Verdict
+from planner.core.memory.kv_cache import kv_layer_bytes
+from planner.core.memory.memory import Layout, Pool, ProcessMemory
+from planner.core.memory.placement import machine_of, place
+from planner.core.memory.workload import KvType, Settings
+from planner.core.models.file_size import file_size
+from planner.core.models.model import Architecture, Variant
+from planner.core.models.weights import WeightTable, weight_table
 from planner.units import GIB, MIB
 
 _DATA = Path(__file__).parent / "data"

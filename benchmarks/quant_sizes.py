@@ -19,11 +19,11 @@ from pathlib import Path
 import msgspec
 
 from planner.catalog.loader import load
-from planner.core.file_size import file_size
-from planner.core.model import Architecture
-from planner.core.parameters import count_parameters
-from planner.core.quants import bits_per_weight
-from planner.core.tensors import ENCODERS
+from planner.core.models.file_size import file_size
+from planner.core.models.model import Architecture
+from planner.core.models.parameters import count_parameters
+from planner.core.models.quants import bits_per_weight
+from planner.core.models.tensors import ENCODERS
 from planner.units import GIB, MIB
 
 _DATA = Path(__file__).parent / "data"

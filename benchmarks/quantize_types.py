@@ -1,4 +1,4 @@
-"""The type of every tensor as llama.cpp's quantize chooses it, beside the type `planner.core.recipe` gives it.
+"""The type of every tensor as llama.cpp's quantize chooses it, beside the type `planner.core.models.recipe` gives it.
 
 Run: python -m benchmarks.quantize_types path/to/llama-quantize        (needs the package gguf)
 
@@ -16,8 +16,8 @@ from pathlib import Path
 
 from benchmarks.hollow import write_hollow_gguf
 from planner.catalog.loader import load
-from planner.core.file_size import tensor_table
-from planner.core.recipe import quant_types
+from planner.core.models.file_size import tensor_table
+from planner.core.models.recipe import quant_types
 
 _CONVERTED = {"F32", "F16", "BF16"}
 _NEEDS_IMATRIX = re.compile(r"IQ[12]|IQ3_XXS|Q2_K_S")

@@ -25,9 +25,9 @@ import msgspec
 
 from planner.catalog.loader import load, model_files
 from planner.catalog.location import data_dir
-from planner.core.overrides import Overrides, virtual_hardware
-from planner.core.pair import Planner
-from planner.core.workload import Workload
+from planner.core.machines.overrides import Overrides, virtual_hardware
+from planner.core.memory.workload import Workload
+from planner.core.pairs.pair import Planner
 from planner.units import GIB
 
 _RUNS = 15

@@ -16,16 +16,16 @@ from typing import Literal, cast
 import msgspec
 
 from planner.catalog.loader import load
-from planner.core.devices import device_from_spec
-from planner.core.estimator import estimate
-from planner.core.hardware import Backend, Cpu, Device, DeviceSpec, Hardware, Host
-from planner.core.memory import ProcessMemory
-from planner.core.model import Architecture, Commercial, Licence, Model, Role, Variant
-from planner.core.placement import machine_of, place
+from planner.core.estimates.estimator import estimate
+from planner.core.machines.devices import device_from_spec
+from planner.core.machines.hardware import Backend, Cpu, Device, DeviceSpec, Hardware, Host
+from planner.core.memory.memory import ProcessMemory
+from planner.core.memory.placement import machine_of, place
+from planner.core.memory.workload import Settings
+from planner.core.models.model import Architecture, Commercial, Licence, Model, Role, Variant
+from planner.core.models.weights import weight_table
 from planner.core.speed.calibration import Calibration, family_key
 from planner.core.speed.work import Run, run_of, work_per_token
-from planner.core.weights import weight_table
-from planner.core.workload import Settings
 from planner.units import GIB
 
 DATA = Path(__file__).parent / "data"

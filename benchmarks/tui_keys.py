@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.tui_terminal import POINTER, Terminal
-from planner.core.events import Event
+from planner.core.launch.events import Event
 from planner.serve.state import DeploymentRecord
 from planner.tui.app import run
 from planner.tui.child import Outcome

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from planner.catalog.loader import load
-from planner.core.overrides import Overrides, virtual_hardware
+from planner.core.machines.overrides import Overrides, virtual_hardware
 from planner.tui.app import PlannerApp
 from planner.tui.data.extras import Extras
 from planner.tui.data.machine import Situation, plan_pairs

@@ -30,7 +30,7 @@ from typing import Any
 from planner.catalog.answers import Row
 from planner.catalog.loader import load
 from planner.catalog.location import data_dir
-from planner.core.model import Role
+from planner.core.models.model import Role
 
 ALIASES = {
     "command-a-03-2025": "CohereLabs/c4ai-command-a-03-2025",

@@ -20,8 +20,8 @@ from typing import Any
 import msgspec
 
 from planner.catalog.location import data_dir
-from planner.core.device_names import NameIndex, alternatives, read_name
-from planner.core.hardware import DeviceSpec
+from planner.core.machines.device_names import NameIndex, alternatives, read_name
+from planner.core.machines.hardware import DeviceSpec
 
 OVERRIDES = Path(__file__).with_name("device_overrides.json")
 VENDORS = {"nvidia": 0x10DE, "amd": 0x1002, "intel": 0x8086}

@@ -23,7 +23,7 @@ import msgspec
 
 from planner.catalog.location import data_dir
 from planner.catalog.prices import SnapshotFile, snapshot_mistakes
-from planner.core.offers import Quote, Tier
+from planner.core.costs.offers import Quote, Tier
 
 SOURCES = {
     "2026-05-24": "pages read by hand, collected in tardellirs/gpu-pricing, src/data/offerings.json (MIT); rows it "

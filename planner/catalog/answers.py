@@ -8,8 +8,8 @@ import msgspec
 
 from planner.catalog.reading import read_file, read_shipped
 from planner.catalog.rules import is_date
-from planner.core.answers import family_scores
-from planner.core.model import Model, Name, Role, Score, Size
+from planner.core.models.model import Model, Name, Role, Score, Size
+from planner.core.scores.answers import family_scores
 from planner.errors import CatalogError
 
 PREFIX = "answers_"

@@ -14,7 +14,7 @@ from planner.catalog.prices import snapshot_files
 from planner.catalog.quant_table import QuantTable
 from planner.catalog.rules import doubts
 from planner.catalog.upkeep import gaps, shared_names
-from planner.core.model import Model
+from planner.core.models.model import Model
 from planner.errors import CatalogError
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from planner.catalog.reading import read_shipped
-from planner.core.hardware import DeviceSpec
+from planner.core.machines.hardware import DeviceSpec
 
 
 class DeviceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

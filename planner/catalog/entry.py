@@ -9,9 +9,9 @@ import msgspec
 from planner.catalog.licences import UNKNOWN, licence_of
 from planner.catalog.quant_table import QuantTable
 from planner.catalog.rules import contradictions, doubts
-from planner.core.languages import MANY_LANGUAGES
-from planner.core.model import Commercial, Licence, Model, Pooling, Prompts, Role, Variant
-from planner.core.parameters import count_parameters
+from planner.core.models.languages import MANY_LANGUAGES
+from planner.core.models.model import Commercial, Licence, Model, Pooling, Prompts, Role, Variant
+from planner.core.models.parameters import count_parameters
 from planner.core.values import RepoId
 from planner.errors import BadDataError
 from planner.gguf.facts import GgufFacts

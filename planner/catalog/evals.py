@@ -15,11 +15,11 @@ from planner.catalog.answers import PREFIX
 from planner.catalog.location import data_dir
 from planner.catalog.reading import read_file
 from planner.catalog.rules import is_date
-from planner.core.evals import ModelScores, Pool, Task
-from planner.core.model import Model, Name, Role
-from planner.core.quality import POOLS
-from planner.core.ranking import Ranking, rank_pool
-from planner.core.standing import pools_of
+from planner.core.models.model import Model, Name, Role
+from planner.core.scores.evals import ModelScores, Pool, Task
+from planner.core.scores.quality import POOLS
+from planner.core.scores.ranking import Ranking, rank_pool
+from planner.core.scores.standing import pools_of
 from planner.errors import CatalogError, PlannerError, UsageError
 
 Names = Annotated[tuple[Name, ...], msgspec.Meta(min_length=1, max_length=10_000)]

@@ -5,7 +5,7 @@ The words are the Hub's (`license:` tags, `general.license` of a GGUF). What is 
 
 import re
 
-from planner.core.model import Commercial, Licence
+from planner.core.models.model import Commercial, Licence
 
 _YES = ("Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "CC-BY-4.0", "Unlicense", "ISC")
 _CONDITIONS = ("CC-BY-SA-4.0", "GPL-3.0-only", "AGPL-3.0-only", "LGPL-3.0-only")

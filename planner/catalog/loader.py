@@ -20,8 +20,8 @@ from planner.catalog.reading import FileError, read_file, read_shipped
 from planner.catalog.references import find_model, find_variant
 from planner.catalog.rules import contradictions
 from planner.catalog.speed import SpeedFile
-from planner.core.hardware import DeviceSpec
-from planner.core.model import Model, Variant
+from planner.core.machines.hardware import DeviceSpec
+from planner.core.models.model import Model, Variant
 from planner.core.speed.calibration import GENERIC, Calibration
 from planner.errors import CatalogError, UsageError
 from planner.units import printable

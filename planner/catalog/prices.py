@@ -8,7 +8,7 @@ import msgspec
 
 from planner.catalog.location import data_dir
 from planner.catalog.reading import read_shipped
-from planner.core.offers import Quote, is_usable
+from planner.core.costs.offers import Quote, is_usable
 
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Sequence
 
-from planner.core.model import Model, Variant
+from planner.core.models.model import Model, Variant
 from planner.errors import UsageError
 
 

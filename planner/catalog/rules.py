@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from planner.catalog.quant_table import QuantTable
-from planner.core.model import Architecture, Artifact, Model, Role, Variant
-from planner.core.parameters import count_parameters
-from planner.core.quants import is_standard
-from planner.core.weights import ROUNDING_BYTES, predicted_file_bytes
+from planner.core.models.model import Architecture, Artifact, Model, Role, Variant
+from planner.core.models.parameters import count_parameters
+from planner.core.models.quants import is_standard
+from planner.core.models.weights import ROUNDING_BYTES, predicted_file_bytes
 from planner.units import format_gib
 
 MUST_BE_SOURCED = ("parameters", "context_length", "licence")

@@ -6,8 +6,8 @@
 from collections.abc import Iterable, Iterator
 
 from planner.catalog.rules import MUST_BE_SOURCED
-from planner.core.languages import MULTILINGUAL, language_names
-from planner.core.model import Model, Prompts
+from planner.core.models.languages import MULTILINGUAL, language_names
+from planner.core.models.model import Model, Prompts
 
 SOURCED = (
     "parameters", "active_parameters", "architecture", "context_length", "embedding_length", "matryoshka", "pooling",

@@ -11,7 +11,7 @@ import msgspec
 from planner.catalog.loader import ModelFile
 from planner.catalog.reading import decode, read_file
 from planner.catalog.rules import contradictions
-from planner.core.model import Model
+from planner.core.models.model import Model
 from planner.errors import CatalogError, UsageError
 from planner.files import replace_file
 from planner.units import printable

@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 
 from planner.cli.columns import cells, wrapped
 from planner.cli.show_document import difference_view, memory_view
-from planner.core.comparison_words import sentences
-from planner.core.difference import Side
-from planner.core.fitting import rate_of
-from planner.core.hardware import Hardware
-from planner.core.own_device import machine_name
-from planner.core.side_by_side import Fact, SideBySide
-from planner.core.significance import Comparison
-from planner.core.views import hardware_view, model_view, rate_view
+from planner.core.costs.own_device import machine_name
+from planner.core.fits.fitting import rate_of
+from planner.core.machines.hardware import Hardware
+from planner.core.pages.comparison_words import sentences
+from planner.core.pages.difference import Side
+from planner.core.pages.side_by_side import Fact, SideBySide
+from planner.core.pages.views import hardware_view, model_view, rate_view
+from planner.core.scores.significance import Comparison
 from planner.units import printable
 
 _GAP = 2

@@ -5,7 +5,7 @@ import sys
 import click
 
 from planner.cli.session import Session
-from planner.core.model import Model, Variant
+from planner.core.models.model import Model, Variant
 from planner.errors import UsageError
 
 

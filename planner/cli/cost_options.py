@@ -8,8 +8,8 @@ from typing import Any, get_args
 import click
 import msgspec
 
-from planner.core.cost import Job
-from planner.core.workload import KvType
+from planner.core.costs.cost import Job
+from planner.core.memory.workload import KvType
 
 
 class Costing(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,10 +16,10 @@ from planner.cli import steps
 from planner.cli.foreground import already, run
 from planner.cli.planning import make_launch_plan, pins_for, plan, planned_hardware
 from planner.cli.session import Session
-from planner.core.events import Step
-from planner.core.launch_plan import CPU_MOE_FLAG, LaunchPlan, ProcessPlan
+from planner.core.launch.events import Step
+from planner.core.launch.launch_plan import CPU_MOE_FLAG, LaunchPlan, ProcessPlan
+from planner.core.memory.workload import Workload
 from planner.core.values import encode_value
-from planner.core.workload import Workload
 from planner.errors import EngineError, NoSpaceError, PlannerError, RemoteError, UsageError
 from planner.serve.choice import AUTO, Sources, choose_engine
 from planner.serve.front import check_tls
@@ -185,8 +185,8 @@ def _plan(session: Session, wish: Wish) -> LaunchPlan:
 
 def _smaller(session: Session, wish: Wish, chosen: LaunchPlan) -> tuple[ProcessPlan | None, ...]:
     """For each process the plan for when it runs out of memory all the same, where something is left to give way."""
-    from planner.core.placement import machine_of
-    from planner.core.smaller import smaller_plan
+    from planner.core.launch.smaller import smaller_plan
+    from planner.core.memory.placement import machine_of
 
     live = not session.simulated
     hardware = planned_hardware(session, live=live)

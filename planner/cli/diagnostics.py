@@ -4,7 +4,7 @@ import os
 import sys
 from enum import IntEnum
 
-from planner.core.events import Event, NoteTold, encode_event
+from planner.core.launch.events import Event, NoteTold, encode_event
 from planner.errors import BadDataError, EngineError, NoResultError, PlannerError, RemoteError, UsageError
 from planner.units import printable
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from planner.cli.estimating import Subject
 from planner.cli.output import table
 from planner.cli.recommend_page import machine_lines, memory_cells
-from planner.core.context_table import Cell, Row
-from planner.core.estimate import Estimate, Verdict
-from planner.core.hardware import Hardware
-from planner.core.reasons import rate_text
-from planner.core.workload import Settings
+from planner.core.estimates.context_table import Cell, Row
+from planner.core.machines.hardware import Hardware
+from planner.core.memory.estimate import Estimate, Verdict
+from planner.core.memory.workload import Settings
+from planner.core.pairs.reasons import rate_text
 from planner.units import GIB, format_gib
 
 _MARKS = {Verdict.FITS: "", Verdict.OFFLOAD: "*", Verdict.NO_FIT: "-"}

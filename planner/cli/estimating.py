@@ -6,16 +6,16 @@ import msgspec
 
 from planner.catalog.rules import contradictions
 from planner.cli.session import Session
-from planner.core.estimate import Estimate
-from planner.core.estimator import estimate
-from planner.core.hardware import Backend, Hardware
-from planner.core.model import Model, Variant
-from planner.core.overrides import Overrides, described_hardware, device_from_json, virtual_hardware
-from planner.core.placement import Machine, machine_of
-from planner.core.plausible import check_file_bytes, check_parameters
-from planner.core.request import EstimateRequest
-from planner.core.weights import WeightTable
-from planner.core.workload import Settings
+from planner.core.estimates.estimator import estimate
+from planner.core.estimates.request import EstimateRequest
+from planner.core.machines.hardware import Backend, Hardware
+from planner.core.machines.overrides import Overrides, described_hardware, device_from_json, virtual_hardware
+from planner.core.memory.estimate import Estimate
+from planner.core.memory.placement import Machine, machine_of
+from planner.core.memory.workload import Settings
+from planner.core.models.model import Model, Variant
+from planner.core.models.plausible import check_file_bytes, check_parameters
+from planner.core.models.weights import WeightTable
 from planner.errors import BadDataError, UsageError
 from planner.units import format_gib
 

@@ -13,7 +13,7 @@ from planner.cli.deployment_view import changes, summary
 from planner.cli.diagnostics import ExitCode
 from planner.cli.output import write_json, write_lines
 from planner.cli.session import Session
-from planner.core.events import Step
+from planner.core.launch.events import Step
 from planner.serve.state import DeploymentRecord, DeploymentSpec, Home
 
 

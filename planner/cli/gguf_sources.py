@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from planner.cli.session import Session
-from planner.core.file_pins import FilePin
-from planner.core.model import Artifact, Variant
-from planner.core.repo_files import Listing, QuantFile, plainest, read_listing
+from planner.core.models.file_pins import FilePin
+from planner.core.models.model import Artifact, Variant
+from planner.core.models.repo_files import Listing, QuantFile, plainest, read_listing
 from planner.core.values import RepoId, RepoPath
 from planner.errors import AccessError, GgufError, UsageError
 from planner.units import printable

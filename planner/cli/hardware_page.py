@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
 from planner.cli.output import table
-from planner.core.hardware import BandwidthBasis, Device, DeviceKind, Hardware, Host, MemoryHolder, PcieLink
+from planner.core.machines.hardware import BandwidthBasis, Device, DeviceKind, Hardware, Host, MemoryHolder, PcieLink
 from planner.units import format_gib, printable
 
 WIDTH = 100

@@ -24,7 +24,7 @@ def home(screen: str | None = None) -> None:
     from planner.cli.recommend_page import machine_lines, short_lines
     from planner.cli.session import Session
     from planner.config import load_config
-    from planner.core.workload import Workload
+    from planner.core.memory.workload import Workload
 
     session = Session(config=load_config())
     best = plan(session, Workload(limit=1))[0]

@@ -2,7 +2,7 @@
 
 from planner.cli.planning import planned_hardware
 from planner.cli.session import Session
-from planner.core.hardware import Hardware
+from planner.core.machines.hardware import Hardware
 
 
 def asked_machine(session: Session) -> Hardware:

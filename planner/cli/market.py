@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from planner.cli.diagnostics import is_interactive
 from planner.cli.session import Session
-from planner.core.hardware import DeviceSpec
-from planner.core.market import Market
-from planner.core.offers import Quote
+from planner.core.costs.market import Market
+from planner.core.costs.offers import Quote
+from planner.core.machines.hardware import DeviceSpec
 from planner.errors import CatalogError
 from planner.prices.market import the_market
 from planner.prices.provider import Provider, Wanted

@@ -5,14 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from planner.cli.columns import Cell, Column, lay_out
-from planner.core.estimate import Rate, Verdict
-from planner.core.fitting import rate_of
-from planner.core.model import Commercial, Model, Role
-from planner.core.model_fit import Fitted
-from planner.core.model_list import mtr_percent, quality_score, score_of, usual_file_bytes
-from planner.core.model_words import COMMERCIAL_SHORT, licence_name
-from planner.core.quality import POOLS
-from planner.core.views import estimate_view, model_view
+from planner.core.fits.fitting import rate_of
+from planner.core.fits.model_fit import Fitted
+from planner.core.fits.model_list import mtr_percent, quality_score, score_of, usual_file_bytes
+from planner.core.memory.estimate import Rate, Verdict
+from planner.core.models.model import Commercial, Model, Role
+from planner.core.pages.model_words import COMMERCIAL_SHORT, licence_name
+from planner.core.pages.views import estimate_view, model_view
+from planner.core.scores.quality import POOLS
 from planner.errors import UsageError
 from planner.units import format_count, format_gb, format_gib, format_rate, format_rates, format_tokens
 

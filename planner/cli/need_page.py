@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 from planner.cli.columns import Cell, Column, lay_out, wrapped
 from planner.cli.models_page import range_cell
 from planner.cli.show_tables import note_lines, table_lines
-from planner.core.device_market import DeviceClass
-from planner.core.estimate import Rate, Verdict
-from planner.core.hardware import DeviceKind
-from planner.core.model import Role
-from planner.core.need_answer import CONTEXT_SIZES_GIB, DESKTOP, SERVER, DeviceNeed, Need, QuantNeed, TypicalHost
-from planner.core.need_search import WORTH_A_CARD
-from planner.core.score import READING_TOKENS_PER_S
-from planner.core.views import model_view, rate_view
+from planner.core.fits.device_market import DeviceClass
+from planner.core.fits.need_answer import CONTEXT_SIZES_GIB, DESKTOP, SERVER, DeviceNeed, Need, QuantNeed, TypicalHost
+from planner.core.fits.need_search import WORTH_A_CARD
+from planner.core.machines.hardware import DeviceKind
+from planner.core.memory.estimate import Rate, Verdict
+from planner.core.models.model import Role
+from planner.core.pages.views import model_view, rate_view
+from planner.core.pairs.score import READING_TOKENS_PER_S
 from planner.units import GIB, format_gb, format_gib, format_rate, format_tokens
 
 _CLASSES = {

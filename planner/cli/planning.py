@@ -8,16 +8,16 @@ from typing import Any
 import click
 
 from planner.cli.session import Session
-from planner.core.candidates import Pin
-from planner.core.hardware import Hardware
-from planner.core.launch_plan import LaunchPlan, launch_plan
-from planner.core.model import Commercial, Model, Role
-from planner.core.pair import recommend
-from planner.core.placement import machine_of
-from planner.core.readings import at_capacity, steady
-from planner.core.recommendation import Recommendation
-from planner.core.variants import default_variant, is_fetchable
-from planner.core.workload import Workload
+from planner.core.launch.launch_plan import LaunchPlan, launch_plan
+from planner.core.machines.hardware import Hardware
+from planner.core.memory.placement import machine_of
+from planner.core.memory.readings import at_capacity, steady
+from planner.core.memory.workload import Workload
+from planner.core.models.model import Commercial, Model, Role
+from planner.core.models.variants import default_variant, is_fetchable
+from planner.core.pairs.candidates import Pin
+from planner.core.pairs.pair import recommend
+from planner.core.pairs.recommendation import Recommendation
 from planner.errors import CatalogError, NoResultError, UsageError
 from planner.units import parse_disk
 
@@ -65,7 +65,7 @@ def workload_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--parallel", type=click.IntRange(1, 64), default=1, show_default=True, help="Concurrent answers.")
     @functools.wraps(function)
     def wrapper(*args: Any, language: str | None, max_download: str | None, **kwargs: Any) -> Any:
-        from planner.core.languages import parse_language
+        from planner.core.models.languages import parse_language
 
         names = ("prefer", "context", "min_speed", "licence", "docs", "doc_tokens", "chunk_tokens", "reranker")
         workload = Workload(

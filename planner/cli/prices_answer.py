@@ -11,11 +11,11 @@ from planner.cli.market import device_table, find_market, say_problems
 from planner.cli.output import write_json, write_lines
 from planner.cli.pricing import Pricer
 from planner.cli.session import Session
-from planner.core.hardware import DeviceSpec
-from planner.core.market import Market
-from planner.core.offer_names import least_memory_gib
-from planner.core.offers import DOUBTFUL, Filters, ordered, wanted_offers
-from planner.core.priced import Priced, one_of_each
+from planner.core.costs.market import Market
+from planner.core.costs.offer_names import least_memory_gib
+from planner.core.costs.offers import DOUBTFUL, Filters, ordered, wanted_offers
+from planner.core.costs.priced import Priced, one_of_each
+from planner.core.machines.hardware import DeviceSpec
 from planner.errors import NoResultError, UsageError
 from planner.prices.parsing import epoch
 from planner.prices.provider import Wanted

@@ -6,10 +6,10 @@ from decimal import Decimal
 import msgspec
 
 from planner.cli.pricing import Pricer
-from planner.core.cost_view import origin_view, own_view, priced_view
-from planner.core.market import Market
-from planner.core.offer_view import number
-from planner.core.priced import Priced
+from planner.core.costs.market import Market
+from planner.core.costs.priced import Priced
+from planner.core.pages.cost_view import origin_view, own_view, priced_view
+from planner.core.pages.offer_view import number
 
 
 def document(
@@ -33,7 +33,7 @@ def document(
 def _inputs_view(pricer: Pricer) -> dict[str, object] | None:
     if pricer.load is None and not pricer.wants_job and pricer.own is None:
         return None
-    from planner.core.renting import RENTED_RAM_BYTES
+    from planner.core.costs.renting import RENTED_RAM_BYTES
 
     job = msgspec.structs.asdict(pricer.job)
     return {

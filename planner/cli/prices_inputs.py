@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 
 from planner.cli.columns import note_lines, wrapped
 from planner.cli.pricing import Pricer
-from planner.core.cost import USUAL_MONTH_HOURS
-from planner.core.model import Role
-from planner.core.offer_view import provider_name, usd, usd_range
-from planner.core.offer_words import gpu_words
-from planner.core.offers import DOUBTFUL
-from planner.core.own_device import Own
-from planner.core.priced import Priced
-from planner.core.renting import RENTED_RAM_BYTES
+from planner.core.costs.cost import USUAL_MONTH_HOURS
+from planner.core.costs.offers import DOUBTFUL
+from planner.core.costs.own_device import Own
+from planner.core.costs.priced import Priced
+from planner.core.costs.renting import RENTED_RAM_BYTES
+from planner.core.models.model import Role
+from planner.core.pages.offer_view import provider_name, usd, usd_range
+from planner.core.pages.offer_words import gpu_words
 from planner.units import format_gib
 
 

@@ -5,10 +5,11 @@ from decimal import Decimal
 
 from planner.cli.columns import Cell, Column, lay_out, note_lines, wrapped
 from planner.cli.pricing import Pricer
-from planner.core.market import Market
-from planner.core.model import Role
-from planner.core.offer_view import TIERS, TIERS_SHORT, provider_name, usd
-from planner.core.offer_words import (
+from planner.core.costs.market import Market
+from planner.core.costs.priced import Priced
+from planner.core.models.model import Role
+from planner.core.pages.offer_view import TIERS, TIERS_SHORT, provider_name, usd
+from planner.core.pages.offer_words import (
     FLAGS,
     age_words,
     flag_words,
@@ -17,7 +18,6 @@ from planner.core.offer_words import (
     spread_cell,
     vram_words,
 )
-from planner.core.priced import Priced
 
 
 def page(

@@ -8,19 +8,19 @@ import msgspec
 
 from planner.cli.cost_options import Costing
 from planner.cli.session import Session
-from planner.core.cost import Job
-from planner.core.hardware import DeviceSpec
-from planner.core.model import Role
-from planner.core.own_device import IDLE_SOURCE, KWH_USD, Own, idle_watts_of, machine_name, watts_of
-from planner.core.priced import Priced, Pricing
-from planner.core.running import Load
+from planner.core.costs.cost import Job
+from planner.core.costs.own_device import IDLE_SOURCE, KWH_USD, Own, idle_watts_of, machine_name, watts_of
+from planner.core.costs.priced import Priced, Pricing
+from planner.core.costs.running import Load
+from planner.core.machines.hardware import DeviceSpec
+from planner.core.models.model import Role
 from planner.core.speed.calibration import GENERIC
 from planner.errors import UsageError
 from planner.units import GB
 
 if TYPE_CHECKING:
-    from planner.core.renting import Rented
-    from planner.core.where import Place
+    from planner.core.costs.renting import Rented
+    from planner.core.costs.where import Place
 
 _ROOM_GB = 10
 """Disk beside the models: system image and documents (assumed)."""
@@ -50,20 +50,20 @@ class Pricer(Pricing):
 
     def places(self, rows: Sequence[Priced], specs: Sequence[DeviceSpec]) -> list["Place"]:
         """One's own device, common ones and the rentals given, the cheapest per token first; none without a model."""
-        from planner.core.where import places
+        from planner.core.costs.where import places
 
         return places(self, rows, specs, kwh_usd=self.kwh_usd, calibration=self._calibration)
 
 
 def _rented(session: Session, load: Load, specs: Sequence[DeviceSpec]) -> "Rented":
-    from planner.core.renting import Rented
+    from planner.core.costs.renting import Rented
 
     return Rented(load, specs, calibration=session.catalog.speed)
 
 
 def _load(session: Session, costing: Costing) -> Load:
     """The models named, in the quant named or the usual one. Raises UsageError for two of a role."""
-    from planner.core.need import wanted_variant
+    from planner.core.fits.need import wanted_variant
 
     models = []
     for text in costing.models:
@@ -97,7 +97,7 @@ def _job(costing: Costing, load: Load | None) -> Job:
         )
     changes: dict[str, object] = {}
     if "download_gb" not in costing.given and load is not None:
-        from planner.core.renting import load_bytes
+        from planner.core.costs.renting import load_bytes
 
         size = load_bytes(load)
         if size is not None:
@@ -114,8 +114,8 @@ def _own(session: Session, costing: Costing, load: Load | None, specs: Sequence[
     if costing.device is None and not here:
         return None
     from planner.cli.machine import asked_machine
-    from planner.core.overrides import Overrides, virtual_hardware
-    from planner.core.renting import RENTED_RAM_BYTES, running_on
+    from planner.core.costs.renting import RENTED_RAM_BYTES, running_on
+    from planner.core.machines.overrides import Overrides, virtual_hardware
 
     if costing.device is not None:
         hardware = virtual_hardware(Overrides(gpu=costing.device, ram_bytes=RENTED_RAM_BYTES), specs)

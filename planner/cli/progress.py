@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Self
 
 from planner.cli import diagnostics
-from planner.core.events import ProgressTold
+from planner.core.launch.events import ProgressTold
 from planner.fetch.progress import PHASE_WORDS, Phase
 from planner.units import format_duration, format_gb
 

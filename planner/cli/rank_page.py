@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from planner.cli.columns import Cell, Column, lay_out, wrapped
 from planner.cli.output import table
-from planner.core.evals import Category, Pool
-from planner.core.model import Commercial, Model
-from planner.core.ranking import Ranked, Ranking
-from planner.core.significance import Comparison
+from planner.core.models.model import Commercial, Model
+from planner.core.scores.evals import Category, Pool
+from planner.core.scores.ranking import Ranked, Ranking
+from planner.core.scores.significance import Comparison
 from planner.units import format_count
 
 _HEADINGS = {

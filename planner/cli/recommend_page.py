@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from planner.cli.columns import cells, terminal_width, wrapped
 from planner.cli.output import table
-from planner.core.estimate import DeviceMemory, Memory, Rate
-from planner.core.hardware import Hardware
-from planner.core.reasons import rate_text
-from planner.core.recommendation import Choice, Recommendation
-from planner.core.views import terms_view
-from planner.core.workload import Prefer
+from planner.core.machines.hardware import Hardware
+from planner.core.memory.estimate import DeviceMemory, Memory, Rate
+from planner.core.memory.workload import Prefer
+from planner.core.pages.views import terms_view
+from planner.core.pairs.reasons import rate_text
+from planner.core.pairs.recommendation import Choice, Recommendation
 from planner.units import duration_range, format_gb, format_gib
 
 _WIDTH = 80

@@ -8,19 +8,19 @@ import msgspec
 from planner.cli.columns import wrapped
 from planner.cli.market import find_market, say_problems
 from planner.cli.session import Session
-from planner.core.cost import Job, Spread
-from planner.core.cost_view import origin_view, own_view, priced_view
-from planner.core.hardware import Hardware
-from planner.core.market import Market
-from planner.core.model import Role
-from planner.core.offer_view import TIERS, provider_name, usd, usd_range
-from planner.core.offer_words import age_words, gpu_words
-from planner.core.own_device import Own
-from planner.core.priced import Priced
-from planner.core.recommendation import Recommendation
-from planner.core.rent_or_run import RentOrRun, rent_or_run
-from planner.core.renting import RENTED_RAM_BYTES
-from planner.core.workload import Workload
+from planner.core.costs.cost import Job, Spread
+from planner.core.costs.market import Market
+from planner.core.costs.own_device import Own
+from planner.core.costs.priced import Priced
+from planner.core.costs.rent_or_run import RentOrRun, rent_or_run
+from planner.core.costs.renting import RENTED_RAM_BYTES
+from planner.core.machines.hardware import Hardware
+from planner.core.memory.workload import Workload
+from planner.core.models.model import Role
+from planner.core.pages.cost_view import origin_view, own_view, priced_view
+from planner.core.pages.offer_view import TIERS, provider_name, usd, usd_range
+from planner.core.pages.offer_words import age_words, gpu_words
+from planner.core.pairs.recommendation import Recommendation
 from planner.prices.parsing import epoch
 from planner.prices.provider import Provider, Wanted
 from planner.units import format_gib

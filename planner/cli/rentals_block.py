@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 
 from planner.cli.columns import Cell, Column, lay_out, note_lines, wrapped
 from planner.cli.session import Session
-from planner.core.cheapest import Rental, Rentals, cheapest
-from planner.core.fitting import shown_context
-from planner.core.model import Model, Role, Variant
-from planner.core.offer_view import TIERS, offer_view, provider_name, usd
-from planner.core.renting import RENTED_RAM_BYTES, Rented
-from planner.core.running import Load
-from planner.core.views import rate_view
-from planner.core.workload import KvType
+from planner.core.costs.cheapest import Rental, Rentals, cheapest
+from planner.core.costs.renting import RENTED_RAM_BYTES, Rented
+from planner.core.costs.running import Load
+from planner.core.fits.fitting import shown_context
+from planner.core.memory.workload import KvType
+from planner.core.models.model import Model, Role, Variant
+from planner.core.pages.offer_view import TIERS, offer_view, provider_name, usd
+from planner.core.pages.views import rate_view
 from planner.errors import CatalogError
 from planner.units import format_gib
 
@@ -84,7 +84,7 @@ def _terms(load: Load, model: Model) -> str:
 
 def _cells(row: Rental, names: dict[str, str]) -> Sequence[Cell]:
     from planner.cli.models_page import range_cell
-    from planner.core.offer_words import gpu_words, spread_cell
+    from planner.core.pages.offer_words import gpu_words, spread_cell
 
     quote = row.offer.quote
     return (

@@ -14,8 +14,8 @@ import click
 
 from planner.cli.diagnostics import note
 from planner.config import Config, load_config
-from planner.core.hardware import Hardware
-from planner.core.machine_options import Overrides
+from planner.core.machines.hardware import Hardware
+from planner.core.machines.machine_options import Overrides
 from planner.units import parse_memory, parse_memory_list
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Session:
         What could not be loaded is said on stderr.
         """
         from planner.catalog.loader import load
-        from planner.core.file_pins import pinned_models
+        from planner.core.models.file_pins import pinned_models
         from planner.fetch.pins import read_pins
 
         catalog = load(self.config.catalogs, own=self.config.own_catalog_dir)
@@ -62,7 +62,7 @@ class Session:
     @functools.cached_property
     def hardware(self) -> Hardware:
         """The machine: from the overrides or the file, else probed."""
-        from planner.core.overrides import hardware_from_json, virtual_hardware
+        from planner.core.machines.overrides import hardware_from_json, virtual_hardware
 
         base = None
         if self.hardware_file is not None:

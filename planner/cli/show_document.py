@@ -2,16 +2,16 @@
 
 import msgspec
 
-from planner.core.alternatives import Alternative
-from planner.core.device_grid import DeviceRow
-from planner.core.difference import Difference
-from planner.core.estimate import HOST
-from planner.core.fitting import Fit, rate_of
-from planner.core.model import Model
-from planner.core.model_page import Here, Page, QuantRow
-from planner.core.model_words import summary
-from planner.core.standing import other_scores
-from planner.core.views import artifact_view, estimate_view, hardware_view, model_view, rate_view
+from planner.core.fits.device_grid import DeviceRow
+from planner.core.fits.fitting import Fit, rate_of
+from planner.core.memory.estimate import HOST
+from planner.core.models.model import Model
+from planner.core.pages.alternatives import Alternative
+from planner.core.pages.difference import Difference
+from planner.core.pages.model_page import Here, Page, QuantRow
+from planner.core.pages.model_words import summary
+from planner.core.pages.views import artifact_view, estimate_view, hardware_view, model_view, rate_view
+from planner.core.scores.standing import other_scores
 
 
 def document(found: Page) -> dict[str, object]:

@@ -4,13 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from planner.cli.columns import Cell, Column, wrapped
 from planner.cli.show_tables import device_lines, here_lines, note_lines, quant_lines, table_lines
-from planner.core.alternatives import KIND_WORDS
-from planner.core.device_grid import REFERENCE_NAME
-from planner.core.difference import difference_words
-from planner.core.evals import Category
-from planner.core.model import Model, Role
-from planner.core.model_page import Page
-from planner.core.model_words import (
+from planner.core.fits.device_grid import REFERENCE_NAME
+from planner.core.models.model import Model, Role
+from planner.core.pages.alternatives import KIND_WORDS
+from planner.core.pages.difference import difference_words
+from planner.core.pages.model_page import Page
+from planner.core.pages.model_words import (
     architecture_words,
     language_words,
     licence_words,
@@ -19,8 +18,9 @@ from planner.core.model_words import (
     prompt_words,
     summary,
 )
-from planner.core.quality import quality
-from planner.core.standing import other_scores
+from planner.core.scores.evals import Category
+from planner.core.scores.quality import quality
+from planner.core.scores.standing import other_scores
 
 _LABEL = 16
 _CATEGORY = {

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 
 from planner.cli.columns import Cell, Column, lay_out, wrapped
 from planner.cli.models_page import VERDICTS, range_cell
-from planner.core.device_grid import HOST_RAM_GIB, DeviceRow
-from planner.core.estimate import HOST, Verdict
-from planner.core.fitting import LOSS_TOLERANCE, SPEED_TOLERANCE, Fit, rate_of
-from planner.core.model import Model, Role
-from planner.core.model_page import VIA, Here, Page, QuantRow, where_from
-from planner.core.own_device import machine_name
+from planner.core.costs.own_device import machine_name
+from planner.core.fits.device_grid import HOST_RAM_GIB, DeviceRow
+from planner.core.fits.fitting import LOSS_TOLERANCE, SPEED_TOLERANCE, Fit, rate_of
+from planner.core.memory.estimate import HOST, Verdict
+from planner.core.models.model import Model, Role
+from planner.core.pages.model_page import VIA, Here, Page, QuantRow, where_from
 from planner.units import format_gb, format_gib, format_tokens
 
 _LOSS = {

@@ -1,10 +1,10 @@
-"""Telling a program that reads along where a launch stands (`planner.core.events`); nobody else hears of it."""
+"""Telling a program that reads along where a launch stands (`planner.core.launch.events`), and nobody else."""
 
 from collections.abc import Callable, Sequence
 
 from planner.cli.diagnostics import tell
-from planner.core.events import Step, StepState, StepTold
-from planner.core.launch_plan import ProcessPlan
+from planner.core.launch.events import Step, StepState, StepTold
+from planner.core.launch.launch_plan import ProcessPlan
 from planner.serve.state import DeploymentRecord
 from planner.units import format_gb, format_gib
 

@@ -11,7 +11,7 @@ from planner.cli import output
 from planner.cli.diagnostics import ExitCode
 from planner.cli.session import Session
 from planner.cli.store_view import entry_view, file_view
-from planner.core.model import Model, Variant
+from planner.core.models.model import Model, Variant
 from planner.errors import NoResultError, UsageError
 from planner.units import format_gb
 

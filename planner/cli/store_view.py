@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from planner.core.model import Artifact, Model, Variant
+from planner.core.models.model import Artifact, Model, Variant
 
 if TYPE_CHECKING:
     from planner.fetch.store import Entry, FetchedFile

@@ -5,13 +5,13 @@ from decimal import Decimal
 
 from planner.cli.columns import Cell, Column, lay_out, note_lines, wrapped
 from planner.cli.models_page import range_cell
-from planner.core.estimate import Verdict
-from planner.core.model import Role
-from planner.core.offer_view import TIERS, number, offer_view, provider_name, spread_view, usd
-from planner.core.offer_words import gpu_words, spread_cell
-from planner.core.running import Load
-from planner.core.views import rate_view
-from planner.core.where import Place
+from planner.core.costs.running import Load
+from planner.core.costs.where import Place
+from planner.core.memory.estimate import Verdict
+from planner.core.models.model import Role
+from planner.core.pages.offer_view import TIERS, number, offer_view, provider_name, spread_view, usd
+from planner.core.pages.offer_words import gpu_words, spread_cell
+from planner.core.pages.views import rate_view
 
 _KINDS = {"here": "yours", "device": "to own", "rental": "to rent"}
 

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from planner.config import Config
-from planner.core.file_pins import FilePin
-from planner.core.model import Artifact
+from planner.core.models.file_pins import FilePin
+from planner.core.models.model import Artifact
 from planner.core.values import Digest, RepoPath
 from planner.errors import AccessError, BadDataError
 from planner.fetch.disk import hash_file

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from planner.config import Config
-from planner.core.file_pins import FilePin, Pins, pinned_variant
-from planner.core.model import Artifact, Model, Variant
-from planner.core.variants import is_fetchable
+from planner.core.models.file_pins import FilePin, Pins, pinned_variant
+from planner.core.models.model import Artifact, Model, Variant
+from planner.core.models.variants import is_fetchable
 from planner.errors import (
     AccessError,
     BadDataError,

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from planner.core.file_pins import needs_pin
-from planner.core.model import Artifact
+from planner.core.models.file_pins import needs_pin
+from planner.core.models.model import Artifact
 from planner.core.values import Digest, RepoPath
 from planner.errors import BadDataError, IntegrityError
 from planner.fetch import hub

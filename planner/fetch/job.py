@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 
 from planner.config import Config
-from planner.core.file_pins import FilePin, Pins
-from planner.core.model import Artifact, Model, Variant
+from planner.core.models.file_pins import FilePin, Pins
+from planner.core.models.model import Artifact, Model, Variant
 from planner.core.values import RepoPath
 from planner.errors import BadDataError
 from planner.fetch.pins import write_pin

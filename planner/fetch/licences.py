@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from planner.core.model import Commercial, Model
+from planner.core.models.model import Commercial, Model
 from planner.errors import UsageError
 from planner.files import replace_file
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from planner.config import Config
-from planner.core.model import Artifact
+from planner.core.models.model import Artifact
 from planner.core.values import Digest
 from planner.errors import AccessError, IntegrityError, PlannerError, RemoteError, UsageError
 from planner.fetch.disk import CHUNK_BYTES, Disk, disk_errors, hash_file, require_space

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from planner.core.file_pins import FilePin, Pins, index
+from planner.core.models.file_pins import FilePin, Pins, index
 from planner.core.values import decode_value, encode_value
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from planner.core.file_pins import Pins, pinned_variant
-from planner.core.model import Artifact, Model, Variant
+from planner.core.models.file_pins import Pins, pinned_variant
+from planner.core.models.model import Artifact, Model, Variant
 from planner.core.values import RepoPath
 from planner.errors import BadDataError
 from planner.fetch import brought

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from planner.config import Config
-from planner.core.model import Artifact, Model, Variant
-from planner.core.repo_files import Listing, QuantFile, plainest, read_listing
+from planner.core.models.model import Artifact, Model, Variant
+from planner.core.models.repo_files import Listing, QuantFile, plainest, read_listing
 from planner.core.values import RepoId
 from planner.errors import AccessError, OfflineError, RemoteError
 from planner.fetch import hub

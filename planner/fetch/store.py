@@ -19,7 +19,7 @@ from typing import Literal
 
 import msgspec
 
-from planner.core.model import Artifact
+from planner.core.models.model import Artifact
 from planner.core.values import Digest, RepoPath, decode_value, encode_value
 from planner.errors import BadDataError
 from planner.fetch.convert import RECIPE

@@ -7,8 +7,8 @@ import re
 
 import msgspec
 
-from planner.core.layers import Mixer
-from planner.core.model import Recurrent
+from planner.core.models.layers import Mixer
+from planner.core.models.model import Recurrent
 from planner.gguf.header import Header, LongArray, TensorInfo
 from planner.gguf.keys import Keys
 from planner.gguf.mixers import layer_kinds, recurrent_part

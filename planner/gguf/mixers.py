@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from planner.core.layers import Mixer
-from planner.core.model import Recurrent
+from planner.core.models.layers import Mixer
+from planner.core.models.model import Recurrent
 from planner.gguf.header import TensorInfo
 from planner.gguf.keys import Keys
 

@@ -5,9 +5,9 @@ Here, and not in the reader, implausible numbers are refused: a header may say 2
 
 import re
 
-from planner.core.model import Architecture, Artifact, Commercial, Licence, Model, Pooling, Role, Variant
+from planner.core.models.model import Architecture, Artifact, Commercial, Licence, Model, Pooling, Role, Variant
+from planner.core.models.weights import WeightTable
 from planner.core.values import RepoPath
-from planner.core.weights import WeightTable
 from planner.errors import GgufError
 from planner.gguf.cursor import shown
 from planner.gguf.facts import GgufFacts

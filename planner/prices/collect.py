@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from planner.core.offers import Quote
+from planner.core.costs.offers import Quote
 from planner.prices.cache import read_cache, write_cache
 from planner.prices.job import Job, Source
 from planner.prices.provider import Provider, Wanted

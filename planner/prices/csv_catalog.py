@@ -10,7 +10,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from planner.core.offers import Quote
+from planner.core.costs.offers import Quote
 from planner.errors import RemoteError
 from planner.prices.parsing import iso, price, real, text, unreadable, whole
 from planner.prices.provider import Answer, Asking, Part, Wanted

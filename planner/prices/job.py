@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from planner.core.offers import FRESH_S, STALE_S
+from planner.core.costs.offers import FRESH_S, STALE_S
 from planner.errors import PlannerError
 from planner.prices.cache import Cached
 from planner.prices.provider import BusyError, Part, Provider, Wanted

@@ -5,7 +5,7 @@ Prices are USD per hour and GPU, memory GB per GPU. A node may be for rent only 
 
 from collections.abc import Iterator
 
-from planner.core.offers import Quote
+from planner.core.costs.offers import Quote
 from planner.prices.conditional import conditions, unchanged, validators_of
 from planner.prices.one_request import OneRequest
 from planner.prices.parsing import Row, epoch, iso, parse_json, part, price, real, rows, text, unreadable, whole

@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from planner.config import Config
-from planner.core.hardware import DeviceSpec
-from planner.core.market import Market, Origin, combined, origins_of
-from planner.core.offers import Quote, Staleness, judged
+from planner.core.costs.market import Market, Origin, combined, origins_of
+from planner.core.costs.offers import Quote, Staleness, judged
+from planner.core.machines.hardware import DeviceSpec
 from planner.prices.collect import collect
 from planner.prices.job import Source
 from planner.prices.keys import find_key

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from planner.core.offers import Quote
+from planner.core.costs.offers import Quote
 from planner.errors import RemoteError
 
 

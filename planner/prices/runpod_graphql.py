@@ -7,7 +7,7 @@ and what is not in stock often shows a placeholder of $0.50. The “spot” pric
 from collections.abc import Iterator
 from decimal import Decimal
 
-from planner.core.offers import Quote, Tier
+from planner.core.costs.offers import Quote, Tier
 from planner.prices.one_request import OneRequest
 from planner.prices.parsing import Row, iso, parse_json, part, price, real, rows, text, unreadable, whole
 from planner.prices.provider import Asking, Part

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from urllib.parse import urlencode
 
-from planner.core.offers import Quote
+from planner.core.costs.offers import Quote
 from planner.prices.conditional import conditions, unchanged, validators_of
 from planner.prices.parsing import Row, iso, parse_json, part, price, real, rows, text, unreadable
 from planner.prices.provider import Asking, Part, Wanted

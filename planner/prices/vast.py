@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from planner.core.offers import Quote, Tier
+from planner.core.costs.offers import Quote, Tier
 from planner.errors import RemoteError
 from planner.prices.parsing import amount, iso, parse_json, part, price, real, rows, share, text, unreadable, whole
 from planner.prices.provider import Asking, Part, Wanted

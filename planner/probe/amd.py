@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from planner.core.hardware import Backend, Device, DeviceKind, DeviceSpec, MemoryHolder, Vendor
+from planner.core.machines.hardware import Backend, Device, DeviceKind, DeviceSpec, MemoryHolder, Vendor
 from planner.probe.access import Access, foreign_driver, node_access
 from planner.probe.amd_memory import Memory, Vram, read_vram, weigh
 from planner.probe.amd_visible import Counted, apply_visible

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from planner.core.hardware import DeviceKind, DeviceSpec
+from planner.core.machines.hardware import DeviceKind, DeviceSpec
 from planner.probe.kfd import KfdNode
 from planner.probe.pci import PciCard
 from planner.probe.rocm_smi import Told

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from planner.core.hardware import Device
+from planner.core.machines.hardware import Device
 from planner.probe.building import visible_order
 from planner.probe.pci import NVIDIA, graphics_cards
 from planner.probe.surroundings import Surroundings

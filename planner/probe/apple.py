@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from planner.core.devices import match_driver_name, unified_budget
-from planner.core.hardware import Backend, Device, DeviceKind, DeviceSpec, Vendor
+from planner.core.machines.devices import match_driver_name, unified_budget
+from planner.core.machines.hardware import Backend, Device, DeviceKind, DeviceSpec, Vendor
 from planner.probe.building import build_device
 from planner.probe.surroundings import Finding, Surroundings
 from planner.units import GIB, MIB, format_gib, printable

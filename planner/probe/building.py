@@ -3,8 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from planner.core.devices import DRIVER_MEMORY_TOLERANCE
-from planner.core.hardware import (
+from planner.core.machines.devices import DRIVER_MEMORY_TOLERANCE
+from planner.core.machines.hardware import (
     NATIVE_BACKEND,
     Backend,
     Device,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from planner.core.hardware import Cpu
+from planner.core.machines.hardware import Cpu
 from planner.probe.cgroup import Limits
 from planner.probe.surroundings import Surroundings
 from planner.probe.topology import allowed_cpus, core_kinds, count_cores

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from planner.core.hardware import (
+from planner.core.machines.hardware import (
     BandwidthBasis,
     Device,
     DeviceKind,

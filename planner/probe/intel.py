@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from planner.core.devices import unified_budget
-from planner.core.hardware import Device, DeviceKind, DeviceSpec, PcieLink, Vendor
+from planner.core.machines.devices import unified_budget
+from planner.core.machines.hardware import Device, DeviceKind, DeviceSpec, PcieLink, Vendor
 from planner.probe.access import foreign_driver, node_access
 from planner.probe.building import build_device
 from planner.probe.pci import INTEL, PciCard, children, graphics_cards, listed_names, product_name

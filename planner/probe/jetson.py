@@ -4,8 +4,8 @@ import contextlib
 import re
 from collections.abc import Sequence
 
-from planner.core.devices import resolve_device, unified_budget
-from planner.core.hardware import Device, DeviceKind, DeviceSpec, Vendor
+from planner.core.machines.devices import resolve_device, unified_budget
+from planner.core.machines.hardware import Device, DeviceKind, DeviceSpec, Vendor
 from planner.errors import UsageError
 from planner.probe.building import build_device
 from planner.probe.surroundings import Surroundings

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from planner.core.hardware import MemoryHolder
+from planner.core.machines.hardware import MemoryHolder
 from planner.probe.pci import children
 from planner.probe.surroundings import Surroundings
 from planner.units import printable

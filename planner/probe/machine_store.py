@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from planner.core.hardware import BandwidthBasis, Host
+from planner.core.machines.hardware import BandwidthBasis, Host
 from planner.files import replace_file
 from planner.probe.surroundings import Surroundings
 from planner.units import GIB

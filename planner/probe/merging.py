@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from planner.core.hardware import NATIVE_BACKEND, Backend, Device, DeviceKind, Host, Vendor
+from planner.core.machines.hardware import NATIVE_BACKEND, Backend, Device, DeviceKind, Host, Vendor
 
 _DATA_SHEET, _ALL = "devices.json", "all of it"
 """How sources begin to say that nobody told the size, or what is free of it."""

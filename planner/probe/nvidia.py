@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from planner.core.devices import match_driver_name
-from planner.core.hardware import Device, DeviceKind, DeviceSpec, Vendor
+from planner.core.machines.devices import match_driver_name
+from planner.core.machines.hardware import Device, DeviceKind, DeviceSpec, Vendor
 from planner.probe.building import build_device
 from planner.probe.jetson import board_device, board_name, board_spec
 from planner.probe.nvidia_answer import Answer, Card, Holder, Status, ask

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from planner.core.hardware import PcieLink
+from planner.core.machines.hardware import PcieLink
 from planner.probe.surroundings import Finished, Surroundings
 
 _CHILD = Path(__file__).with_name("nvidia_child.py")

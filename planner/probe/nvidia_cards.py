@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from planner.core.devices import match_driver_name, unified_budget
-from planner.core.hardware import Device, DeviceKind, DeviceSpec, MemoryHolder, PcieLink, Vendor
+from planner.core.machines.devices import match_driver_name, unified_budget
+from planner.core.machines.hardware import Device, DeviceKind, DeviceSpec, MemoryHolder, PcieLink, Vendor
 from planner.probe.building import build_device
 from planner.probe.nvidia_answer import Card, Failure, Holder, Instance
 from planner.probe.pci import pci_address

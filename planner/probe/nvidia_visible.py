@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from planner.core.hardware import Device
+from planner.core.machines.hardware import Device
 from planner.probe.nvidia_answer import Instance
 from planner.probe.nvidia_cards import Seen
 from planner.units import printable

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from planner.core.device_names import alternatives, read_name
-from planner.core.devices import DRIVER_MEMORY_TOLERANCE, match_driver_name, same_speed
-from planner.core.hardware import DeviceSpec
+from planner.core.machines.device_names import alternatives, read_name
+from planner.core.machines.devices import DRIVER_MEMORY_TOLERANCE, match_driver_name, same_speed
+from planner.core.machines.hardware import DeviceSpec
 from planner.probe.pci import PciCard
 from planner.units import GIB
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from planner.core.hardware import PcieLink
+from planner.core.machines.hardware import PcieLink
 from planner.probe.pci import PciCard, pci_address
 from planner.probe.surroundings import Surroundings
 

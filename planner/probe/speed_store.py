@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from planner.core.hardware import Hardware
-from planner.core.measurements import Measurement, local_points
-from planner.core.model import Model
+from planner.core.estimates.measurements import Measurement, local_points
+from planner.core.machines.hardware import Hardware
+from planner.core.models.model import Model
 from planner.core.speed.calibration import Calibration
 from planner.core.speed.local import with_local
 from planner.files import replace_file

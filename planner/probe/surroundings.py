@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from planner.core.hardware import Device
+from planner.core.machines.hardware import Device
 
 OUTPUT_CAP_BYTES = 4 * 2**20
 """More than any of the programs asked here ever prints."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from planner.core.devices import match_driver_name
-from planner.core.hardware import Backend, Device, DeviceKind, DeviceSpec, Vendor
+from planner.core.machines.devices import match_driver_name
+from planner.core.machines.hardware import Backend, Device, DeviceKind, DeviceSpec, Vendor
 from planner.probe.building import build_device, visible_order
 from planner.probe.intel import memory_untold
 from planner.probe.pci import AMD, INTEL, NVIDIA, PciCard, children, graphics_cards

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from planner.core.model import Role
+from planner.core.models.model import Role
 from planner.serve.state import DeploymentRecord, Home, ProcessRecord
 
 

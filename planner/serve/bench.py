@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from planner.core.model import Role
+from planner.core.models.model import Role
 from planner.errors import EngineError
 from planner.serve.client import (
     CONNECTION_ERRORS,

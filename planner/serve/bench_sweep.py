@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from planner.core.model import Role
+from planner.core.models.model import Role
 from planner.serve.bench import WORDS, bench_failed
 from planner.serve.client import (
     CONNECTION_ERRORS,

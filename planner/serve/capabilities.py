@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from planner.core.launch_plan import SHELL, EngineKind
+from planner.core.launch.launch_plan import SHELL, EngineKind
 from planner.files import replace_file
 from planner.serve.environment import engine_environment
 from planner.serve.failure import LaunchError, explain_exit, explain_os_error

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from planner.core.launch_plan import EngineKind
+from planner.core.launch.launch_plan import EngineKind
 from planner.errors import EngineError, PlannerError, UsageError
 from planner.serve.built_in import built_in_arguments, overridden
 from planner.serve.capabilities import FLOOR_BUILD, Capabilities, probe_binary

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import httpx2
 
-from planner.core.model import Role
+from planner.core.models.model import Role
 
 
 class RefusedError(Exception):

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 
-from planner.core.hardware import Backend
-from planner.core.launch_plan import EngineKind, ProcessPlan
-from planner.core.model import Role
-from planner.core.smaller import difference
+from planner.core.launch.launch_plan import EngineKind, ProcessPlan
+from planner.core.launch.smaller import difference
+from planner.core.machines.hardware import Backend
+from planner.core.models.model import Role
 from planner.serve.engines import Engine, Files, longest_input, make_command, required_context
 from planner.serve.failure import LaunchError
 from planner.serve.guard import Guard

@@ -16,8 +16,8 @@ import filelock
 import msgspec
 import psutil
 
-from planner.core.launch_plan import LaunchPlan, ProcessPlan
-from planner.core.supervise import DeploymentState, Phase
+from planner.core.launch.launch_plan import LaunchPlan, ProcessPlan
+from planner.core.launch.supervise import DeploymentState, Phase
 from planner.errors import EngineError, NoResultError
 from planner.serve.claim import CLAIM_WAIT_S, held_error, is_claimed, supervisors
 from planner.serve.engines import Engine

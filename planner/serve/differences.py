@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 
 import psutil
 
-from planner.core.estimate import Rate
-from planner.core.launch_plan import ProcessPlan
-from planner.core.model import Role
+from planner.core.launch.launch_plan import ProcessPlan
+from planner.core.memory.estimate import Rate
+from planner.core.models.model import Role
 from planner.serve.memory_report import MemoryReport
 from planner.serve.verify import VerifyReport
 from planner.units import format_gib, format_rate

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import msgspec
 
-from planner.core.launch_plan import EngineKind, ProcessPlan, embedded_parameters, engine_argv
-from planner.core.model import Role
+from planner.core.launch.launch_plan import EngineKind, ProcessPlan, embedded_parameters, engine_argv
+from planner.core.models.model import Role
 from planner.errors import EngineError
 from planner.serve.capabilities import FLOOR_BUILD, Capabilities
 from planner.serve.environment import engine_environment

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from planner.core.cautions import check_settings
-from planner.core.launch_plan import EngineKind, LaunchPlan
+from planner.core.launch.launch_plan import EngineKind, LaunchPlan
+from planner.core.memory.cautions import check_settings
 from planner.core.values import decode_value, encode_value
 from planner.errors import BadDataError, UsageError
 from planner.files import replace_file

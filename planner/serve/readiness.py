@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import httpx2
 
-from planner.core.model import Role
+from planner.core.models.model import Role
 from planner.serve.failure import LaunchError
 
 _HEALTH_TIMEOUT_S = 2.0

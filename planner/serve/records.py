@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 import msgspec
 
-from planner.core.estimate import Rate
-from planner.core.launch_plan import ProcessPlan
-from planner.core.model import Role
-from planner.core.supervise import DeploymentState
+from planner.core.launch.launch_plan import ProcessPlan
+from planner.core.launch.supervise import DeploymentState
+from planner.core.memory.estimate import Rate
+from planner.core.models.model import Role
 from planner.serve.engines import required_context
 from planner.serve.memory_report import MemoryReport
 from planner.serve.process import Ready

@@ -18,8 +18,8 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from planner.core.launch_plan import ProcessPlan
-from planner.core.supervise import DeploymentState, Phase
+from planner.core.launch.launch_plan import ProcessPlan
+from planner.core.launch.supervise import DeploymentState, Phase
 from planner.core.values import decode_value, encode_value
 from planner.errors import BadDataError, UsageError
 from planner.files import replace_file

@@ -16,10 +16,10 @@ from collections.abc import Callable, Collection, Coroutine
 from pathlib import Path
 from typing import Any
 
-from planner.core import supervise
-from planner.core.model import Role
-from planner.core.smaller import need_against_have
-from planner.core.supervise import DeploymentState, Phase
+from planner.core.launch import supervise
+from planner.core.launch.smaller import need_against_have
+from planner.core.launch.supervise import DeploymentState, Phase
+from planner.core.models.model import Role
 from planner.errors import EngineError, PlannerError
 from planner.serve.account import Account, say
 from planner.serve.claim import claim

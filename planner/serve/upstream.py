@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
-from planner.core.model import Model, Role
+from planner.core.models.model import Model, Role
 
 
 class RoleState(StrEnum):

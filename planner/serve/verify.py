@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
-from planner.core.model import Role
+from planner.core.models.model import Role
 from planner.serve.client import (
     CONNECTION_ERRORS,
     GatewayClient,

@@ -24,8 +24,8 @@ from textual.filter import LineFilter
 from textual.reactive import reactive
 from textual.screen import Screen
 
-from planner.core.model import Model, Variant
-from planner.core.recommendation import Recommendation
+from planner.core.models.model import Model, Variant
+from planner.core.pairs.recommendation import Recommendation
 from planner.errors import PlannerError
 from planner.tui.child import Outcome
 from planner.tui.data.aside import Aside

@@ -1,7 +1,7 @@
 """Running `planner` itself in a child process, so that the app survives its crashes and deployments survive the app.
 
 The child's stderr is narration and is passed on line by line, with events between the lines where they are wanted
-(`planner.core.events`); its stdout is one JSON document.
+(`planner.core.launch.events`); its stdout is one JSON document.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Protocol, cast
 
 import msgspec
 
-from planner.core.events import Event, NoteTold, decode_event
+from planner.core.launch.events import Event, NoteTold, decode_event
 from planner.tui.problem import Problem
 from planner.units import printable
 

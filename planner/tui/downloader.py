@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from planner.core.events import Event, ProgressTold
-from planner.core.model import Commercial, Model, Variant
+from planner.core.launch.events import Event, ProgressTold
+from planner.core.models.model import Commercial, Model, Variant
 from planner.tui.child import Job, Outcome
 from planner.tui.messages import DownloadEnded, DownloadTold
 from planner.tui.pace import moved

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from planner.core.estimate import Rate
-from planner.core.recommendation import Choice, Recommendation
+from planner.core.memory.estimate import Rate
+from planner.core.pairs.recommendation import Choice, Recommendation
 from planner.units import format_rate
 
 COMPONENTS = ("weights", "KV cache", "compute", "overhead")

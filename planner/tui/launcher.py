@@ -6,9 +6,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from planner.core.events import Event
-from planner.core.model import Commercial, Role
-from planner.core.recommendation import Recommendation
+from planner.core.launch.events import Event
+from planner.core.models.model import Commercial, Role
+from planner.core.pairs.recommendation import Recommendation
 from planner.tui.child import Job, Outcome
 from planner.tui.figures import plan_name
 from planner.tui.messages import LaunchEnded, LaunchLine, LaunchTold, LicencesRead

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from planner.core.events import Event, ProgressTold
-from planner.core.recommendation import Recommendation
+from planner.core.launch.events import Event, ProgressTold
+from planner.core.pairs.recommendation import Recommendation
 from planner.tui.child import Outcome
 from planner.tui.data.extras import Extras
 from planner.tui.data.machine import Situation

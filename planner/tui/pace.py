@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from planner.core.events import ProgressTold
+from planner.core.launch.events import ProgressTold
 from planner.fetch.progress import PHASE_WORDS, Phase
 from planner.units import format_duration, format_gb
 

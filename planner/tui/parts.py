@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from planner.core.events import Event, ProgressTold, Step, StepState, StepTold
+from planner.core.launch.events import Event, ProgressTold, Step, StepState, StepTold
 from planner.tui.child import Outcome
 from planner.tui.pace import Pace, moved
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from planner.core.model import Model, Variant
-from planner.core.recommendation import Recommendation
+from planner.core.models.model import Model, Variant
+from planner.core.pairs.recommendation import Recommendation
 from planner.tui.child import Job, OnLine, Start, start_child
 from planner.tui.late import Late
 
 if TYPE_CHECKING:
-    from planner.core.cheapest import Rentals
-    from planner.core.model_fit import Fitted
+    from planner.core.costs.cheapest import Rentals
+    from planner.core.fits.model_fit import Fitted
     from planner.serve.state import DeploymentRecord
     from planner.tui.data.activity import Counters
     from planner.tui.data.details import Compared, Details

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from planner.core.recommendation import Recommendation
+from planner.core.pairs.recommendation import Recommendation
 from planner.tui.child import Outcome
 from planner.tui.data.extras import Extras
 from planner.tui.data.machine import Situation

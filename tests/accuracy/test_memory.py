@@ -15,7 +15,7 @@ from benchmarks.memory_rows import (
     read_csv,
     sum_errors,
 )
-from planner.core.repack import repacked_bytes
+from planner.core.memory.repack import repacked_bytes
 from planner.units import MIB
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from benchmarks.quant_sizes import Row, exact_rows, rounded_rows
 from planner.catalog.loader import load
-from planner.core.quants import is_standard
-from planner.core.weights import predicted_file_bytes
+from planner.core.models.quants import is_standard
+from planner.core.models.weights import predicted_file_bytes
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from planner.catalog.answers import answer_files, read_answers, with_answers, wi
 from planner.catalog.evals import pool_files
 from planner.catalog.loader import Catalog, load
 from planner.catalog.location import data_dir
-from planner.core.answers import Grade, answers
-from planner.core.model import Role
+from planner.core.models.model import Role
+from planner.core.scores.answers import Grade, answers
 from planner.errors import CatalogError
 
 SHIPPED = {

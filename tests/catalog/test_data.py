@@ -12,8 +12,8 @@ from planner.catalog.loader import Catalog, load
 from planner.catalog.location import data_dir
 from planner.catalog.schema import schemas
 from planner.catalog.upkeep import SOURCED
-from planner.core.languages import MANY_LANGUAGES
-from planner.core.model import Architecture, Commercial, Model, Pooling, Prompts, Role
+from planner.core.models.languages import MANY_LANGUAGES
+from planner.core.models.model import Architecture, Commercial, Model, Pooling, Prompts, Role
 
 WANTED = [
     "SmolLM2-135M-Instruct", "all-MiniLM-L6-v2", "bge-m3", "bge-small-en-v1.5",

@@ -9,7 +9,7 @@ import pytest
 from planner.catalog.entry import Answers, Read, make_entry, needs_pooling, suggested_role
 from planner.catalog.licences import licence_of, tagged_licence
 from planner.catalog.rules import doubts
-from planner.core.model import Commercial, Pooling, Role, Variant
+from planner.core.models.model import Commercial, Pooling, Role, Variant
 from planner.gguf.facts import facts
 from planner.gguf.files import read_path
 from tests.cli.test_inspect import gguf_bytes

@@ -12,9 +12,9 @@ from planner.catalog.check import check
 from planner.catalog.evals import all_figures, load_pool, pool_files, read_pool, wrong_scores
 from planner.catalog.loader import Catalog, load
 from planner.catalog.location import data_dir
-from planner.core.model import Role
-from planner.core.quality import MTR_PREFIX, POOLS
-from planner.core.ranking import rank_pool
+from planner.core.models.model import Role
+from planner.core.scores.quality import MTR_PREFIX, POOLS
+from planner.core.scores.ranking import rank_pool
 from planner.errors import CatalogError, UsageError
 
 SHIPPED = {

@@ -8,7 +8,7 @@ import pytest
 
 from planner.catalog.loader import load
 from planner.catalog.reading import MAX_FILE_BYTES
-from planner.core.model import Commercial
+from planner.core.models.model import Commercial
 from planner.errors import CatalogError, UsageError
 
 Put = Callable[..., Path]

@@ -5,7 +5,7 @@ import pytest
 
 from planner.catalog.loader import load
 from planner.catalog.rules import doubts
-from planner.core.model import Model, Variant
+from planner.core.models.model import Model, Variant
 
 
 def found(model: Model, variant: Variant) -> list[str]:

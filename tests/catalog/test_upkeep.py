@@ -12,7 +12,7 @@ from planner.catalog.check import check
 from planner.catalog.loader import load
 from planner.catalog.location import data_dir
 from planner.catalog.upkeep import SOURCED, gaps, shared_names
-from planner.core.model import Model, Score
+from planner.core.models.model import Model, Score
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from planner.catalog.check import check
 from planner.catalog.loader import load
 from planner.catalog.writing import own_file, plain, write_model
-from planner.core.model import Commercial, Licence, Model, Role
+from planner.core.models.model import Commercial, Licence, Model, Role
 from planner.errors import CatalogError, UsageError
 
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from planner.config import load_config
-from planner.core.offers import Quote
+from planner.core.costs.offers import Quote
 from planner.prices.cache import Cached, write_cache
 from planner.prices.parsing import iso
 from planner.prices.provider import Part

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from planner.config import load_config
-from planner.core.model import Prompts, Role
+from planner.core.models.model import Prompts, Role
 from planner.serve.connect import CLIENTS, Target, connect_lines
 from planner.serve.state import DeploymentSpec, Home
 from tests.cli.conftest import Planner

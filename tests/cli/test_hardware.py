@@ -12,7 +12,7 @@ import pytest
 from planner.cli.app import run
 from planner.cli.hardware_page import WIDTH
 from planner.cli.hardware_page import page as lines_of
-from planner.core.hardware import (
+from planner.core.machines.hardware import (
     Backend,
     BandwidthBasis,
     Cpu,

@@ -8,9 +8,9 @@ import pytest
 
 from planner.catalog.loader import load
 from planner.cli.columns import cells
-from planner.core.need_answer import DESKTOP
-from planner.core.overrides import Overrides, virtual_hardware
-from planner.core.views import hardware_view
+from planner.core.fits.need_answer import DESKTOP
+from planner.core.machines.overrides import Overrides, virtual_hardware
+from planner.core.pages.views import hardware_view
 from planner.units import GIB
 from tests.cli.conftest import Outcome, Planner
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from planner.cli.planning import pins_for
 from planner.cli.session import Session
 from planner.config import Config
-from planner.core.model import Role
+from planner.core.models.model import Role
 
 
 def test_the_starter_pair_is_pinned_to_the_files_of_the_package_index(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_the_same_question_has_the_same_answer(planner: Planner) -> None:
 def test_the_answer_without_a_model_needs_neither_requests_nor_the_models(tmp_path: Path) -> None:
     code = (
         "import sys; from planner.cli.app import run; code = run(['prices', '--vram', '24', '--offline', '--json'])\n"
-        "heavy = {'requests', 'urllib3', 'textual', 'huggingface_hub', 'numpy', 'gguf', 'planner.core.pair',"
+        "heavy = {'requests', 'urllib3', 'textual', 'huggingface_hub', 'numpy', 'gguf', 'planner.core.pairs.pair',"
         " 'planner.probe.host', 'zipfile'}\n"
         "print(code, sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )

@@ -262,7 +262,7 @@ def test_a_users_own_model_is_ranked_by_its_hub_id(planner: Planner, mine: Path)
 def test_recommend_never_reads_the_pools() -> None:
     program = (
         "import sys; from planner.cli.app import run; code = run(['recommend', '--vram', '8', '--json']); "
-        "bad = [m for m in sys.modules if m in ('planner.catalog.evals', 'planner.core.ranking')]; "
+        "bad = [m for m in sys.modules if m in ('planner.catalog.evals', 'planner.core.scores.ranking')]; "
         "sys.exit(f'{code} {bad}' if code or bad else 0)"
     )
     answer = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=60)

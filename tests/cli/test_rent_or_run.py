@@ -12,9 +12,9 @@ from planner.cli.planning import plan, planned_hardware
 from planner.cli.rent_or_run import Costs, cost_texts, find_costs
 from planner.cli.session import Session
 from planner.config import load_config
-from planner.core.overrides import Overrides
-from planner.core.rent_or_run import load_of
-from planner.core.workload import Workload
+from planner.core.costs.rent_or_run import load_of
+from planner.core.machines.overrides import Overrides
+from planner.core.memory.workload import Workload
 from planner.prices.provider import Provider
 from planner.units import GIB
 from tests.cli.conftest import Planner

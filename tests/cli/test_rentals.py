@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from planner.core.offers import DOUBTFUL
+from planner.core.costs.offers import DOUBTFUL
 from tests.cli.conftest import Planner
 
 ASKED: list[tuple[str, tuple[str, ...]]] = [

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.core.launch_plan import EngineKind
+from planner.core.launch.launch_plan import EngineKind
 from planner.errors import BadDataError, UsageError
 from planner.serve.at_login import kept_environment, launchd_plist, systemd_unit
 from planner.serve.profile import profile_of, read_profile, write_profile

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from planner.core.model import Role
+from planner.core.models.model import Role
 from planner.serve.gateway.app import create_app
 from planner.serve.gateway.context import GatewayConfig
 from planner.serve.upstream import Upstreams

@@ -1,7 +1,7 @@
 """Network shapes used by several tests, with the numbers of their published configurations."""
 
-from planner.core.hardware import Backend, Cpu, Device, DeviceKind, Hardware, Host, Vendor
-from planner.core.model import (
+from planner.core.machines.hardware import Backend, Cpu, Device, DeviceKind, Hardware, Host, Vendor
+from planner.core.models.model import (
     Architecture,
     Artifact,
     Commercial,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from planner.config import Config
-from planner.core.model import Artifact, Commercial, Licence, Model, Role, Variant
+from planner.core.models.model import Artifact, Commercial, Licence, Model, Role, Variant
 from planner.core.values import Digest, RepoId, RepoPath
 from planner.fetch.progress import Phase
 from tests.fetch.lying_hub import FILE, REPO, LyingHub

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from planner.core.model import Artifact
+from planner.core.models.model import Artifact
 from planner.core.values import Digest, RepoPath
 from planner.errors import BadDataError, RemoteError
 from planner.fetch.convert import BertFolder, convert_bert

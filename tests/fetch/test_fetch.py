@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from planner.config import Config
-from planner.core.model import Artifact
+from planner.core.models.model import Artifact
 from planner.core.values import RepoId, RepoPath
 from planner.errors import (
     AccessError,

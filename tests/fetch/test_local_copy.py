@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from planner.config import Config
-from planner.core.model import Artifact, Model
+from planner.core.models.model import Artifact, Model
 from planner.core.values import Digest, RepoId, RepoPath
 from planner.errors import OfflineError
 from planner.fetch.fetch import fetch_variant

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from planner.config import Config
-from planner.core.model import Artifact
+from planner.core.models.model import Artifact
 from planner.core.values import Digest, RepoPath
 from planner.errors import (
     AccessError,

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from planner.config import Config
-from planner.core.file_pins import index, pinned_models
-from planner.core.model import Artifact, Model, Variant
+from planner.core.models.file_pins import index, pinned_models
+from planner.core.models.model import Artifact, Model, Variant
+from planner.core.models.variants import default_variant, is_fetchable
 from planner.core.values import RepoId, RepoPath
-from planner.core.variants import default_variant, is_fetchable
 from planner.errors import AccessError, IntegrityError, OfflineError, RemoteError, UsageError
 from planner.fetch.fetch import fetch_variant, find_variant
 from planner.fetch.pins import pins_path, read_pins, write_pin

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from planner.config import Config
-from planner.core.model import Artifact, Commercial, Licence, Model
+from planner.core.models.model import Artifact, Commercial, Licence, Model
 from planner.core.values import RepoId, RepoPath
 from planner.errors import UsageError
 from planner.fetch.fetch import fetch_variant, find_variant

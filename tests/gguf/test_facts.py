@@ -8,8 +8,8 @@ from typing import Any
 import gguf
 import pytest
 
-from planner.core.layers import Mixer, mixer
-from planner.core.model import Pooling, Role
+from planner.core.models.layers import Mixer, mixer
+from planner.core.models.model import Pooling, Role
 from planner.errors import GgufError
 from planner.gguf.facts import GgufFacts, Shard, facts
 from planner.gguf.files import read_path

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from planner.core.kv_cache import kv_layer_bytes, state_bytes
-from planner.core.model import Architecture, Recurrent
-from planner.core.workload import Settings
+from planner.core.memory.kv_cache import kv_layer_bytes, state_bytes
+from planner.core.memory.workload import Settings
+from planner.core.models.model import Architecture, Recurrent
 from planner.gguf.facts import GgufFacts, facts
 from planner.gguf.files import read_path
 from planner.gguf.model import architecture

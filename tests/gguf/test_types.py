@@ -2,7 +2,7 @@
 
 import gguf
 
-from planner.core.model import Pooling
+from planner.core.models.model import Pooling
 from planner.gguf.types import FILE_TYPE_GUESSED, FILE_TYPES, POOLING_TYPES, SCALARS, TENSOR_TYPES
 
 NEWER_THAN_THE_PACKAGE = {"Q2_0"}

@@ -9,8 +9,8 @@ import pytest
 
 from planner.catalog.loader import Catalog
 from planner.catalog.location import data_dir
-from planner.core.offer_view import TIERS, provider_name, usd
-from planner.core.offers import Filters, Offer, Quote, make_offers, ordered, wanted_offers
+from planner.core.costs.offers import Filters, Offer, Quote, make_offers, ordered, wanted_offers
+from planner.core.pages.offer_view import TIERS, provider_name, usd
 from planner.prices.collect import Collected
 from planner.prices.provider import Wanted
 from planner.prices.vast import CLASSES_MB, ROW_CAP

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.core.offers import is_usable
+from planner.core.costs.offers import is_usable
 from planner.errors import PlannerError
 from planner.prices.csv_catalog import CsvCatalog
 from planner.prices.lium import Lium

@@ -11,7 +11,7 @@ from typing import ClassVar
 import msgspec
 import pytest
 
-from planner.core.hardware import Device, DeviceSpec
+from planner.core.machines.hardware import Device, DeviceSpec
 from planner.probe.nvidia import probe_nvidia
 from planner.probe.surroundings import Finding, Finished, Surroundings, run_program
 from planner.units import GIB

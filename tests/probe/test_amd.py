@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from planner.core.hardware import Backend, DeviceKind, DeviceSpec, MemoryHolder, PcieLink
+from planner.core.machines.hardware import Backend, DeviceKind, DeviceSpec, MemoryHolder, PcieLink
 from planner.probe.amd import probe_amd
 from planner.probe.kfd import gfx_name
 from planner.probe.surroundings import Finding, Finished, Surroundings

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from planner.core.hardware import Backend, DeviceKind, DeviceSpec
+from planner.core.machines.hardware import Backend, DeviceKind, DeviceSpec
 from planner.probe.apple import probe_apple
 from planner.probe.surroundings import Finding, Finished, Surroundings
 from planner.units import GIB, MIB

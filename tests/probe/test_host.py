@@ -11,9 +11,9 @@ import msgspec
 import psutil
 import pytest
 
-from planner.core.hardware import Backend, BandwidthBasis, Device, DeviceKind, DeviceSpec, Vendor
-from planner.core.overrides import hardware_from_json
-from planner.core.views import hardware_view
+from planner.core.machines.hardware import Backend, BandwidthBasis, Device, DeviceKind, DeviceSpec, Vendor
+from planner.core.machines.overrides import hardware_from_json
+from planner.core.pages.views import hardware_view
 from planner.probe.cpu import Counters
 from planner.probe.host import Question, Source, probe
 from planner.probe.machine_store import StoredBandwidth, machine_file, machine_id, write_bandwidth

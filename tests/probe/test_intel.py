@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from planner.core.hardware import Backend, Device, DeviceKind, DeviceSpec, PcieLink
+from planner.core.machines.hardware import Backend, Device, DeviceKind, DeviceSpec, PcieLink
 from planner.probe.cpu import Counters
 from planner.probe.host import probe
 from planner.probe.intel import probe_intel

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.core.hardware import DeviceKind, DeviceSpec
+from planner.core.machines.hardware import DeviceKind, DeviceSpec
 from planner.probe.jetson import board_name, board_spec
 from planner.probe.nvidia import probe_nvidia
 from planner.probe.surroundings import Finding, Surroundings

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from planner.core.hardware import BandwidthBasis, Cpu, Host
+from planner.core.machines.hardware import BandwidthBasis, Cpu, Host
 from planner.files import replace_file
 from planner.probe.machine_store import (
     StoredBandwidth,

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from planner.core.hardware import (
+from planner.core.machines.hardware import (
     Backend,
     BandwidthBasis,
     Cpu,

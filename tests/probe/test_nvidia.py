@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from planner.core.hardware import Backend, DeviceKind, DeviceSpec
+from planner.core.machines.hardware import Backend, DeviceKind, DeviceSpec
 from planner.probe.nvidia import probe_nvidia
 from planner.probe.nvidia_answer import Status, folder_of_binding, read
 from planner.probe.nvidia_child import library_problem

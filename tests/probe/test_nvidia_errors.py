@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.core.hardware import Device, DeviceSpec
+from planner.core.machines.hardware import Device, DeviceSpec
 from planner.probe.nvidia import probe_nvidia
 from planner.probe.surroundings import Finding, Finished, Surroundings
 from tests.probe.conftest import Ask, FakeDriver

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from planner.core.hardware import DeviceSpec, MemoryHolder, PcieLink
+from planner.core.machines.hardware import DeviceSpec, MemoryHolder, PcieLink
 from planner.probe.nvidia import process_name
 from planner.probe.nvidia_answer import Holder
 from planner.probe.nvidia_ask import report

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from planner.core.measurements import Measurement
-from planner.core.workload import Settings
+from planner.core.estimates.measurements import Measurement
+from planner.core.memory.workload import Settings
 from planner.probe.speed_store import add_speeds, forget_speeds, read_speeds, speed_file
 
 SPEED = Measurement(

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from planner.core.hardware import DeviceKind, DeviceSpec, Vendor
+from planner.core.machines.hardware import DeviceKind, DeviceSpec, Vendor
 from planner.probe.access import Access, in_container, node_access
 from planner.probe.amd import probe_amd
 from planner.probe.intel import probe_intel

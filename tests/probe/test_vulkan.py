@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.core.hardware import Backend, Device, DeviceKind, DeviceSpec, Vendor
+from planner.core.machines.hardware import Backend, Device, DeviceKind, DeviceSpec, Vendor
 from planner.probe.cpu import Counters
 from planner.probe.host import probe
 from planner.probe.surroundings import Finding, Finished, Surroundings

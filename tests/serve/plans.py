@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from planner.core.estimate import Estimate, Memory, Placement, Rate, Throughput, Verdict
-from planner.core.hardware import Backend
-from planner.core.launch_plan import EngineKind, LaunchPlan, ProcessPlan
-from planner.core.model import Commercial, Licence, Model, Pooling, Role, Variant
-from planner.core.workload import Settings
+from planner.core.launch.launch_plan import EngineKind, LaunchPlan, ProcessPlan
+from planner.core.machines.hardware import Backend
+from planner.core.memory.estimate import Estimate, Memory, Placement, Rate, Throughput, Verdict
+from planner.core.memory.workload import Settings
+from planner.core.models.model import Commercial, Licence, Model, Pooling, Role, Variant
 from planner.serve.capabilities import parse_flags
 from planner.serve.deployments import make_spec
 from planner.serve.engines import Engine

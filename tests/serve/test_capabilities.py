@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.core.launch_plan import EngineKind
+from planner.core.launch.launch_plan import EngineKind
 from planner.errors import EngineError, UsageError
 from planner.serve.capabilities import (
     FLOOR_BUILD,

@@ -14,7 +14,7 @@ import msgspec
 import psutil
 import pytest
 
-from planner.core.supervise import DeploymentState, Phase
+from planner.core.launch.supervise import DeploymentState, Phase
 from planner.errors import EngineError, NoResultError
 from planner.serve import deployments
 from planner.serve.state import DeploymentRecord, DeploymentSpec, Home

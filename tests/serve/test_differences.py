@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from planner.core.model import Role
+from planner.core.models.model import Role
 from planner.serve.differences import difference_notes
 from planner.serve.memory_report import MemoryReport
 from planner.serve.verify import Check, VerifyReport

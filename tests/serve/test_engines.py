@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from planner.core.cautions import CHECKPOINTS
-from planner.core.estimate import DeviceMemory
-from planner.core.hardware import Backend
-from planner.core.launch_plan import EngineKind, embedded_parameters, engine_argv
-from planner.core.model import Pooling, Role
+from planner.core.launch.launch_plan import EngineKind, embedded_parameters, engine_argv
+from planner.core.machines.hardware import Backend
+from planner.core.memory.cautions import CHECKPOINTS
+from planner.core.memory.estimate import DeviceMemory
+from planner.core.models.model import Pooling, Role
 from planner.errors import EngineError
 from planner.serve.capabilities import parse_flags
 from planner.serve.embedded_child import common_params

@@ -2,7 +2,7 @@
 
 import pytest
 
-from planner.core.launch_plan import EngineKind
+from planner.core.launch.launch_plan import EngineKind
 from planner.serve.crew import check_gpu_use
 from planner.serve.engines import Engine
 from planner.serve.failure import LaunchError

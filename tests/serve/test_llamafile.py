@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from planner.core.hardware import Backend
-from planner.core.launch_plan import EngineKind, ProcessPlan, engine_argv
-from planner.core.model import Role
+from planner.core.launch.launch_plan import EngineKind, ProcessPlan, engine_argv
+from planner.core.machines.hardware import Backend
+from planner.core.models.model import Role
 from planner.errors import EngineError
 from planner.serve.built_in import built_in_arguments
 from planner.serve.capabilities import parse_flags, probe_binary

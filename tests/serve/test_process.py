@@ -12,7 +12,7 @@ import msgspec
 import psutil
 import pytest
 
-from planner.core.model import Role
+from planner.core.models.model import Role
 from planner.errors import EngineError
 from planner.serve.engines import Command, Files, make_command
 from planner.serve.failure import LaunchError

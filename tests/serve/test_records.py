@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from planner.core.model import Role
+from planner.core.models.model import Role
 from planner.serve.records import first_record, verified_record
 from planner.serve.state import Home
 from planner.serve.verify import Check, VerifyReport

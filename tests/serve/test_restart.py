@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from planner.core.supervise import DeploymentState
+from planner.core.launch.supervise import DeploymentState
 from planner.errors import EngineError, NoResultError
 from planner.serve import deployments
 from planner.serve.restart import restart_deployment

@@ -10,7 +10,7 @@ import msgspec
 import psutil
 import pytest
 
-from planner.core.supervise import DeploymentState, Phase
+from planner.core.launch.supervise import DeploymentState, Phase
 from planner.errors import BadDataError, UsageError
 from planner.files import replace_file
 from planner.serve.deployments import list_deployments

@@ -15,9 +15,9 @@ import msgspec
 import psutil
 import pytest
 
-from planner.core.launch_plan import ProcessPlan
-from planner.core.model import Role
-from planner.core.supervise import DeploymentState
+from planner.core.launch.launch_plan import ProcessPlan
+from planner.core.launch.supervise import DeploymentState
+from planner.core.models.model import Role
 from planner.errors import EngineError
 from planner.serve import deployments
 from planner.serve.state import DeploymentRecord, DeploymentSpec, ProcessRecord

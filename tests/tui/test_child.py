@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.core.events import Event, NoteTold, ProgressTold, Step, StepState, StepTold, encode_event
+from planner.core.launch.events import Event, NoteTold, ProgressTold, Step, StepState, StepTold, encode_event
 from planner.tui.child import ChildJob, LineSplitter, Outcome
 
 Run = Callable[[str], tuple[Outcome, list[tuple[str, bool]]]]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from textual.app import App
 
-from planner.core.views import hardware_view
+from planner.core.pages.views import hardware_view
 from planner.tui.app import PlannerApp
 from planner.tui.child import Outcome, start_child
 from planner.tui.data.doctor import COMMAND, report_of, report_text

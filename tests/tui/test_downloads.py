@@ -6,7 +6,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from planner.core.events import ProgressTold
+from planner.core.launch.events import ProgressTold
 from planner.errors import UsageError
 from planner.tui.app import PlannerApp
 from planner.tui.child import Outcome

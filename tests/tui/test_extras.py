@@ -4,8 +4,8 @@ import pytest
 
 from planner.catalog.loader import Catalog
 from planner.catalog.location import data_dir
-from planner.core.model import Role
-from planner.core.recommendation import Recommendation
+from planner.core.models.model import Role
+from planner.core.pairs.recommendation import Recommendation
 from planner.tui.data.extras import find_extras
 from planner.tui.data.machine import Situation, plan_pairs
 from tests.cli.kept_prices import keep, lium

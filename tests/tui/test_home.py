@@ -4,9 +4,9 @@ import msgspec
 import pytest
 from textual.widgets import OptionList
 
-from planner.core.hardware import Hardware
-from planner.core.model import Role
-from planner.core.supervise import DeploymentState, Phase
+from planner.core.launch.supervise import DeploymentState, Phase
+from planner.core.machines.hardware import Hardware
+from planner.core.models.model import Role
 from planner.errors import CatalogError, NoResultError
 from planner.tui.app import PlannerApp
 from planner.tui.data.machine import Situation, plan_pairs

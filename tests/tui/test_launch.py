@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 from textual.widgets import RichLog
 
-from planner.core.events import ProgressTold, Step, StepState, StepTold
-from planner.core.model import Commercial, Licence
-from planner.core.supervise import DeploymentState, Phase
+from planner.core.launch.events import ProgressTold, Step, StepState, StepTold
+from planner.core.launch.supervise import DeploymentState, Phase
+from planner.core.models.model import Commercial, Licence
 from planner.errors import BadDataError
 from planner.tui.app import PlannerApp
 from planner.tui.child import Outcome

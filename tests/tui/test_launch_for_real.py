@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 
 from planner.catalog.loader import load
 from planner.config import load_config
-from planner.core.supervise import DeploymentState
+from planner.core.launch.supervise import DeploymentState
 from planner.serve import deployments
 from planner.serve.state import Home
 from planner.tui.app import PlannerApp

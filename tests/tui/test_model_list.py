@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from planner.core.estimate import Verdict
-from planner.core.model import Commercial, Model, Role, Score
-from planner.core.model_fit import Fitted
+from planner.core.fits.model_fit import Fitted
+from planner.core.memory.estimate import Verdict
+from planner.core.models.model import Commercial, Model, Role, Score
 from planner.tui.data.listing import Listing
 from planner.tui.data.machine import Situation
 from planner.tui.data.models import SORTS, Filters, Row, chosen, fits_of, installed, ordered, read_rows

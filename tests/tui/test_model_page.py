@@ -9,8 +9,8 @@ from textual.containers import VerticalScroll
 from textual.pilot import Pilot
 
 from planner.catalog.prices import load_snapshot
-from planner.core.cheapest import Rentals
-from planner.core.model import Model, Variant
+from planner.core.costs.cheapest import Rentals
+from planner.core.models.model import Model, Variant
 from planner.errors import UsageError
 from planner.tui.app import PlannerApp
 from planner.tui.data.details import compared, details_of, rentals_of

@@ -11,8 +11,8 @@ from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from planner.core.model import Model
-from planner.core.model_fit import Fitted
+from planner.core.fits.model_fit import Fitted
+from planner.core.models.model import Model
 from planner.errors import CatalogError
 from planner.tui.app import PlannerApp
 from planner.tui.data.machine import Situation

@@ -1,6 +1,6 @@
 """Rate and time left of a fetch, from what it tells."""
 
-from planner.core.events import ProgressTold
+from planner.core.launch.events import ProgressTold
 from planner.tui.pace import Pace, moved
 
 GB = 10**9

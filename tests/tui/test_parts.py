@@ -1,6 +1,6 @@
 """The parts of a launch: what each event does to them, and what their end makes of them."""
 
-from planner.core.events import Event, NoteTold, ProgressTold, Step, StepState, StepTold
+from planner.core.launch.events import Event, NoteTold, ProgressTold, Step, StepState, StepTold
 from planner.tui.child import Outcome
 from planner.tui.parts import Part, Parts, PartState, ended, failed_part, first_parts, told
 from planner.tui.problem import Problem

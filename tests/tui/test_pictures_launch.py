@@ -7,7 +7,7 @@ import pytest
 from textual.app import App
 from textual.pilot import Pilot
 
-from planner.core.events import ProgressTold, Step, StepState, StepTold
+from planner.core.launch.events import ProgressTold, Step, StepState, StepTold
 from planner.tui.app import PlannerApp
 from planner.tui.child import Outcome
 from planner.tui.marks import ASCII

@@ -9,7 +9,7 @@ from textual.app import App
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from planner.core.offers import Offer
+from planner.core.costs.offers import Offer
 from planner.errors import CatalogError
 from planner.tui.app import PlannerApp
 from planner.tui.data.offer_filter import Choice, find

@@ -4,8 +4,8 @@ import shlex
 
 import pytest
 
-from planner.core.overrides import Overrides
-from planner.core.workload import Workload
+from planner.core.machines.overrides import Overrides
+from planner.core.memory.workload import Workload
 from planner.tui.data.question import (
     AS_IT_IS,
     BY_NAME,

@@ -14,8 +14,8 @@ from textual.app import App
 from textual.pilot import Pilot
 from textual.widgets import RichLog
 
-from planner.core.model import Role
-from planner.core.supervise import DeploymentState
+from planner.core.launch.supervise import DeploymentState
+from planner.core.models.model import Role
 from planner.errors import UsageError
 from planner.serve.gateway.metrics import Metrics
 from planner.serve.gateway.turns import Turns

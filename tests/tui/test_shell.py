@@ -9,7 +9,7 @@ from textual.command import CommandList, CommandPalette
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from planner.core.model import Role
+from planner.core.models.model import Role
 from planner.errors import UsageError
 from planner.tui.app import PlannerApp
 from planner.tui.data.choices import keep_choices, read_choices

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from planner.catalog.loader import load
-from planner.core.readings import with_whole_budgets
-from planner.core.views import hardware_view
+from planner.core.memory.readings import with_whole_budgets
+from planner.core.pages.views import hardware_view
 from planner.tui.data.machine import Situation
 from planner.tui.data.question import FieldError, Question
 from planner.tui.data.what_if import WhatIf, gpu_names

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from planner.core.estimate import DeviceMemory, Estimate, Memory, Placement, Rate, Throughput, Verdict
-from planner.core.hardware import Backend, Cpu, Device, DeviceKind, Hardware, Host, Vendor
-from planner.core.model import Commercial, Licence, Model, Role, Variant
-from planner.core.recommendation import BudgetUse, Choice, MemoryPlan, Recommendation
-from planner.core.supervise import DeploymentState, Phase
-from planner.core.workload import Settings
+from planner.core.launch.supervise import DeploymentState, Phase
+from planner.core.machines.hardware import Backend, Cpu, Device, DeviceKind, Hardware, Host, Vendor
+from planner.core.memory.estimate import DeviceMemory, Estimate, Memory, Placement, Rate, Throughput, Verdict
+from planner.core.memory.workload import Settings
+from planner.core.models.model import Commercial, Licence, Model, Role, Variant
+from planner.core.pairs.recommendation import BudgetUse, Choice, MemoryPlan, Recommendation
 from planner.serve.state import CheckRecord, DeploymentRecord, ProcessRecord
 from planner.tui.child import OnEvent, OnLine, Outcome
 from planner.tui.data.extras import CostRow, Extras

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from planner.core.hardware import Hardware
-from planner.core.model import Commercial, Licence, Model, Pooling, Prompts, Role, Score
+from planner.core.machines.hardware import Hardware
+from planner.core.models.model import Commercial, Licence, Model, Pooling, Prompts, Role, Score
 from planner.core.values import RepoId
 from planner.tui.data.details import details_of
 from planner.tui.data.machine import Situation

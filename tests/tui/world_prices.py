@@ -7,16 +7,16 @@ from typing import Any
 
 import msgspec
 
-from planner.core.cost import Job, Speeds
-from planner.core.estimate import Rate, Verdict
-from planner.core.hardware import DeviceKind, DeviceSpec, Vendor
-from planner.core.market import Market, Origin
-from planner.core.offers import Offer, Quote, Staleness, make_offers
-from planner.core.own_device import KWH_USD, Own
-from planner.core.priced import Priced, Pricing
-from planner.core.recommendation import Recommendation
-from planner.core.running import Load, Running
-from planner.core.where import by_cost, own_place, place
+from planner.core.costs.cost import Job, Speeds
+from planner.core.costs.market import Market, Origin
+from planner.core.costs.offers import Offer, Quote, Staleness, make_offers
+from planner.core.costs.own_device import KWH_USD, Own
+from planner.core.costs.priced import Priced, Pricing
+from planner.core.costs.running import Load, Running
+from planner.core.costs.where import by_cost, own_place, place
+from planner.core.machines.hardware import DeviceKind, DeviceSpec, Vendor
+from planner.core.memory.estimate import Rate, Verdict
+from planner.core.pairs.recommendation import Recommendation
 from planner.tui.data.machine import Situation
 from planner.tui.data.prices import Inputs, Listing, Reckoning, load_of, shortlist
 from planner.tui.services import Services

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from planner.core.supervise import DeploymentState, Phase
+from planner.core.launch.supervise import DeploymentState, Phase
 from planner.serve.state import CheckRecord, DeploymentRecord, ErrorRecord
 from planner.tui.child import OnLine
 from planner.tui.data.activity import Counters

@@ -1,6 +1,6 @@
 """A store that never changes: two models, a file of none, one download that was begun."""
 
-from planner.core.model import Artifact, Commercial, Licence, Model, Role, Variant
+from planner.core.models.model import Artifact, Commercial, Licence, Model, Role, Variant
 from planner.core.values import RepoId, RepoPath
 from planner.tui.data.store import Stored, StoreView
 from planner.units import GB

@@ -2,8 +2,8 @@
 
 import msgspec
 
-from planner.core.estimate import Seconds
-from planner.core.recommendation import Choice, Recommendation
+from planner.core.memory.estimate import Seconds
+from planner.core.pairs.recommendation import Choice, Recommendation
 from planner.tui.data.machine import Situation
 from planner.tui.data.question import FieldError, Question, commands
 from planner.tui.data.what_if import Answer

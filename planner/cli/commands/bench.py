@@ -8,20 +8,20 @@ import msgspec
 
 from planner.cli.output import table, write_json, write_lines
 from planner.cli.session import Session, common_options
-from planner.core.estimator import estimate
-from planner.core.hardware import Hardware
-from planner.core.launch_plan import ProcessPlan
-from planner.core.measurements import Measurement
-from planner.core.model import Role
-from planner.core.placement import machine_of
+from planner.core.estimates.estimator import estimate
+from planner.core.estimates.measurements import Measurement
+from planner.core.launch.launch_plan import ProcessPlan
+from planner.core.machines.hardware import Hardware
+from planner.core.memory.placement import machine_of
+from planner.core.memory.workload import Settings
+from planner.core.models.model import Role
+from planner.core.pages.views import rate_view
 from planner.core.speed.calibration import device_key
-from planner.core.views import rate_view
-from planner.core.workload import Settings
 from planner.errors import BadDataError, NoResultError, UsageError
 from planner.units import format_rate
 
 if TYPE_CHECKING:
-    from planner.core.estimate import Rate
+    from planner.core.memory.estimate import Rate
     from planner.serve.bench import Measured
     from planner.serve.bench_sweep import Point
     from planner.serve.state import DeploymentRecord, DeploymentSpec

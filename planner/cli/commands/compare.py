@@ -40,8 +40,8 @@ def compare(session: Session, *, models: tuple[str, ...], context: int | None, h
       planner compare Qwen3-8B:Q4_K_M Qwen3-8B:Q8_0 --gpu "RTX 4090" --json
     """
     from planner.cli.compare_page import document, page
-    from planner.core.device_grid import reference_hardware
-    from planner.core.side_by_side import compared_variants, side_by_side
+    from planner.core.fits.device_grid import reference_hardware
+    from planner.core.pages.side_by_side import compared_variants, side_by_side
 
     if not 2 <= len(models) <= _MOST:
         raise UsageError(

@@ -7,7 +7,7 @@ import msgspec
 
 from planner.cli.output import table, write_json, write_lines
 from planner.cli.session import Session, common_options
-from planner.core.model import Role
+from planner.core.models.model import Role
 from planner.errors import NoResultError, UsageError
 
 if TYPE_CHECKING:

@@ -12,15 +12,15 @@ from planner.cli.estimating import Estimator, Subject
 from planner.cli.output import write_json, write_json_line, write_lines
 from planner.cli.planning import KV_TYPES
 from planner.cli.session import Session, common_options, hardware_options
-from planner.core.context_table import context_table
-from planner.core.estimator import weights_of
-from planner.core.explain import explain_memory
-from planner.core.fitting import shown_variants
-from planner.core.giving_way import Bent, Way, give_way
-from planner.core.memory import ProcessMemory
-from planner.core.placement import Machine
-from planner.core.request import EstimateRequest, parse_request
-from planner.core.views import estimate_view
+from planner.core.estimates.context_table import context_table
+from planner.core.estimates.estimator import weights_of
+from planner.core.estimates.giving_way import Bent, Way, give_way
+from planner.core.estimates.request import EstimateRequest, parse_request
+from planner.core.fits.fitting import shown_variants
+from planner.core.memory.memory import ProcessMemory
+from planner.core.memory.placement import Machine
+from planner.core.pages.explain import explain_memory
+from planner.core.pages.views import estimate_view
 from planner.errors import PlannerError, UsageError
 
 _MAX_LINE_BYTES = 4 * 2**20

@@ -7,7 +7,7 @@ import click
 from planner.cli import output
 from planner.cli.session import Session, common_options
 from planner.cli.store_view import file_view, sources
-from planner.core.model import Model, Variant
+from planner.core.models.model import Model, Variant
 from planner.errors import IntegrityError, NoSpaceError, RemoteError, UsageError
 from planner.units import format_gb, parse_disk
 
@@ -109,7 +109,7 @@ def _pace(connections: int, limit_rate: str | None) -> "Pace":
 def _fetch(session: Session, model: Model, variant: Variant | None, pace: "Pace", *, accepted: bool) -> None:
     from planner.cli.consent import require_consent
     from planner.cli.progress import ProgressLine
-    from planner.core.variants import default_variant
+    from planner.core.models.variants import default_variant
     from planner.fetch.fetch import fetch_variant
     from planner.fetch.store import Store
 

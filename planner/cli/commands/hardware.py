@@ -7,8 +7,8 @@ import msgspec
 
 from planner.cli.output import encode_json, write_json, write_lines
 from planner.cli.session import Session, common_options, hardware_options
-from planner.core.hardware import Hardware
-from planner.core.views import hardware_view
+from planner.core.machines.hardware import Hardware
+from planner.core.pages.views import hardware_view
 from planner.errors import BadDataError, UsageError
 
 _LARGEST_FILE_BYTES = 2**20
@@ -98,7 +98,7 @@ def _check_target(file: Path) -> None:
 
 def _is_hardware_file(file: Path) -> bool:
     """Whether a file is one of ours, or empty as a new temporary file is."""
-    from planner.core.hardware_file import hardware_from_json
+    from planner.core.machines.hardware_file import hardware_from_json
 
     try:
         if not file.is_file() or file.stat().st_size > _LARGEST_FILE_BYTES:
@@ -114,7 +114,7 @@ def _save(session: Session, file: Path, machine: Hardware) -> None:
 
     What is free on this machine comes and goes, and in a file a budget is a limit: it gets those of an idle machine.
     """
-    from planner.core.readings import with_whole_budgets
+    from planner.core.memory.readings import with_whole_budgets
     from planner.files import replace_file
 
     if not session.simulated:

@@ -9,7 +9,7 @@ import msgspec
 from planner.cli.deploy_options import deploy_options
 from planner.cli.planning import workload_options
 from planner.cli.session import Session, common_options, hardware_options
-from planner.core.workload import Workload
+from planner.core.memory.workload import Workload
 from planner.serve.state import Door
 
 

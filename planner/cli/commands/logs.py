@@ -7,7 +7,7 @@ import click
 
 from planner.cli.output import write_json, write_lines
 from planner.cli.session import Session, common_options
-from planner.core.model import Role
+from planner.core.models.model import Role
 from planner.errors import NoResultError, UsageError
 
 _POLL_S = 0.2

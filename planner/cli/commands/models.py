@@ -11,13 +11,13 @@ from planner.cli.columns import terminal_width
 from planner.cli.machine import asked_machine
 from planner.cli.models_page import COLUMN_NAMES
 from planner.cli.session import Session, common_options, hardware_options
-from planner.core.estimate import Verdict
-from planner.core.model import Role
-from planner.core.model_fit import Fitted, fitted
-from planner.core.model_list import SORT_KEYS, Query, ordered
-from planner.core.own_device import machine_name
-from planner.core.views import hardware_view
-from planner.core.wishes import Wishes
+from planner.core.costs.own_device import machine_name
+from planner.core.fits.model_fit import Fitted, fitted
+from planner.core.fits.model_list import SORT_KEYS, Query, ordered
+from planner.core.memory.estimate import Verdict
+from planner.core.models.model import Role
+from planner.core.models.wishes import Wishes
+from planner.core.pages.views import hardware_view
 from planner.errors import NoResultError, UsageError
 from planner.units import parse_count, parse_disk
 
@@ -132,7 +132,7 @@ def _query(
     max_size: str | None,
     deployable: bool,
 ) -> Query:
-    from planner.core.languages import parse_language
+    from planner.core.models.languages import parse_language
 
     least = parse_count(min_params) if min_params is not None else None
     most = parse_count(max_params) if max_params is not None else None

@@ -6,8 +6,8 @@ from planner.cli.columns import terminal_width
 from planner.cli.output import write_json, write_lines
 from planner.cli.planning import KV_TYPES
 from planner.cli.session import Session, common_options
-from planner.core.model import Role
-from planner.core.workload import KvType, Workload
+from planner.core.memory.workload import KvType, Workload
+from planner.core.models.model import Role
 from planner.errors import UsageError
 
 
@@ -49,10 +49,10 @@ def need(
       planner need bge-m3 --min-speed 20000 --json
     """
     from planner.cli.need_page import document, page
-    from planner.core.fitting import shown_context
-    from planner.core.need import need as find_need
-    from planner.core.need import sized_variants, wanted_variant
-    from planner.core.need_answer import Question
+    from planner.core.fits.fitting import shown_context
+    from planner.core.fits.need import need as find_need
+    from planner.core.fits.need import sized_variants, wanted_variant
+    from planner.core.fits.need_answer import Question
 
     name, named = _parted(model, quant)
     found = session.catalog.find(name)

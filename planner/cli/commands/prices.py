@@ -66,7 +66,7 @@ def prices(
       planner prices --where --model bge-m3 --model Qwen3-8B:Q4_K_M
     """
     from planner.cli.prices_answer import Question, answer
-    from planner.core.offers import Filters
+    from planner.core.costs.offers import Filters
 
     count, name = _counted(gpu)
     filters = Filters(

@@ -9,14 +9,14 @@ from planner.cli import output, rank_page
 from planner.cli.columns import terminal_width
 from planner.cli.rank_page import Entry
 from planner.cli.session import Session, common_options
-from planner.core.quality import POOLS
+from planner.core.scores.quality import POOLS
 from planner.errors import NoResultError, PlannerError, UsageError
 from planner.units import parse_count, parse_disk
 
 if TYPE_CHECKING:
-    from planner.core.ranking import Ranking
-    from planner.core.significance import Comparison
-    from planner.core.wishes import Wishes
+    from planner.core.models.wishes import Wishes
+    from planner.core.scores.ranking import Ranking
+    from planner.core.scores.significance import Comparison
 
 DEFAULT_POOL = POOLS[0]
 
@@ -66,8 +66,8 @@ def rank(
       planner rank --tasks retrieval,reranking --licence commercial --deployable
       planner rank --significance --max-parameters 600M
     """
-    from planner.core.languages import parse_language
-    from planner.core.wishes import Wishes
+    from planner.core.models.languages import parse_language
+    from planner.core.models.wishes import Wishes
 
     if pools:
         _list_pools(session)
@@ -105,7 +105,7 @@ def rank(
 
 def _rank(session: Session, name: str, wanted: tuple[str, ...]) -> "Ranking":
     from planner.catalog.evals import load_pool
-    from planner.core.ranking import choose_tasks, rank_pool
+    from planner.core.scores.ranking import choose_tasks, rank_pool
 
     pool = load_pool(name, session.catalog.folder)
     words = [word for text in wanted for word in text.split(",") if word.strip()]
@@ -144,7 +144,7 @@ def _language_notes(session: Session, ranking: "Ranking", wishes: "Wishes") -> N
 
 def _unranked(session: Session, ranking: "Ranking", wishes: "Wishes") -> list[tuple[str, int]]:
     """Embedding models of the catalog without a rank, and how many of the tasks they have a score for."""
-    from planner.core.model import Role
+    from planner.core.models.model import Role
 
     ranked = {row.identity.casefold() for row in ranking.rows}
     scored = {item.identity.casefold(): item.scored for item in ranking.incomplete}
@@ -156,7 +156,7 @@ def _unranked(session: Session, ranking: "Ranking", wishes: "Wishes") -> list[tu
 
 
 def _compare(entries: list[Entry]) -> "Comparison":
-    from planner.core.significance import compare
+    from planner.core.scores.significance import compare
 
     comparison = compare([entry.row.scores for entry in entries])
     if comparison is None:
@@ -170,7 +170,7 @@ def _compare(entries: list[Entry]) -> "Comparison":
 
 def _list_pools(session: Session) -> None:
     from planner.catalog.evals import pool_files, read_pool
-    from planner.core.ranking import rank_pool
+    from planner.core.scores.ranking import rank_pool
 
     rankings: list[Ranking] = []
     broken: list[PlannerError] = []

@@ -12,15 +12,15 @@ from planner.cli.output import write_json, write_lines
 from planner.cli.planning import plan, planned_hardware, workload_options
 from planner.cli.recommend_page import csv_lines, explained_lines, machine_lines, markdown_lines, table_lines
 from planner.cli.session import Session, common_options, hardware_options
-from planner.core.changes import Changes, with_changes
-from planner.core.hardware import Hardware
-from planner.core.model import Role
-from planner.core.pair import COMFORT_MARGIN
-from planner.core.placement import machine_of
-from planner.core.readings import use_notes
-from planner.core.recommendation import Recommendation
-from planner.core.views import hardware_view, recommendation_view, workload_view
-from planner.core.workload import Workload
+from planner.core.machines.hardware import Hardware
+from planner.core.memory.placement import machine_of
+from planner.core.memory.readings import use_notes
+from planner.core.memory.workload import Workload
+from planner.core.models.model import Role
+from planner.core.pages.views import hardware_view, recommendation_view, workload_view
+from planner.core.pairs.changes import Changes, with_changes
+from planner.core.pairs.pair import COMFORT_MARGIN
+from planner.core.pairs.recommendation import Recommendation
 from planner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _prices_are_kept(session: Session) -> bool:
         return False
     if not written:
         return False
-    from planner.core.offers import FRESH_S
+    from planner.core.costs.offers import FRESH_S
 
     return any(abs(time.time() - at) < FRESH_S for at in written)
 

@@ -8,10 +8,10 @@ from planner.cli.columns import terminal_width
 from planner.cli.machine import asked_machine
 from planner.cli.output import write_json, write_lines
 from planner.cli.session import Session, common_options, hardware_options
-from planner.core.model import Model
+from planner.core.models.model import Model
 
 if TYPE_CHECKING:
-    from planner.core.ranking import Ranking
+    from planner.core.scores.ranking import Ranking
 
 
 @click.command(short_help="A model's page: quants, devices, scores, licence, alternatives.")
@@ -41,7 +41,7 @@ def show(session: Session, *, model: str, context: int | None, here: bool | None
       planner show Qwen3-8B:Q4_K_M --gpu "RTX 3060 12 GB" --context 16384
       planner show Linq-Embed-Mistral --json
     """
-    from planner.core.model_page import model_page
+    from planner.core.pages.model_page import model_page
 
     found, variant = session.catalog.parse_model_ref(model)
     wanted = session.simulated or (not session.as_json if here is None else here)

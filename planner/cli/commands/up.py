@@ -7,8 +7,8 @@ import click
 from planner.cli.deploy_options import deploy_options
 from planner.cli.planning import workload_options
 from planner.cli.session import Session, common_options, hardware_options
-from planner.core.launch_plan import EngineKind
-from planner.core.workload import Workload
+from planner.core.launch.launch_plan import EngineKind
+from planner.core.memory.workload import Workload
 from planner.errors import UsageError
 from planner.serve.state import DEFAULT_NAME, Door
 

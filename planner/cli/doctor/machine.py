@@ -80,7 +80,7 @@ def terminal(context: Context) -> Found:
 def hardware(context: Context) -> Found:
     """`planner hardware` of this machine, and how long every source took."""
     from planner.catalog.loader import load
-    from planner.core.views import hardware_view
+    from planner.core.pages.views import hardware_view
     from planner.errors import CatalogError
     from planner.probe.host import probe
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from planner.core.hardware import Backend, BandwidthBasis, DeviceKind, Vendor
+from planner.core.machines.hardware import Backend, BandwidthBasis, DeviceKind, Vendor
 from planner.serve.redact import redact
 
 T = TypeVar("T")

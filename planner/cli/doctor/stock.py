@@ -132,7 +132,7 @@ def store(context: Context) -> Found:
 
 def deployments(context: Context) -> Found:
     """Names and states; what failed, with its own words."""
-    from planner.core.supervise import DeploymentState
+    from planner.core.launch.supervise import DeploymentState
     from planner.serve.deployments import list_deployments
 
     records = list_deployments(context.config.deployments_dir)

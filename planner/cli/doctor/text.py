@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from planner.cli.hardware_page import WIDTH, page
 from planner.cli.output import encode_json
-from planner.core.doctor_words import fact_rows
-from planner.core.hardware_file import hardware_from_json
+from planner.core.machines.hardware_file import hardware_from_json
+from planner.core.pages.doctor_words import fact_rows
 from planner.errors import BadDataError
 from planner.units import printable
 

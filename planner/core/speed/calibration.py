@@ -10,7 +10,8 @@ from typing import Annotated
 
 import msgspec
 
-from planner.core.hardware import Backend, Device, DeviceKind, Vendor
+from planner.core.machines.hardware import Device, DeviceKind, Vendor
+from planner.core.machines.tensor_cores import capability
 from planner.core.speed.interval import Interval
 
 Positive = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
@@ -176,14 +177,6 @@ def family_key(device: Device) -> str:
     return f"{device.vendor.value} {family}/{device.backend.value}"
 
 
-def capability(device: Device) -> float | None:
-    """NVIDIA's compute capability as a number; None for other devices and what is not one."""
-    try:
-        return None if device.compute_capability is None else float(device.compute_capability)
-    except ValueError:
-        return None
-
-
 def prompt_class(device: Device) -> tuple[str, float | None]:
     """The class whose share applies to a device's prompts, and the peak it is a share of in TFLOPS.
 
@@ -205,17 +198,3 @@ def prompt_class(device: Device) -> tuple[str, float | None]:
     if vendor is Vendor.APPLE:
         return device_class(device), single or half
     return device_class(device), half or single
-
-
-def has_tensor_cores(device: Device) -> bool:
-    """Whether the peak of a prompt is that of NVIDIA's tensor cores."""
-    half, single = device.fp16_tflops, device.fp32_tflops
-    version = capability(device)
-    return (
-        device.vendor is Vendor.NVIDIA
-        and device.backend in {Backend.CUDA, Backend.VULKAN}
-        and (version is None or version >= 7)
-        and half is not None
-        and single is not None
-        and half > 2.5 * single
-    )

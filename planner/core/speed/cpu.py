@@ -1,6 +1,6 @@
 """What a CPU reaches: bandwidth while it generates, operations while it reads a prompt."""
 
-from planner.core.hardware import BandwidthBasis, Hardware
+from planner.core.machines.hardware import BandwidthBasis, Hardware
 from planner.core.speed.calibration import HostSpeed
 
 _VECTORS = (

@@ -6,8 +6,9 @@ The terms add up because none hides behind another in what was measured; layers 
 another, so their times add up too.
 """
 
-from planner.core.hardware import Device, Vendor
-from planner.core.speed.calibration import capability, device_class
+from planner.core.machines.hardware import Device, Vendor
+from planner.core.machines.tensor_cores import capability
+from planner.core.speed.calibration import device_class
 from planner.core.speed.cpu import cpu_bandwidth_gbps
 from planner.core.speed.work import Run
 

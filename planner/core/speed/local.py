@@ -13,10 +13,10 @@ from typing import Literal
 
 import msgspec
 
-from planner.core.model import Architecture
+from planner.core.memory.workload import Settings
+from planner.core.models.model import Architecture
 from planner.core.speed.calibration import Calibration, Deviation
 from planner.core.speed.interval import Interval
-from planner.core.workload import Settings
 from planner.errors import BadDataError
 
 Quantity = Literal["pp", "tg", "embed"]

@@ -11,9 +11,10 @@ the speed is left at b tokens per expert. No output row is computed but the last
 import math
 from typing import NamedTuple
 
-from planner.core.hardware import Device
-from planner.core.quants import canonical
-from planner.core.speed.calibration import Prompt, has_tensor_cores, prompt_class
+from planner.core.machines.hardware import Device
+from planner.core.machines.tensor_cores import has_tensor_cores
+from planner.core.models.quants import canonical
+from planner.core.speed.calibration import Prompt, prompt_class
 from planner.core.speed.cpu import cpu_gflops
 from planner.core.speed.generation import layer_seconds
 from planner.core.speed.work import Run, attention_flops

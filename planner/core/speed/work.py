@@ -4,17 +4,17 @@ import functools
 
 import msgspec
 
-from planner.core.estimate import Memory, Placement
-from planner.core.hardware import Device, Hardware
-from planner.core.kv_cache import kv_read_bytes, micro_batch
-from planner.core.layers import Mixer, kv_heads, mixer
-from planner.core.memory import LayerSums
-from planner.core.model import Architecture
-from planner.core.parameters import parameter_table
+from planner.core.machines.hardware import Device, Hardware
+from planner.core.memory.estimate import Memory, Placement
+from planner.core.memory.kv_cache import kv_read_bytes, micro_batch
+from planner.core.memory.memory import LayerSums
+from planner.core.memory.workload import Settings
+from planner.core.models.layers import Mixer, kv_heads, mixer
+from planner.core.models.model import Architecture
+from planner.core.models.parameters import parameter_table
+from planner.core.models.weights import WeightTable
 from planner.core.speed.calibration import Calibration
 from planner.core.speed.cpu import memory_peak_gbps
-from planner.core.weights import WeightTable
-from planner.core.workload import Settings
 
 
 class Work(msgspec.Struct, frozen=True):

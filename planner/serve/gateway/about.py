@@ -5,7 +5,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from planner.core.model import Role
+from planner.core.models.model import Role
 from planner.serve.gateway.context import Gateway, gateway_of, names_of
 from planner.serve.gateway.errors import ApiError, json_response
 from planner.serve.gateway.tokens import input_limit

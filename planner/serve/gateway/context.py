@@ -7,7 +7,7 @@ from pathlib import Path
 
 from starlette.requests import Request
 
-from planner.core.model import Model, Role
+from planner.core.models.model import Model, Role
 from planner.errors import UsageError
 from planner.serve.gateway.access_log import Write
 from planner.serve.gateway.errors import ApiError

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from planner.core.model import Prompts, Role
+from planner.core.models.model import Prompts, Role
 from planner.serve.gateway.context import Gateway, gateway_of
 from planner.serve.gateway.engine import EngineTalk
 from planner.serve.gateway.errors import ApiError, json_response, too_long, wrong

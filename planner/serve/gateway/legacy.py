@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from planner.core.model import Role
+from planner.core.models.model import Role
 from planner.serve.gateway.chat import count_usage, relay
 from planner.serve.gateway.context import gateway_of
 from planner.serve.gateway.embeddings import embed, parse

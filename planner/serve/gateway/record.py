@@ -5,7 +5,7 @@ import secrets
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from planner.core.model import Role
+from planner.core.models.model import Role
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 HEADER = "X-Request-Id"

@@ -6,7 +6,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from planner.core.model import Role
+from planner.core.models.model import Role
 from planner.serve.gateway.context import gateway_of
 from planner.serve.gateway.engine import EngineTalk
 from planner.serve.gateway.errors import ApiError, json_response, wrong

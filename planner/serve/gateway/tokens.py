@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from planner.core.model import Pooling
+from planner.core.models.model import Pooling
 from planner.serve.gateway.engine import EngineTalk, decode_object
 from planner.serve.gateway.errors import ApiError
 from planner.serve.upstream import Upstream

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from planner.core.model import Role
+from planner.core.models.model import Role
 from planner.serve.gateway.errors import ApiError
 from planner.serve.gateway.record import current
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from planner.errors import PlannerError
 
 if TYPE_CHECKING:  # nothing is imported that would keep the child waiting for its start
-    from planner.core.recommendation import Recommendation
+    from planner.core.pairs.recommendation import Recommendation
     from planner.tui.data.extras import Extras
     from planner.tui.data.machine import Situation
 

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from planner.core.cheapest import Rentals, cheapest
-from planner.core.hardware import DeviceSpec
-from planner.core.model import Model, Variant
-from planner.core.model_page import HereRow, Page, model_page
-from planner.core.own_device import machine_name
-from planner.core.readings import at_capacity
-from planner.core.side_by_side import SideBySide, side_by_side
+from planner.core.costs.cheapest import Rentals, cheapest
+from planner.core.costs.own_device import machine_name
+from planner.core.machines.hardware import DeviceSpec
+from planner.core.memory.readings import at_capacity
+from planner.core.models.model import Model, Variant
+from planner.core.pages.model_page import HereRow, Page, model_page
+from planner.core.pages.side_by_side import SideBySide, side_by_side
 from planner.core.speed.calibration import GENERIC, Calibration
 from planner.errors import UsageError
 from planner.tui.data.machine import Situation
@@ -93,8 +93,8 @@ def rentals_of(situation: Situation, model: Model, variant: Variant) -> Rentals 
     """The cheapest rentals that hold a quant whole, by prices that are known without asking anybody."""
     from planner.catalog.prices import load_snapshot
     from planner.config import load_config
-    from planner.core.renting import Rented
-    from planner.core.running import Load
+    from planner.core.costs.renting import Rented
+    from planner.core.costs.running import Load
     from planner.prices.market import the_market
     from planner.prices.provider import Wanted
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from planner.units import format_gib, printable
 
 if TYPE_CHECKING:
-    from planner.core.hardware import Device, Host
+    from planner.core.machines.hardware import Device, Host
 
 COMMAND = ("doctor", "--json")
 """A child's: whatever hangs or crashes there does not do so here."""
@@ -92,7 +92,7 @@ def _wrapped(start: str, text: str, indent: int) -> list[str]:
 
 
 def _rows(name: str, facts: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    from planner.core.doctor_words import fact_rows
+    from planner.core.pages.doctor_words import fact_rows
 
     return fact_rows(name, facts)
 
@@ -105,7 +105,7 @@ def _troubles(found: object) -> Iterator[Trouble]:
 
 def _hardware_rows(facts: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """The machine in a row a device, how each value was obtained, how long every source took."""
-    from planner.core.hardware_file import hardware_from_json
+    from planner.core.machines.hardware_file import hardware_from_json
     from planner.errors import PlannerError
 
     try:

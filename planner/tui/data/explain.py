@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from planner.core.estimate import Estimate
-from planner.core.hardware import Hardware
-from planner.core.model import Model, Variant
-from planner.core.model_fit import Fitted
-from planner.core.recommendation import Recommendation
+from planner.core.fits.model_fit import Fitted
+from planner.core.machines.hardware import Hardware
+from planner.core.memory.estimate import Estimate
+from planner.core.memory.workload import Settings
+from planner.core.models.model import Model, Variant
+from planner.core.pairs.recommendation import Recommendation
+from planner.core.scores.standing import Standing
 from planner.core.speed.calibration import Calibration
-from planner.core.standing import Standing
-from planner.core.workload import Settings
 from planner.tui.data.machine import Situation
 
 
@@ -42,10 +42,10 @@ def explain_model(situation: Situation, model: Model, found: Fitted | None) -> E
 
 def explain_variant(situation: Situation, model: Model, variant: Variant, context: int) -> Explanation:
     """A quant on this machine with all memory free. `context` in tokens."""
-    from planner.core.estimator import estimate, settings_for
-    from planner.core.placement import machine_of
-    from planner.core.readings import at_capacity
-    from planner.core.workload import Workload
+    from planner.core.estimates.estimator import estimate, settings_for
+    from planner.core.memory.placement import machine_of
+    from planner.core.memory.readings import at_capacity
+    from planner.core.memory.workload import Workload
     from planner.errors import NoResultError
 
     here = at_capacity(situation.hardware)
@@ -93,10 +93,10 @@ def estimate_parts(
     calibration: Calibration,
 ) -> tuple[Part, ...]:
     """Memory by component and speed by term, in numbers. Empty where size or architecture is not known."""
-    from planner.core.estimator import weights_of
-    from planner.core.explain import explain_memory
-    from planner.core.explain_speed import explain_speed
-    from planner.core.memory import ProcessMemory
+    from planner.core.estimates.estimator import weights_of
+    from planner.core.memory.memory import ProcessMemory
+    from planner.core.pages.explain import explain_memory
+    from planner.core.pages.explain_speed import explain_speed
     from planner.core.speed.work import run_of, work_per_token
     from planner.errors import NoResultError
 
@@ -137,7 +137,7 @@ def _placement(answer: Estimate) -> Iterator[str]:
 
 def quality_part(model: Model, quant: str, standings: tuple[Standing, ...] = ()) -> Part:
     """Source and date of its scores."""
-    from planner.core.explain_quality import explain_quality
+    from planner.core.pages.explain_quality import explain_quality
 
     return Part("quality", explain_quality(model, quant, standings), prose=True)
 
@@ -145,7 +145,7 @@ def quality_part(model: Model, quant: str, standings: tuple[Standing, ...] = ())
 def ranked(situation: Situation, model: Model) -> tuple[Standing, ...]:
     """A model's rank in each pool of scores; reads the pools."""
     from planner.catalog.evals import rankings_of
-    from planner.core.standing import standings
+    from planner.core.scores.standing import standings
 
     folder = None if situation.catalog is None else situation.catalog.folder
     return standings(model, rankings_of([model], folder, note=_unheard))

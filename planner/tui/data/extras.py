@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from planner.core.recommendation import Recommendation
+from planner.core.pairs.recommendation import Recommendation
 from planner.tui.data.machine import Situation
 
 if TYPE_CHECKING:
-    from planner.core.own_device import Own
-    from planner.core.priced import Priced
+    from planner.core.costs.own_device import Own
+    from planner.core.costs.priced import Priced
     from planner.tui.data.prices import Listing
 
 Command = tuple[str, ...]
@@ -41,11 +41,11 @@ def find_extras(situation: Situation, plans: Sequence[Recommendation]) -> Extras
 
 
 def _changes(situation: Situation, plans: Sequence[Recommendation]) -> dict[Command, tuple[str, ...]]:
-    from planner.core.changes import Changes, with_changes
-    from planner.core.pair import COMFORT_MARGIN
-    from planner.core.placement import machine_of
-    from planner.core.readings import steady
-    from planner.core.workload import Workload
+    from planner.core.memory.placement import machine_of
+    from planner.core.memory.readings import steady
+    from planner.core.memory.workload import Workload
+    from planner.core.pairs.changes import Changes, with_changes
+    from planner.core.pairs.pair import COMFORT_MARGIN
 
     hardware = steady(situation.hardware)
     machine = machine_of(hardware, live=True, margin=COMFORT_MARGIN)
@@ -59,8 +59,8 @@ def _costs(situation: Situation, plans: Sequence[Recommendation]) -> dict[Comman
     # Where nothing was ever collected there is nothing to read, and what reads it need not be imported.
     if situation.catalog is None or not (load_config().cache_dir / "prices").is_dir():
         return {}
-    from planner.core.readings import steady
-    from planner.core.rent_or_run import rent_or_run
+    from planner.core.costs.rent_or_run import rent_or_run
+    from planner.core.memory.readings import steady
     from planner.tui.data.prices import read_market
 
     listing = read_market(ask=False)
@@ -75,8 +75,8 @@ def _costs(situation: Situation, plans: Sequence[Recommendation]) -> dict[Comman
 
 
 def _rent(row: "Priced | None", listing: "Listing") -> CostRow:
-    from planner.core.offer_view import TIERS, provider_name, usd
-    from planner.core.offer_words import age_words, gpu_words
+    from planner.core.pages.offer_view import TIERS, provider_name, usd
+    from planner.core.pages.offer_words import age_words, gpu_words
     from planner.prices.parsing import epoch
 
     if row is None:
@@ -94,8 +94,8 @@ def _rent(row: "Priced | None", listing: "Listing") -> CostRow:
 
 
 def _own(own: "Own") -> CostRow:
-    from planner.core.model import Role
-    from planner.core.offer_view import usd
+    from planner.core.models.model import Role
+    from planner.core.pages.offer_view import usd
 
     if own.hour_usd is None:
         return CostRow("yours", "electricity not known, for what it draws is not", "", "")
@@ -104,7 +104,7 @@ def _own(own: "Own") -> CostRow:
 
 
 def _tokens(spread: object) -> str:
-    from planner.core.cost import Spread
-    from planner.core.offer_view import usd_range
+    from planner.core.costs.cost import Spread
+    from planner.core.pages.offer_view import usd_range
 
     return usd_range(spread) if isinstance(spread, Spread) else ""

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from planner.core.cheapest import Rentals
-    from planner.core.model import Model, Variant
-    from planner.core.model_fit import Fitted
+    from planner.core.costs.cheapest import Rentals
+    from planner.core.fits.model_fit import Fitted
+    from planner.core.models.model import Model, Variant
     from planner.tui.data.details import Compared, Details
     from planner.tui.data.machine import Situation
     from planner.tui.data.models import Row

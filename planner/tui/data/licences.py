@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from planner.core.model import Model, Variant
+from planner.core.models.model import Model, Variant
 
 
 def unaccepted(wanted: Sequence[tuple[Model, Variant]]) -> tuple[str, ...]:

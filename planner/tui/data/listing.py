@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from planner.core.model import Model
-from planner.core.model_fit import Fitted
+from planner.core.fits.model_fit import Fitted
+from planner.core.models.model import Model
 from planner.tui.data.models import SORTS, Filters, Row, chosen, largest_first, ordered
 
 MOST_COMPARED = 4

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from planner.core.hardware import Hardware
-from planner.core.model import Model
-from planner.core.recommendation import Recommendation
+from planner.core.machines.hardware import Hardware
+from planner.core.models.model import Model
+from planner.core.pairs.recommendation import Recommendation
 from planner.core.speed.calibration import GENERIC, Calibration
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def look_around() -> Situation:
     """This machine and the catalog with the user's additions. Raises PlannerError."""
     from planner.catalog.loader import load
     from planner.config import load_config
-    from planner.core.file_pins import pinned_models
+    from planner.core.models.file_pins import pinned_models
     from planner.fetch.pins import read_pins
     from planner.probe.host import probe
     from planner.probe.machine_store import machine_id
@@ -50,8 +50,8 @@ def look_around() -> Situation:
 
 def plan_pairs(situation: Situation) -> tuple[Recommendation, ...]:
     """The best pairs for the memory that is free now. Raises NoResultError."""
-    from planner.core.pair import recommend
-    from planner.core.readings import steady
-    from planner.core.workload import Workload
+    from planner.core.memory.readings import steady
+    from planner.core.memory.workload import Workload
+    from planner.core.pairs.pair import recommend
 
     return recommend(situation.models, steady(situation.hardware), Workload(), live=True, calibration=situation.speed)

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from planner.core.estimate import Verdict
-from planner.core.languages import MULTILINGUAL, language_names
-from planner.core.model import Commercial, Model, Role
-from planner.core.model_fit import Fitted, fitted
-from planner.core.model_words import licence_name
+from planner.core.fits.model_fit import Fitted, fitted
+from planner.core.memory.estimate import Verdict
+from planner.core.models.languages import MULTILINGUAL, language_names
+from planner.core.models.model import Commercial, Model, Role
+from planner.core.pages.model_words import licence_name
 from planner.tui.data.machine import Situation
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ def read_rows(situation: Situation, models_dir: "Path | None" = None) -> tuple[R
 
 
 def _row(model: Model, *, unique: bool, languages: Mapping[str, str], quants: tuple[str, ...]) -> Row:
-    from planner.core.model_list import mtr_percent, usual_file_bytes, usual_variant
-    from planner.core.quality import quality
+    from planner.core.fits.model_list import mtr_percent, usual_file_bytes, usual_variant
+    from planner.core.scores.quality import quality
 
     licence = licence_name(model)
     words = (model.id, *model.aliases, model.family, licence, *model.languages)
@@ -98,7 +98,7 @@ def installed(models: Iterable[Model], models_dir: "Path | None" = None) -> dict
 
 def fits_of(situation: Situation, models: Sequence[Model]) -> dict[str, Fitted | None]:
     """How some models run on this machine with all of its memory free, as `planner models --fits` says it."""
-    from planner.core.readings import at_capacity
+    from planner.core.memory.readings import at_capacity
 
     here = at_capacity(situation.hardware)
     return {model.id: fitted(model, here, calibration=situation.speed) for model in models}
@@ -197,7 +197,7 @@ _ROLES = {role: number for number, role in enumerate(Role)}
 
 
 def _speed(row: Row, found: Fitted | None) -> float | None:
-    from planner.core.fitting import rate_of
+    from planner.core.fits.fitting import rate_of
 
     rate = None if found is None else rate_of(row.model, found.fit.estimate)
     return None if rate is None else rate.mid

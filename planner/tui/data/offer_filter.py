@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from decimal import Decimal
 from typing import Any
 
-from planner.core.offer_view import TIERS, provider_name
-from planner.core.offer_words import flag_words, gpu_words
-from planner.core.offers import Filters, ordered, wanted_offers
-from planner.core.priced import Priced, one_of_each
+from planner.core.costs.offers import Filters, ordered, wanted_offers
+from planner.core.costs.priced import Priced, one_of_each
+from planner.core.pages.offer_view import TIERS, provider_name
+from planner.core.pages.offer_words import flag_words, gpu_words
 from planner.tui.data.prices import Listing, Reckoning
 
 ORDERS: Mapping[str, str] = {

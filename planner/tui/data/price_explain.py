@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from decimal import Decimal
 
-from planner.core.cost import Spread
-from planner.core.estimate import Rate
-from planner.core.model import Role
-from planner.core.offer_view import usd
-from planner.core.priced import Priced
+from planner.core.costs.cost import Spread
+from planner.core.costs.priced import Priced
+from planner.core.memory.estimate import Rate
+from planner.core.models.model import Role
+from planner.core.pages.offer_view import usd
 from planner.tui.data.explain import Explanation, Part, estimate_parts
 from planner.tui.data.machine import Situation
 from planner.tui.data.price_words import electricity_words, offer_name
@@ -53,11 +53,11 @@ def _arithmetic(hour_usd: Decimal, cost: Spread, rate: Rate, share: Decimal) -> 
 
 
 def _models(row: Priced, listing: Listing, reckoning: Reckoning, situation: Situation | None) -> Iterator[Part]:
-    from planner.core.estimator import settings_for
-    from planner.core.fitting import shown_context
-    from planner.core.overrides import Overrides, virtual_hardware
-    from planner.core.renting import RENTED_RAM_BYTES
-    from planner.core.workload import Workload
+    from planner.core.costs.renting import RENTED_RAM_BYTES
+    from planner.core.estimates.estimator import settings_for
+    from planner.core.fits.fitting import shown_context
+    from planner.core.machines.overrides import Overrides, virtual_hardware
+    from planner.core.memory.workload import Workload
     from planner.units import GIB
 
     load, offer = reckoning.load, row.offer

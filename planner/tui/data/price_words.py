@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from planner.core.estimate import Rate, Verdict
-from planner.core.market import Origin
-from planner.core.model import Role
-from planner.core.offer_view import TIERS, provider_name, usd
-from planner.core.offer_words import age_words, gpu_words
-from planner.core.offers import Offer
-from planner.core.own_device import Own, paid_off
-from planner.core.where import Place
+from planner.core.costs.market import Origin
+from planner.core.costs.offers import Offer
+from planner.core.costs.own_device import Own, paid_off
+from planner.core.costs.where import Place
+from planner.core.memory.estimate import Rate, Verdict
+from planner.core.models.model import Role
+from planner.core.pages.offer_view import TIERS, provider_name, usd
+from planner.core.pages.offer_words import age_words, gpu_words
 from planner.prices.registry import BRINGS
 from planner.tui.data.prices import Listing, Reckoning
 from planner.units import format_rate

@@ -5,16 +5,16 @@ from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from planner.core.recommendation import Recommendation
+from planner.core.pairs.recommendation import Recommendation
 from planner.tui.data.machine import Situation
 
 if TYPE_CHECKING:
-    from planner.core.hardware import DeviceSpec
-    from planner.core.market import Market
-    from planner.core.own_device import Own
-    from planner.core.priced import Priced
-    from planner.core.running import Load
-    from planner.core.where import Place
+    from planner.core.costs.market import Market
+    from planner.core.costs.own_device import Own
+    from planner.core.costs.priced import Priced
+    from planner.core.costs.running import Load
+    from planner.core.costs.where import Place
+    from planner.core.machines.hardware import DeviceSpec
 
 SHORTLIST = 8
 """Rentals in the table that has devices too."""
@@ -133,7 +133,7 @@ def read_market(*, ask: bool, refresh: bool = False) -> Listing:
 
 def load_of(plan: Recommendation) -> "Load":
     """The pair of a plan, with the context and the slots of its generator."""
-    from planner.core.running import Load
+    from planner.core.costs.running import Load
 
     settings = plan.generation.settings if plan.generation is not None else None
     return Load(
@@ -145,12 +145,12 @@ def load_of(plan: Recommendation) -> "Load":
 
 def reckon(listing: Listing, plan: Recommendation | None, situation: Situation | None, inputs: Inputs) -> Reckoning:
     """What the pair of a plan costs at every offer and on this machine. Estimates each kind of machine once."""
-    from planner.core.cost import Job
-    from planner.core.own_device import KWH_USD
-    from planner.core.priced import Priced, Pricing
-    from planner.core.renting import Rented
+    from planner.core.costs.cost import Job
+    from planner.core.costs.own_device import KWH_USD
+    from planner.core.costs.priced import Priced, Pricing
+    from planner.core.costs.renting import Rented
+    from planner.core.costs.where import places
     from planner.core.speed.calibration import GENERIC
-    from planner.core.where import places
 
     offers = listing.market.offers
     if plan is None:
@@ -178,8 +178,8 @@ def reckon(listing: Listing, plan: Recommendation | None, situation: Situation |
 
 def shortlist(rows: "Sequence[Priced]") -> "list[Priced]":
     """The rentals with the cheapest tokens, one of each GPU and tier at a provider, none in doubt."""
-    from planner.core.offers import DOUBTFUL
-    from planner.core.priced import one_of_each
+    from planner.core.costs.offers import DOUBTFUL
+    from planner.core.costs.priced import one_of_each
 
     dear = Decimal("Infinity")
     sound = sorted(
@@ -190,9 +190,9 @@ def shortlist(rows: "Sequence[Priced]") -> "list[Priced]":
 
 
 def _own(load: "Load", situation: Situation, inputs: Inputs, kwh_usd: Decimal) -> "Own":
-    from planner.core.own_device import Own, idle_watts_of, machine_name, watts_of
-    from planner.core.readings import at_capacity
-    from planner.core.renting import running_on
+    from planner.core.costs.own_device import Own, idle_watts_of, machine_name, watts_of
+    from planner.core.costs.renting import running_on
+    from planner.core.memory.readings import at_capacity
 
     hardware = at_capacity(situation.hardware)
     watts, source = watts_of(hardware)

@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 
-from planner.core.overrides import Overrides
-from planner.core.workload import Workload
+from planner.core.machines.overrides import Overrides
+from planner.core.memory.workload import Workload
 from planner.errors import UsageError
 from planner.units import parse_memory, parse_memory_list
 

@@ -1,14 +1,14 @@
 """One model as a plan of its own, so that it is launched as a pair is."""
 
-from planner.core.fitting import Fit
-from planner.core.model import Model, Role
-from planner.core.recommendation import BudgetUse, Choice, MemoryPlan, Recommendation
+from planner.core.fits.fitting import Fit
+from planner.core.models.model import Model, Role
+from planner.core.pairs.recommendation import BudgetUse, Choice, MemoryPlan, Recommendation
 
 
 def single_plan(model: Model, fit: Fit) -> Recommendation:
     """A model in a quant, as `planner launch` runs it."""
-    from planner.core.estimator import settings_for
-    from planner.core.workload import Workload
+    from planner.core.estimates.estimator import settings_for
+    from planner.core.memory.workload import Workload
 
     choice = Choice(
         model=model,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from planner.core.model import Model, Variant
+from planner.core.models.model import Model, Variant
 from planner.tui.data.machine import Situation
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Fetchable:
 
 def fetchable(situation: Situation) -> tuple[Fetchable, ...]:
     """Everything that can be fetched, by name and size."""
-    from planner.core.variants import is_fetchable
+    from planner.core.models.variants import is_fetchable
 
     found = [
         Fetchable(model.id, variant.quant, model.role.value, variant.file_bytes)

@@ -4,15 +4,15 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from planner.core.hardware import DeviceKind, DeviceSpec, Hardware
-from planner.core.recommendation import Recommendation
+from planner.core.machines.hardware import DeviceKind, DeviceSpec, Hardware
+from planner.core.pairs.recommendation import Recommendation
 from planner.errors import NoResultError, UsageError
 from planner.tui.data.machine import Situation
 from planner.tui.problem import Problem
 
 if TYPE_CHECKING:  # what reads questions is needed when one is asked, and costs the start of the app
-    from planner.core.overrides import Overrides
-    from planner.core.pair import Planner
+    from planner.core.machines.overrides import Overrides
+    from planner.core.pairs.pair import Planner
     from planner.core.speed.calibration import Calibration
     from planner.tui.data.question import Question
 
@@ -48,7 +48,7 @@ class WhatIf:
         another computer. Its speeds, and those of this machine beside it, come from the general constants alone.
         Raises FieldError for what cannot be.
         """
-        from planner.core.readings import at_capacity
+        from planner.core.memory.readings import at_capacity
         from planner.tui.data.question import commands, read
 
         overrides, workload = read(question)
@@ -69,7 +69,7 @@ class WhatIf:
 
     def _planner(self, situation: Situation, hardware: Hardware, speed: "Calibration") -> "Planner":
         """The one of the last question where that was about the same machine: it knows its files already."""
-        from planner.core.pair import Planner
+        from planner.core.pairs.pair import Planner
 
         last = self._last
         if last is None or last[0] is not situation or last[1] is not speed or last[2] != hardware:
@@ -79,8 +79,8 @@ class WhatIf:
     def _best_here(
         self, situation: Situation, here: Hardware, speed: "Calibration", *, described: bool
     ) -> Recommendation | None:
-        from planner.core.pair import recommend
-        from planner.core.workload import Workload
+        from planner.core.memory.workload import Workload
+        from planner.core.pairs.pair import recommend
 
         if self._of is not situation:
             self._of, self._known = situation, {}
@@ -94,7 +94,7 @@ class WhatIf:
 
 def _described(real: Hardware, overrides: "Overrides", specs: tuple[DeviceSpec, ...]) -> tuple[Hardware, bool]:
     """The machine, and whether nothing of this one went into it. Raises FieldError."""
-    from planner.core.overrides import virtual_hardware
+    from planner.core.machines.overrides import virtual_hardware
     from planner.tui.data.question import FieldError
 
     try:
@@ -115,9 +115,9 @@ def _as_saved(real: Hardware, specs: tuple[DeviceSpec, ...]) -> Hardware:
     """This machine as `planner hardware --save` writes it and `--hardware` reads it back."""
     import msgspec
 
-    from planner.core.hardware_file import hardware_from_json
-    from planner.core.readings import with_whole_budgets
-    from planner.core.views import hardware_view
+    from planner.core.machines.hardware_file import hardware_from_json
+    from planner.core.memory.readings import with_whole_budgets
+    from planner.core.pages.views import hardware_view
 
     return hardware_from_json(msgspec.json.encode(hardware_view(with_whole_budgets(real))), specs)
 

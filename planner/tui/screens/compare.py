@@ -10,8 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 
-from planner.core.difference import Side
-from planner.core.estimate import Verdict
+from planner.core.memory.estimate import Verdict
+from planner.core.pages.difference import Side
 from planner.tui.columns import MUTED, hanging, lines
 from planner.tui.data.details import Compared
 from planner.tui.data.machine import Situation

@@ -8,8 +8,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from planner.core.events import Event, ProgressTold
-from planner.core.model import Model, Variant
+from planner.core.launch.events import Event, ProgressTold
+from planner.core.models.model import Model, Variant
 from planner.tui.child import Outcome
 from planner.tui.data.machine import Situation
 from planner.tui.data.store import StoreView

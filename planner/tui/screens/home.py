@@ -10,7 +10,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.events import Resize
 
-from planner.core.recommendation import Recommendation
+from planner.core.pairs.recommendation import Recommendation
 from planner.tui.data.extras import Extras
 from planner.tui.marks import Marks
 from planner.tui.screens import registry

@@ -2,8 +2,8 @@
 
 from textual.message import Message
 
-from planner.core.cheapest import Rentals
-from planner.core.model_fit import Fitted
+from planner.core.costs.cheapest import Rentals
+from planner.core.fits.model_fit import Fitted
 from planner.tui.data.details import Compared, Details
 from planner.tui.data.machine import Situation
 from planner.tui.data.models import Row

@@ -9,9 +9,9 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 
-from planner.core.device_grid import REFERENCE_NAME
-from planner.core.estimate import Verdict
-from planner.core.model_page import HereRow, QuantRow
+from planner.core.fits.device_grid import REFERENCE_NAME
+from planner.core.memory.estimate import Verdict
+from planner.core.pages.model_page import HereRow, QuantRow
 from planner.tui.columns import MUTED, Row, hanging, lines
 from planner.tui.data.details import Details
 from planner.tui.data.machine import Situation
@@ -261,7 +261,7 @@ class ModelScreen(Detail):
 
     @property
     def _fetchable(self) -> bool:
-        from planner.core.variants import is_fetchable
+        from planner.core.models.variants import is_fetchable
 
         quant = self._quant
         assert self._details is not None, "there is a quant"

@@ -13,9 +13,9 @@ from textual.content import Content
 from textual.events import Resize
 from textual.widgets import Input, Static
 
-from planner.core.estimate import Verdict
-from planner.core.model import Model
-from planner.core.model_fit import Fitted
+from planner.core.fits.model_fit import Fitted
+from planner.core.memory.estimate import Verdict
+from planner.core.models.model import Model
 from planner.tui.columns import MUTED
 from planner.tui.columns import Row as Cells
 from planner.tui.data.listing import Listing
@@ -392,8 +392,8 @@ class ModelsScreen(Page):
 
     def action_download(self) -> None:
         """Fetch the highlighted model: in its best quant here, else in the one that is usually meant."""
-        from planner.core.model_list import usual_variant
-        from planner.core.variants import is_fetchable
+        from planner.core.fits.model_list import usual_variant
+        from planner.core.models.variants import is_fetchable
 
         row, fitted = self.selected, self._fitted
         if row is None:
@@ -420,6 +420,6 @@ class ModelsScreen(Page):
 
 
 def _code_of(text: str) -> str:
-    from planner.core.languages import parse_language
+    from planner.core.models.languages import parse_language
 
     return parse_language(text)

@@ -8,9 +8,9 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 
-from planner.core.offer_view import TIERS, provider_name, usd, usd_range
-from planner.core.offer_words import FLAGS, age_words, gpu_words, vram_words
-from planner.core.priced import Priced
+from planner.core.costs.priced import Priced
+from planner.core.pages.offer_view import TIERS, provider_name, usd, usd_range
+from planner.core.pages.offer_words import FLAGS, age_words, gpu_words, vram_words
 from planner.tui.columns import hanging, lines
 from planner.tui.data.price_words import range_words
 from planner.tui.data.prices import Listing

@@ -10,7 +10,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
-from planner.core.own_device import KWH_USD, Own
+from planner.core.costs.own_device import KWH_USD, Own
 from planner.tui.data.prices import MOST, Inputs, read_amount
 
 

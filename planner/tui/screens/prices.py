@@ -11,8 +11,8 @@ from textual.containers import Container, Horizontal, Vertical, VerticalScroll
 from textual.message import Message
 from textual.widgets import Input, Static
 
-from planner.core.priced import Priced
-from planner.core.recommendation import Recommendation
+from planner.core.costs.priced import Priced
+from planner.core.pairs.recommendation import Recommendation
 from planner.tui.columns import MUTED, hanging
 from planner.tui.data import offer_filter
 from planner.tui.data.offer_filter import Choice, Found

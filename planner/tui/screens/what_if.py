@@ -11,8 +11,8 @@ from textual.content import Content
 from textual.events import Resize
 from textual.widgets import Input, Static
 
-from planner.core.recommendation import Recommendation
-from planner.core.what_if import compare_plans
+from planner.core.pages.what_if import compare_plans
+from planner.core.pairs.recommendation import Recommendation
 from planner.tui.columns import MUTED, hanging, lines
 from planner.tui.data.machine import Situation
 from planner.tui.data.question import AS_IT_IS, BY_NAME, FIELDS, FieldError, Question, problems

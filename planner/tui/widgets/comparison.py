@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 from textual.content import Content
 
-from planner.core.comparison_words import sentences
-from planner.core.side_by_side import Fact, SideBySide
+from planner.core.pages.comparison_words import sentences
+from planner.core.pages.side_by_side import Fact, SideBySide
 from planner.tui.columns import GAP, MUTED, hanging, lines
 from planner.tui.data.details import Compared
 from planner.tui.marks import Marks

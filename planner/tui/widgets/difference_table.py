@@ -2,7 +2,7 @@
 
 from textual.content import Content
 
-from planner.core.what_if import Comparison, Turn
+from planner.core.pages.what_if import Comparison, Turn
 from planner.tui.columns import MUTED, Cell, Column, Table, hanging, lines
 from planner.tui.widgets.fitted import Fitted
 

@@ -2,8 +2,8 @@
 
 from textual.content import Content
 
-from planner.core.estimate import Rate
-from planner.core.recommendation import Recommendation
+from planner.core.memory.estimate import Rate
+from planner.core.pairs.recommendation import Recommendation
 from planner.serve.client_settings import environment_lines
 from planner.serve.state import DeploymentRecord, ProcessRecord
 from planner.tui.columns import MUTED, Cell, Column, Row, Table, hanging, lines

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
-from planner.core.hardware import Device, Hardware
+from planner.core.machines.hardware import Device, Hardware
 from planner.tui.columns import MUTED, Cell, Column, Table, hanging, lines
 from planner.tui.figures import cells_of
 from planner.tui.problem import Problem

@@ -2,7 +2,7 @@
 
 from textual.content import Content
 
-from planner.core.recommendation import Recommendation
+from planner.core.pairs.recommendation import Recommendation
 from planner.tui.columns import GAP, MUTED, lines
 from planner.tui.figures import COMPONENTS, DeviceBar, cells_of, device_bars
 from planner.tui.marks import Marks

@@ -7,11 +7,11 @@ from typing import NamedTuple
 from rich.cells import cell_len
 from textual.content import Content
 
-from planner.core.estimate import Verdict
-from planner.core.fitting import rate_of
-from planner.core.languages import language_names
-from planner.core.model import Commercial, Model, Role
-from planner.core.model_fit import Fitted
+from planner.core.fits.fitting import rate_of
+from planner.core.fits.model_fit import Fitted
+from planner.core.memory.estimate import Verdict
+from planner.core.models.languages import language_names
+from planner.core.models.model import Commercial, Model, Role
 from planner.tui.columns import MUTED, Cell, Column, hanging, lines
 from planner.tui.data.listing import Listing
 from planner.tui.data.models import Filters, Row

@@ -2,11 +2,11 @@
 
 from textual.content import Content
 
-from planner.core.fitting import rate_of
-from planner.core.model_fit import Fitted
-from planner.core.model_words import licence_words, summary
-from planner.core.quality import quality
-from planner.core.reasons import rate_text
+from planner.core.fits.fitting import rate_of
+from planner.core.fits.model_fit import Fitted
+from planner.core.pages.model_words import licence_words, summary
+from planner.core.pairs.reasons import rate_text
+from planner.core.scores.quality import quality
 from planner.tui.columns import hanging, lines
 from planner.tui.data.models import Row
 from planner.tui.widgets.fitted import Fitted as Fitting

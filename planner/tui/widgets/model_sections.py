@@ -5,15 +5,14 @@ from collections.abc import Iterable, Sequence
 
 from textual.content import Content
 
-from planner.core.cheapest import Rentals
-from planner.core.device_grid import DeviceRow
-from planner.core.estimate import Verdict
-from planner.core.evals import Category
-from planner.core.explain_quality import published
-from planner.core.fitting import Fit, rate_of
-from planner.core.model import Model, Role
-from planner.core.model_page import Page
-from planner.core.model_words import (
+from planner.core.costs.cheapest import Rentals
+from planner.core.fits.device_grid import DeviceRow
+from planner.core.fits.fitting import Fit, rate_of
+from planner.core.memory.estimate import Verdict
+from planner.core.models.model import Model, Role
+from planner.core.pages.explain_quality import published
+from planner.core.pages.model_page import Page
+from planner.core.pages.model_words import (
     architecture_words,
     language_words,
     licence_words,
@@ -22,10 +21,11 @@ from planner.core.model_words import (
     prompt_words,
     summary,
 )
-from planner.core.offer_view import TIERS, provider_name, usd, usd_range
-from planner.core.offer_words import gpu_words
-from planner.core.quality import quality
-from planner.core.standing import other_scores
+from planner.core.pages.offer_view import TIERS, provider_name, usd, usd_range
+from planner.core.pages.offer_words import gpu_words
+from planner.core.scores.evals import Category
+from planner.core.scores.quality import quality
+from planner.core.scores.standing import other_scores
 from planner.tui.columns import MUTED, Cell, Column, Row, Table, hanging, lines
 from planner.tui.data.details import Details
 from planner.tui.marks import Marks

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 
-from planner.core.alternatives import KIND_WORDS, Alternative
-from planner.core.estimate import Verdict
-from planner.core.fitting import best_fit, rate_of
-from planner.core.model_page import HereRow, QuantRow, where_from
-from planner.core.model_words import licence_name
+from planner.core.fits.fitting import best_fit, rate_of
+from planner.core.memory.estimate import Verdict
+from planner.core.pages.alternatives import KIND_WORDS, Alternative
+from planner.core.pages.model_page import HereRow, QuantRow, where_from
+from planner.core.pages.model_words import licence_name
 from planner.tui.columns import MUTED, Cell, Column, Row
 from planner.tui.data.details import Details
 from planner.tui.marks import Marks

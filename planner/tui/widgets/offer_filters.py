@@ -2,7 +2,7 @@
 
 from textual.content import Content
 
-from planner.core.offer_view import TIERS, provider_name
+from planner.core.pages.offer_view import TIERS, provider_name
 from planner.tui.columns import hanging, lines
 from planner.tui.data.offer_filter import ORDERS, Choice, Found
 from planner.tui.marks import Marks

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from planner.core.estimate import Verdict
-from planner.core.offer_view import TIERS, provider_name, usd, usd_range
-from planner.core.offer_words import flag_words, gpu_words, seen_words, vram_words
-from planner.core.offers import DOUBTFUL, Offer
-from planner.core.priced import Priced
+from planner.core.costs.offers import DOUBTFUL, Offer
+from planner.core.costs.priced import Priced
+from planner.core.memory.estimate import Verdict
+from planner.core.pages.offer_view import TIERS, provider_name, usd, usd_range
+from planner.core.pages.offer_words import flag_words, gpu_words, seen_words, vram_words
 from planner.prices.parsing import epoch
 from planner.tui.columns import MUTED, Cell, Column, Row
 from planner.tui.data.prices import Listing

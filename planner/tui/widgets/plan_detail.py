@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
 
-from planner.core.recommendation import Choice, Recommendation
+from planner.core.pairs.recommendation import Choice, Recommendation
 from planner.tui.columns import MUTED, Cell, Column, Row, Table, hanging, lines
 from planner.tui.data.extras import CostRow, Extras
 from planner.tui.figures import choice_name, main_rate, range_text

@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from planner.core.recommendation import Recommendation
+from planner.core.pairs.recommendation import Recommendation
 from planner.tui.columns import MUTED, Cell, Column, Row, Table, hanging, lines
 from planner.tui.figures import choice_name, main_rate, range_text
 from planner.tui.marks import Marks

@@ -9,7 +9,7 @@ from textual.events import Click
 from textual.message import Message
 from textual.reactive import reactive
 
-from planner.core.hardware import Hardware
+from planner.core.machines.hardware import Hardware
 from planner.tui.columns import MUTED, hanging, lines, shorten
 from planner.tui.data.question import AS_IT_IS, FIELDS, MACHINE_FIELDS, Field, Question, step
 from planner.tui.marks import Marks

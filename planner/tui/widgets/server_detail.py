@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from textual.content import Content
 
-from planner.core.supervise import DeploymentState
+from planner.core.launch.supervise import DeploymentState
 from planner.serve.state import ENDED, DeploymentRecord, ProcessRecord
 from planner.tui.columns import MUTED, Cell, Column, Row, Table, hanging, lines
 from planner.tui.data.activity import Activity

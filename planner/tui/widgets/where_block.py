@@ -2,10 +2,10 @@
 
 from textual.content import Content
 
-from planner.core.cost import Spread
-from planner.core.estimate import Verdict
-from planner.core.offer_view import usd, usd_range
-from planner.core.where import Place
+from planner.core.costs.cost import Spread
+from planner.core.costs.where import Place
+from planner.core.memory.estimate import Verdict
+from planner.core.pages.offer_view import usd, usd_range
 from planner.tui.columns import MUTED, Cell, Column, Row, Table, hanging, lines
 from planner.tui.data.price_words import (
     ProviderLine,

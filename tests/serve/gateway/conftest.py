@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from planner.core.model import Architecture, Commercial, Licence, Model, Pooling, Prompts, Role
+from planner.core.models.model import Architecture, Commercial, Licence, Model, Pooling, Prompts, Role
 from planner.serve.gateway.app import create_app
 from planner.serve.gateway.context import GatewayConfig
 from planner.serve.upstream import Upstream, Upstreams

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from planner.core.model import Role
+from planner.core.models.model import Role
 from planner.serve.upstream import RoleState
 
 if TYPE_CHECKING:

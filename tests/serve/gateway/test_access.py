@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import pytest
 
-from planner.core.model import Role
+from planner.core.models.model import Role
 from planner.errors import UsageError
 from planner.serve.gateway.context import GatewayConfig
 from planner.serve.gateway.errors import clean

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from planner.core.model import Role
+from planner.core.models.model import Role
 from planner.serve.gateway.errors import ApiError
 from planner.serve.gateway.turns import Turns
 from planner.serve.upstream import RoleState

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pytest_httpserver import HTTPServer
 
-from planner.core.model import Role
+from planner.core.models.model import Role
 from planner.errors import EngineError
 from planner.serve.bench_sweep import Point, Sweep
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from planner.core.model import Pooling, Prompts, Role
+from planner.core.models.model import Pooling, Prompts, Role
 from planner.serve.upstream import RoleState
 
 if TYPE_CHECKING:

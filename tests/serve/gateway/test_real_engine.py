@@ -15,7 +15,7 @@ import pytest
 
 from planner.catalog.loader import load
 from planner.config import load_config
-from planner.core.model import Model, Role
+from planner.core.models.model import Model, Role
 from planner.errors import RemoteError
 from planner.fetch.fetch import fetch_variant
 from planner.fetch.store import Store

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from pytest_httpserver import HTTPServer
 
-from planner.core.model import Prompts, Role
+from planner.core.models.model import Prompts, Role
 from planner.serve.retrieval_check import PASSAGES, QUESTIONS
 from planner.serve.verify import VerifyReport, verify
 

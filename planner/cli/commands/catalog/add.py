@@ -9,7 +9,7 @@ import msgspec
 
 from planner.cli import output
 from planner.cli.session import Session, common_options
-from planner.core.model import Commercial, Model, Pooling, Role
+from planner.core.models.model import Commercial, Model, Pooling, Role
 from planner.errors import UsageError
 from planner.units import format_count, format_gb, printable
 
@@ -129,7 +129,7 @@ def _given_files(session: Session) -> list[Path]:
 
 
 def _languages(codes: tuple[str, ...]) -> tuple[str, ...]:
-    from planner.core.languages import parse_language
+    from planner.core.models.languages import parse_language
 
     return tuple(dict.fromkeys(parse_language(code) for code in codes))
 
@@ -179,7 +179,7 @@ def _advice(session: Session, model: Model) -> list[str]:
 
 def _report(session: Session, model: Model, path: Path, notes: tuple[str, ...]) -> None:
     if session.as_json:
-        from planner.core.views import model_view
+        from planner.core.pages.views import model_view
 
         body = {"schema": 1, "model": model_view(model), "file": str(path), "notes": [printable(n) for n in notes]}
         output.write_json(body)

@@ -10,9 +10,9 @@ import click
 from planner.cli import output
 from planner.cli.diagnostics import ExitCode
 from planner.cli.session import Session, common_options
-from planner.core.file_updates import Change, RepoState, Update
-from planner.core.file_updates import update as compare
-from planner.core.model import Model
+from planner.core.models.file_updates import Change, RepoState, Update
+from planner.core.models.file_updates import update as compare
+from planner.core.models.model import Model
 from planner.core.values import RepoId
 from planner.errors import OfflineError, RemoteError, UsageError
 from planner.units import format_gb

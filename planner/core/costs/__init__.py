@@ -1,0 +1,1 @@
+"""Offers of providers, and what work costs there and at home."""

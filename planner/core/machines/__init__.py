@@ -1,0 +1,1 @@
+"""Machines: what they are made of, how they are named and described, and the devices of the catalog."""

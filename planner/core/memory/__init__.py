@@ -1,0 +1,1 @@
+"""What one engine process takes, byte for byte, and where its layers go."""

@@ -1,0 +1,1 @@
+"""Models: their networks, tensors and files, and which one is meant."""

@@ -1,0 +1,1 @@
+"""Answers as they are shown: values, sentences and JSON views."""

@@ -1,0 +1,1 @@
+"""The recommendation: an embedder and a generator in one budget, found best first."""

@@ -1,0 +1,1 @@
+"""How good models are at their jobs, and how well that is known."""
