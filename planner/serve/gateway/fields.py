@@ -11,6 +11,9 @@ from typing import Any
 
 from planner.serve.gateway.errors import ApiError, wrong
 
+_TOKEN_DIGITS = 10
+_MAX_LOOKBACK = 2**18
+
 Check = Callable[[str, Any], Any]
 """(name, value) → the value to forward. Raises ApiError 400 naming the field. None = do not forward."""
 
@@ -101,10 +104,19 @@ def logit_bias(name: str, value: Any) -> dict[str, float]:
     if not isinstance(value, dict) or len(value) > 1024:
         raise wrong(name, "must be an object of at most 1024 token ids")
     for token, bias in value.items():
-        if not token.isdecimal():
+        if not (token.isascii() and token.isdecimal() and len(token) <= _TOKEN_DIGITS):
             raise wrong(name, "must have token ids as its keys")
         number(-100, 100)(name, bias)
     return value
+
+
+def lookback(name: str, value: Any) -> int:
+    """Tokens to look back at; -1 is the whole context.
+
+    An engine sets the memory for them aside at once, 8 GiB at the most it accepts, so what no context reaches is cut.
+    """
+    tokens: int = integer(-1, 2**31 - 1)(name, value)
+    return min(tokens, _MAX_LOOKBACK)
 
 
 def stream_options(name: str, value: Any) -> dict[str, bool]:
@@ -134,7 +146,7 @@ SAMPLING: Mapping[str, Check] = {
     "frequency_penalty": number(-2, 2),
     "presence_penalty": number(-2, 2),
     "repeat_penalty": number(0, 100),
-    "repeat_last_n": integer(-1, 2**31 - 1),
+    "repeat_last_n": lookback,
     "logit_bias": logit_bias,
     "stream": boolean,
 }

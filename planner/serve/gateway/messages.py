@@ -15,6 +15,7 @@ from planner.serve.gateway.fields import (
     text,
     token_limit,
 )
+from planner.serve.gateway.schemas import MAX_TOOL_CHOICES, check_choices
 
 _ROLES = ("system", "developer", "user", "assistant", "tool")
 _MAX_MESSAGES = 4096
@@ -87,7 +88,9 @@ def tools(name: str, value: Any) -> list[dict[str, Any]] | None:
     """Function tools; other kinds do not exist here."""
     if not isinstance(value, list) or len(value) > _MAX_TOOLS:
         raise wrong(name, f"must be a list of at most {_MAX_TOOLS} tools")
-    return [_tool(f"{name}[{index}]", tool) for index, tool in enumerate(value)] or None
+    rebuilt = [_tool(f"{name}[{index}]", tool) for index, tool in enumerate(value)]
+    check_choices(name, [tool["function"].get("parameters") for tool in rebuilt], most=MAX_TOOL_CHOICES)
+    return rebuilt or None
 
 
 def _tool(name: str, value: Any) -> dict[str, Any]:
@@ -121,9 +124,9 @@ def response_format(name: str, value: Any) -> dict[str, Any]:
         return {"type": "text"}
     if kind == "json_object":
         schema = wanted.get("schema")
-        return {"type": kind} if schema is None else {"type": kind, "schema": _object(f"{name}.schema", schema)}
+        return {"type": kind} if schema is None else {"type": kind, "schema": _schema(f"{name}.schema", schema)}
     holder = _object(f"{name}.json_schema", wanted.get("json_schema"))
-    rebuilt: dict[str, Any] = {"schema": _object(f"{name}.json_schema.schema", holder.get("schema"))}
+    rebuilt: dict[str, Any] = {"schema": _schema(f"{name}.json_schema.schema", holder.get("schema"))}
     for field, check in (("name", text), ("strict", boolean)):
         if holder.get(field) is not None:
             rebuilt[field] = check(f"{name}.json_schema.{field}", holder[field])
@@ -137,6 +140,12 @@ def template_arguments(name: str, value: Any) -> dict[str, Any] | None:
     return {
         key: check(f"{name}.{key}", wanted[key]) for key, check in known.items() if wanted.get(key) is not None
     } or None
+
+
+def _schema(name: str, value: Any) -> dict[str, Any]:
+    schema = _object(name, value)
+    check_choices(name, schema)
+    return schema
 
 
 def _object(name: str, value: Any) -> dict[str, Any]:

@@ -157,6 +157,9 @@ async def test_nested_fields_are_rebuilt_from_known_parts(stack: Stack) -> None:
         ({"top_logprobs": 21}, "top_logprobs"),
         ({"logit_bias": {"word": 1}}, "logit_bias"),
         ({"logit_bias": {"5": "x"}}, "logit_bias"),
+        ({"logit_bias": {"\u0663": 1}}, "logit_bias"),
+        ({"logit_bias": {"9" * 30: 1}}, "logit_bias"),
+        ({"repeat_last_n": -2}, "repeat_last_n"),
         ({"tools": {}}, "tools"),
         ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
         ({"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name"),
@@ -381,6 +384,45 @@ async def test_legacy_completion_for_langchain(stack: Stack) -> None:
     (forwarded,) = stack.generator.bodies("/completion")
     assert not {"n_keep", "tfs_z", "penalize_nl", "id_slot", "logit_bias", "n_predict"} & set(forwarded)
     assert forwarded["repeat_last_n"] == 64
+
+
+@pytest.mark.parametrize(("sent", "forwarded"), [(-1, -1), (0, 0), (64, 64), (2**31 - 1, 2**18)])
+async def test_no_request_makes_an_engine_set_gigabytes_aside(stack: Stack, sent: int, forwarded: int) -> None:
+    """The engine takes 4 bytes at once for every token it is to look back at (8 GiB measured)."""
+    for path, body in (("/completion", {"prompt": "Once"}), ("/v1/chat/completions", {"messages": USER})):
+        response = await stack.client.post(path, json={**body, "repeat_last_n": sent, "repeat_penalty": 1.1})
+        assert response.status_code == 200
+        assert stack.generator.bodies(path)[-1]["repeat_last_n"] == forwarded
+
+
+ENDLESS: dict[str, dict[str, Any]] = {
+    "values": {"enum": [f"v{n}" for n in range(1001)]},
+    "values in many places": {"anyOf": [{"enum": list(range(100))} for _ in range(10)]},
+    "properties": {"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(1001)}},
+    "alternatives": {"type": "array", "items": {"oneOf": [{"const": n} for n in range(1001)]}},
+    "a pattern": {"type": "string", "pattern": "^(" + "|".join("ab" for _ in range(1100)) + ")$"},
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+async def test_a_schema_with_thousands_of_choices_is_refused(stack: Stack, name: str) -> None:
+    """One of 20,000 values kept the engine for longer than six minutes, long after its client had left."""
+    wanted = {"type": "json_schema", "json_schema": {"schema": ENDLESS[name]}}
+    for format_ in (wanted, {"type": "json_object", "schema": ENDLESS[name]}):
+        response = await stack.chat(response_format=format_)
+        assert response.status_code == 400
+        assert response.json()["error"]["param"].startswith("response_format.")
+    function = {"name": "f", "parameters": ENDLESS[name]}
+    response = await stack.chat(tools=[{"type": "function", "function": function}] * 4)
+    assert response.json()["error"]["param"] == "tools"
+    assert stack.generator.bodies("/v1/chat/completions") == []
+
+
+async def test_a_large_honest_schema_and_many_tools_pass(stack: Stack) -> None:
+    schema = {"type": "object", "properties": {f"p{n}": {"enum": ["a", "b"]} for n in range(300)}}
+    assert (await stack.chat(response_format={"type": "json_object", "schema": schema})).status_code == 200
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    assert (await stack.chat(tools=[tool] * 4)).status_code == 200
 
 
 async def test_legacy_completion_streams_without_done(wire: Stack) -> None:
