@@ -10,7 +10,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_DEADLINE_S = 20.0
 """For a request's head, from the connection or, on a kept one, from its first byte. Bodies have their own."""
-MAX_HEAD_BYTES = 32 * 2**10
 MAX_CONNECTIONS = 1000
 """More are answered 503 before anything of them is read."""
 

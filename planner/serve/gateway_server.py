@@ -12,7 +12,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from planner.errors import EngineError
-from planner.serve.gateway_protocol import MAX_CONNECTIONS, MAX_HEAD_BYTES, GatewayProtocol
+from planner.serve.gateway.auth import MAX_HEAD_BYTES
+from planner.serve.gateway_protocol import MAX_CONNECTIONS, GatewayProtocol
 
 LOOPBACK = "127.0.0.1"
 _GRACE_S = 2

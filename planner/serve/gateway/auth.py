@@ -9,11 +9,14 @@ import binascii
 import re
 
 from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from planner.serve.gateway.errors import ApiError
 from planner.serve.gateway.keys import KeyRing
 
 PUBLIC_PATHS = frozenset({"/health"})
+MAX_HEAD_BYTES = 32 * 2**10
+"""Request line and headers together."""
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\s:\[\]/@]+)(?::(?P<port>\d{1,5}))?", re.IGNORECASE)
 _LOCAL_ORIGIN = re.compile(r"https?://(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?", re.IGNORECASE)
 
@@ -40,6 +43,17 @@ class Guard:
             "header has another one. Use the address that `planner status` shows, or start with --allow-host NAME.",
             code="host_not_allowed",
         )
+
+    def check_head(self, scope: Scope) -> None:
+        """Raises ApiError 431 for a head that is too long; the parser bounds only those that come in pieces."""
+        size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+        if size + sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > MAX_HEAD_BYTES:
+            raise ApiError(
+                431,
+                f"The request's address and headers are longer than {MAX_HEAD_BYTES} bytes.",
+                code="head_too_large",
+                headers={"Connection": "close"},
+            )
 
     def check_length(self, headers: Headers) -> None:
         """Raises ApiError 400 for a body whose end could be read in two ways, as by a proxy in front and by us.

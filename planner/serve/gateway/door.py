@@ -79,6 +79,7 @@ class Door:
         self, scope: Scope, receive: Receive, send: Send, headers: Headers, record: RequestRecord
     ) -> None:
         origin = headers.get("origin")
+        self._guard.check_head(scope)
         self._guard.check_length(headers)
         self._guard.check_host(headers)
         self._guard.check_origin(origin)

@@ -94,6 +94,23 @@ async def test_two_plain_requests_on_one_connection_are_two_answers() -> None:
 
 
 @pytest.mark.parametrize(
+    "request_text",
+    [
+        f"GET /v1/models HTTP/1.1\r\n{HEAD}X-A: {'a' * 33_000}\r\n\r\n",
+        f"GET /v1/models HTTP/1.1\r\n{HEAD}{''.join(f'X-{n}: a{chr(13)}{chr(10)}' for n in range(4000))}\r\n",
+        f"GET /{'a' * 33_000} HTTP/1.1\r\n{HEAD}\r\n",
+        f"GET /v1/models?{'a' * 33_000} HTTP/1.1\r\n{HEAD}\r\n",
+    ],
+    ids=["one header", "many headers", "path", "query"],
+)
+async def test_a_long_head_is_refused_when_it_comes_in_one_piece_too(request_text: str) -> None:
+    async with listening() as port:
+        answer = await say(port, request_text)
+    assert answer.startswith((b"HTTP/1.1 431 ", b"HTTP/1.1 400 "))  # however many pieces the system made of it
+    assert b"connection: close" in answer.lower()
+
+
+@pytest.mark.parametrize(
     ("request_line", "status"),
     [
         ("GET http://evil.example/v1/models HTTP/1.1", 404),
