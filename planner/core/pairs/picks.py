@@ -13,7 +13,7 @@ import msgspec
 from planner.core.memory.memory import Pool
 from planner.core.memory.placement import Machine
 from planner.core.memory.workload import Workload
-from planner.core.models.model import Model
+from planner.core.models.model import Model, Role
 from planner.core.models.relatives import are_relatives
 from planner.core.pairs.plans import Pick, Plan, Rated, score_of, total_bytes
 from planner.core.pairs.score import READING_TOKENS_PER_S, weighted
@@ -22,7 +22,7 @@ _EXPECTED = 2
 """So many of the places are usually taken by what is better, faster or smaller: the search need not look for more."""
 _TIE = 0.5e-4
 """Sums that are nearer than this may be the same score when it is rounded."""
-_FIRST = {"balanced": "balanced", "quality": "best quality", "speed": "best for speed"}
+_FIRST = {"balanced": "balanced", "quality": "best for quality", "speed": "best for speed"}
 
 
 class Finder(Protocol):
@@ -112,20 +112,23 @@ def _ranked(plans: Iterable[Plan], workload: Workload) -> list[Plan]:
 
 
 def _labelled(chosen: Sequence[Pick], workload: Workload) -> list[Pick]:
-    """Name what each plan is the best of among those shown."""
-    names: list[list[str]] = [[] for _ in chosen]
-    if chosen:
-        names[0].append(_FIRST[workload.prefer])
-    if len(chosen) > 1:
-        places = range(len(chosen))
-        for label, place in (
-            ("best quality", max(places, key=lambda i: _quality(chosen[i].plan))),
-            ("fastest", max(places, key=lambda i: _speed(chosen[i].plan))),
-            ("smallest", min(places, key=lambda i: total_bytes(chosen[i].plan))),
-        ):
-            if label not in names[place]:
-                names[place].append(label)
-    return [pick._replace(labels=tuple(found)) for pick, found in zip(chosen, names, strict=True)]
+    """Name what each plan is the best of among those shown. No figures tell rerankers apart by their quality."""
+    if not chosen:
+        return []
+    places = range(len(chosen))
+    found = {
+        "best quality": max(places, key=lambda i: _quality(chosen[i].plan)),
+        "fastest": max(places, key=lambda i: _speed(chosen[i].plan)),
+        "smallest": min(places, key=lambda i: total_bytes(chosen[i].plan)),
+    }
+    if _main(chosen[0].plan).candidate.model.role is Role.RERANKER:
+        del found["best quality"]
+    names = [[label for label, place in found.items() if place == i and len(chosen) > 1] for i in places]
+    first = _FIRST[workload.prefer]
+    if workload.prefer == "quality" and found.get("best quality") == 0:
+        first = "best quality"  # the weighted sum and the quality alone may prefer different plans
+    names[0] = [first, *(label for label in names[0] if label != first)]
+    return [pick._replace(labels=tuple(labels)) for pick, labels in zip(chosen, names, strict=True)]
 
 
 def _usable(plan: Plan) -> bool:

@@ -199,10 +199,14 @@ _OF_PAIRS = 3
 
 
 def _command(choices: tuple[Choice, ...], workload: Workload) -> tuple[str, ...]:
-    argv = ["planner", "up", *(f"{c.model.id}:{c.variant.quant}" for c in choices)]
+    """What starts the plan and no more: `up` would look for a partner of a single model."""
+    verb = "up" if len(choices) > 1 else "launch"
+    argv = ["planner", verb, *(f"{c.model.id}:{c.variant.quant}" for c in choices)]
     generation = next((c for c in choices if c.model.role is Role.GENERATION), None)
     if generation is not None:
         argv += ["--context", str(generation.settings.context // generation.settings.parallel)]
+        if workload.min_speed:  # it may be why the embedder is on the CPU
+            argv += ["--min-speed", f"{workload.min_speed:.15g}"]
     plain = Workload()
     for option, name in _COMMAND_OPTIONS[0 if len(choices) > 1 else _OF_PAIRS :]:
         if getattr(workload, name) != getattr(plain, name):

@@ -10,7 +10,7 @@ import pytest
 from planner.core.machines.hardware import Hardware
 from planner.core.memory.estimate import Rate, Verdict
 from planner.core.memory.placement import machine_of
-from planner.core.memory.workload import Workload
+from planner.core.memory.workload import Prefer, Workload
 from planner.core.models.model import Model, Pooling, Role
 from planner.core.pairs.candidates import Pin
 from planner.core.pairs.changes import Changes, with_changes
@@ -134,6 +134,32 @@ def test_labels_are_true_among_those_shown() -> None:
     assert plans[0].label.startswith("balanced")
     assert by_label["smallest"].memory.total_bytes == min(plan.memory.total_bytes for plan in plans)
     assert speeds[by_label["fastest"].rank] == max(speeds.values(), key=lambda rate: rate.mid if rate else 0.0)
+
+
+@pytest.mark.parametrize("prefer", ["balanced", "quality", "speed"])
+def test_only_one_plan_is_called_that_of_the_best_quality_and_it_is(prefer: Prefer) -> None:
+    for vram in (4, 6, 8, 12, 24):
+        plans = recommend(MODELS, machine(gpu(0, vram)), Workload(prefer=prefer, limit=10))
+        good = [0.0 if (t := plan.terms) is None else 0.33 * t.retrieval + 0.5 * t.answers for plan in plans]
+        named_best = [place for place, plan in enumerate(plans) if "best quality" in plan.label.split(", ")]
+        assert len(named_best) == 1
+        assert good[named_best[0]] == max(good)
+        assert plans[0].label.startswith(
+            {"balanced": "balanced", "quality": "best ", "speed": "best for speed"}[prefer]
+        )
+
+
+def test_no_reranker_is_called_better_as_no_scores_compare_them() -> None:
+    plans = recommend([RERANK_SMALL, RERANK_LARGE], machine(gpu(0, 24)), Workload(role=Role.RERANKER))
+    assert len(plans) == 2
+    assert not any("quality" in plan.label for plan in plans)
+
+
+@pytest.mark.parametrize("role", [Role.EMBEDDING, Role.GENERATION])
+def test_a_single_model_is_started_without_a_partner(role: Role) -> None:
+    for plan in recommend(MODELS, machine(gpu(0, 12)), Workload(role=role)):
+        (choice,) = plan.choices
+        assert plan.command[:3] == ("planner", "launch", f"{choice.model.id}:{choice.variant.quant}")
 
 
 def test_of_files_with_the_same_score_the_smaller_one_is_taken() -> None:
@@ -273,6 +299,29 @@ def test_every_plan_s_command_names_what_decides_it(hardware: Hardware) -> None:
         text = " ".join(plan.command)
         for option in ("--prefer speed", "--docs 50000", "--parallel 2", "--context "):
             assert option in text
+
+
+@pytest.mark.parametrize("least", [None, 20.0, 60.5])
+def test_the_command_puts_everything_where_the_plan_says(least: float | None) -> None:
+    for tenths in range(30, 130, 10):
+        hardware = machine(gpu(0, tenths / 10), cores=64)
+        try:
+            plans = recommend(MODELS, hardware, Workload(min_speed=least, docs=1, prefer="quality"))
+        except NoResultError:
+            continue
+        for plan in plans:
+            options = dict(zip(plan.command[4::2], plan.command[5::2], strict=True))
+            asked = Workload(
+                context=int(options.pop("--context")),
+                min_speed=float(options.pop("--min-speed")) if least else None,
+                docs=int(options.pop("--docs")),
+                prefer="quality",
+            )
+            assert options == {"--prefer": "quality"}
+            pins = [Pin(choice.model, choice.variant) for choice in plan.choices]
+            (again,) = recommend(MODELS, hardware, asked, pins=pins)
+            assert again.memory == plan.memory
+            assert again.choices == plan.choices
 
 
 def test_times_are_told_in_a_fitting_unit() -> None:
