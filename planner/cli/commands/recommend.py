@@ -86,7 +86,15 @@ def recommend(
     machine = machine_of(hardware, live=live and not session.simulated, margin=COMFORT_MARGIN)
     found = with_changes(
         found,
-        Changes(session.catalog.models, machine, hardware, workload, session.calibration, margin=COMFORT_MARGIN),
+        Changes(
+            session.catalog.models,
+            machine,
+            hardware,
+            workload,
+            session.calibration,
+            margin=COMFORT_MARGIN,
+            live=live and not session.simulated,
+        ),
     )
     basis = "described" if session.simulated else "free" if live else "total"
     costs = None

@@ -4,16 +4,19 @@ For a generator: the memory that is missing for all of it on the GPU, for its ne
 better model; the context that would have to be given up. For an embedder: what moving it to the CPU would allow.
 """
 
+import bisect
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from planner.core.estimates.estimator import estimate, settings_for, weights_of
-from planner.core.machines.hardware import DeviceKind, Hardware
+from planner.core.machines.hardware import Hardware
+from planner.core.machines.more_memory import with_more_memory
 from planner.core.memory.estimate import HOST, Estimate, Memory, Placement, Verdict
 from planner.core.memory.memory import ProcessMemory
-from planner.core.memory.placement import Machine, place
+from planner.core.memory.placement import Machine, machine_of, place
 from planner.core.memory.workload import Workload
 from planner.core.models.model import Model, Variant
 from planner.core.models.variants import default_variant, is_fetchable
@@ -34,8 +37,24 @@ _STEP_BYTES = GIB // 2
 """Memory is missing in steps of this size: nobody buys less."""
 
 
+class _Room(NamedTuple):
+    """What the others of a plan leave to its generator: memory, and bytes of files where these are limited."""
+
+    machine: Machine
+    download_bytes: int | None
+
+    def holds(self, variant: Variant) -> bool:
+        """Whether a file may be fetched; one of unknown size is not known to be."""
+        limit, size = self.download_bytes, variant.file_bytes
+        return limit is None or (size is not None and size <= limit)
+
+
 class Changes:
-    """Finds what would change plans on one machine. `margin` is the share of a device that is kept free."""
+    """Finds what would change plans on one machine.
+
+    `margin` is the share of a device that is kept free, `live`: `machine` is what is free now. No change is named
+    that the wishes of `workload` forbid: a larger download, slower answers.
+    """
 
     def __init__(
         self,
@@ -46,6 +65,7 @@ class Changes:
         calibration: Calibration,
         *,
         margin: float,
+        live: bool = False,
     ) -> None:
         self._models = models
         self._machine = machine
@@ -53,82 +73,96 @@ class Changes:
         self._workload = workload
         self._calibration = calibration
         self._margin = margin
+        self._live = live
 
     def of(self, plan: Recommendation) -> tuple[str, ...]:
         """What would change a plan, most useful first. The next better model is told beside the first plan."""
         choice = plan.generation
         if choice is None:
             return ()
-        rest = self._machine
-        for other in (plan.embedding, plan.reranker):
-            rest = rest if other is None else rest.less(other.estimate.memory)
-        found = [self._whole(choice, rest), self._better_quant(choice, rest)]
+        room = self._room(*(other for other in (plan.embedding, plan.reranker) if other is not None))
+        found = [self._whole(choice, room), self._better_quant(choice, room)]
         if plan.rank == 1:
-            found.append(self._better_model(choice, rest))
-        found.append(self._shorter(choice, rest))
+            found.append(self._better_model(choice, room))
+        found.append(self._shorter(choice, room))
         if plan.embedding is not None:
-            found.append(self._embedder_on_cpu(plan.embedding, choice, rest))
+            found.append(self._embedder_on_cpu(plan, plan.embedding, choice, room))
         return tuple(line for line in found if line)
 
-    def _whole(self, choice: Choice, rest: Machine) -> str | None:
+    def _room(self, *others: Choice) -> _Room:
+        """What the other models of a plan leave."""
+        rest, limit = self._machine, self._workload.max_download_bytes
+        for other in others:
+            rest = rest.less(other.estimate.memory)
+            limit = None if limit is None else limit - (other.variant.file_bytes or 0)
+        return _Room(rest, limit)
+
+    def _whole(self, choice: Choice, room: _Room) -> str | None:
         """What an offloaded generator lacks to be on the GPU with all of its layers, and what that would give."""
         if not _offloaded(choice):
             return None
-        missing = self._missing(choice, choice.variant, rest)
+        missing = self._missing(choice, choice.variant, room.machine)
         if not missing:
             return None
-        faster = self._estimate(choice, choice.variant, self._with(rest, missing)).throughput.tg
+        faster = self._estimate(choice, choice.variant, self._with(room.machine, missing)).throughput.tg
         now = choice.estimate.throughput.tg
         gain = "" if faster is None or now is None else f": {rate_text(faster)} instead of {rate_text(now)}"
         return f"{self._more(missing)} would hold all of {choice.model.name} {choice.variant.quant}{gain}"
 
-    def _better_quant(self, choice: Choice, rest: Machine) -> str | None:
+    def _better_quant(self, choice: Choice, room: _Room) -> str | None:
         """The memory that the next better quant lacks."""
-        for variant in self._better(choice):
-            missing = self._missing(choice, variant, rest)
-            if missing:
+        for variant in self._better(choice, room):
+            missing = self._missing(choice, variant, room.machine)
+            if missing and self._fast_enough(choice, variant, self._with(room.machine, missing)):
                 return f"{self._more(missing)} would allow {variant.quant} of {choice.model.name}"
         return None
 
-    def _better_model(self, choice: Choice, rest: Machine) -> str | None:
+    def _better_model(self, choice: Choice, room: _Room) -> str | None:
         """The memory that the smallest model with better answers lacks."""
         pair = choice.model, choice.variant
         own = _score(choice.model, choice.variant)
         found: list[tuple[int, str, Model, Variant]] = []
         for model in self._models:
-            if model.role is choice.model.role and matches(model, self._workload) and model.gguf_repos:
+            if model.role is choice.model.role and matches(model, self._workload) and model.variants:
                 variant = default_variant(model)
-                if variant.file_bytes and _score(model, variant) >= own + _BETTER:
-                    found.append((variant.file_bytes, model.id, model, variant))
+                usable = variant.file_bytes and is_fetchable(model, variant) and room.holds(variant)
+                if usable and _score(model, variant) >= own + _BETTER:
+                    found.append((variant.file_bytes or 0, model.id, model, variant))
         for _, _, model, variant in sorted(found, key=lambda each: each[:2])[:_TRIED]:
             context = min(choice.settings.context // choice.settings.parallel, model.context_length)
+            if self._workload.context is not None and context < self._workload.context:
+                continue
             other = msgspec.structs.replace(
                 choice, model=model, variant=variant, settings=settings_for(model, self._workload, context)
             )
-            missing = self._missing(other, variant, rest)
-            if not missing:
+            missing = self._missing(other, variant, room.machine)
+            if not missing or not self._fast_enough(other, variant, self._with(room.machine, missing)):
                 continue
-            rate = self._estimate(other, variant, self._with(rest, missing)).throughput.tg
+            rate = self._estimate(other, variant, self._with(room.machine, missing)).throughput.tg
             if rate is None or rate.low >= READING_TOKENS_PER_S:
                 points = [quality(m, v.quant).figures.get("points_low") for m, v in ((model, variant), pair)]
                 gain = f", whose answers are worth {points[0]:.0f} points or more instead of {points[1]:.0f}"
                 return f"{self._more(missing)} would allow {model.name} {variant.quant}{gain if all(points) else ''}"
         return None
 
-    def _shorter(self, choice: Choice, rest: Machine) -> str | None:
+    def _shorter(self, choice: Choice, room: _Room) -> str | None:
         """The best quant that a shorter context would make room for."""
         context = choice.settings.context // choice.settings.parallel
         shorter = max((c for c in CONTEXTS if self._workload.needed_context <= c < context), default=None)
         if shorter is None or self._workload.context is not None:
             return None
-        settings = settings_for(choice.model, self._workload, shorter)
-        for variant in reversed(self._better(choice)):
-            if not self._fits(choice, variant, rest) and self._fits(choice, variant, rest, settings.context):
+        other = msgspec.structs.replace(choice, settings=settings_for(choice.model, self._workload, shorter))
+        for variant in reversed(self._better(choice, room)):
+            if (
+                not self._fits(choice, variant, room.machine)
+                and self._fits(other, variant, room.machine)
+                and self._fast_enough(other, variant, room.machine)
+            ):
                 name = f"{variant.quant} of {choice.model.name}"
                 return f"{shorter} instead of {context} tokens of context would allow {name}"
         return None
 
-    def _embedder_on_cpu(self, embedder: Choice, choice: Choice, rest: Machine) -> str | None:
+    def _embedder_on_cpu(self, plan: Recommendation, embedder: Choice, choice: Choice, room: _Room) -> str | None:
         """What the generator would gain from an embedder on the CPU, where that indexes all documents in a night."""
         if self._machine.unified or not embedder.estimate.placement.n_gpu_layers:
             return None
@@ -144,12 +178,17 @@ class Changes:
         slow = indexing_target(self._workload).slow
         if moved.placement.verdict is Verdict.NO_FIT or rate is None or rate.mid < slow:
             return None
-        room = self._machine.less(moved.memory)
+        beside = [msgspec.structs.replace(embedder, estimate=moved), *([plan.reranker] if plan.reranker else [])]
+        rest, freer = room.machine, self._room(*beside).machine
         gained = None
-        if _offloaded(choice) and self._fits(choice, choice.variant, room):
+        if _offloaded(choice) and self._fits(choice, choice.variant, freer):
             gained = f"all of {choice.model.name} on the GPU"
-        for variant in reversed(self._better(choice)):
-            if self._fits(choice, variant, room) and not self._fits(choice, variant, rest):
+        for variant in reversed(self._better(choice, room)):
+            if (
+                self._fits(choice, variant, freer)
+                and not self._fits(choice, variant, rest)
+                and self._fast_enough(choice, variant, freer)
+            ):
                 gained = f"{variant.quant} of {choice.model.name}"
                 break
         if gained is None:
@@ -165,13 +204,14 @@ class Changes:
             f"{rate_text(rate)}{was}"
         )
 
-    def _better(self, choice: Choice) -> list[Variant]:
-        """Quants of the same model that lose less, the nearest first; of equals the smallest file."""
+    def _better(self, choice: Choice, room: _Room) -> list[Variant]:
+        """Quants of the same model that may be fetched and lose less, the nearest first; of equals the smallest."""
         own, size = _score(choice.model, choice.variant), choice.variant.file_bytes or 0
         found: dict[float, Variant] = {}
         for variant in sorted(choice.model.variants, key=lambda v: -(v.file_bytes or 0)):
             score = _score(choice.model, variant)
-            if is_fetchable(choice.model, variant) and (variant.file_bytes or 0) > size and score > own:
+            larger = (variant.file_bytes or 0) > size and room.holds(variant)
+            if is_fetchable(choice.model, variant) and larger and score > own:
                 found[score] = variant
         return [found[score] for score in sorted(found)]
 
@@ -188,29 +228,36 @@ class Changes:
             return None
         name = HOST if rest.unified else pool.id
         taken = sum(row.total_bytes for row in memory.devices if row.device == name)
-        lacking = (taken - pool.budget_bytes) / (1.0 - self._margin) / self._share()
-        return 0 if lacking <= 0 else math.ceil(lacking / _STEP_BYTES) * _STEP_BYTES
+        return self._bought(taken - pool.budget_bytes)
 
-    def _share(self) -> float:
-        """What a GPU may take of a memory that it shares with the host; 1 of a memory of its own."""
-        shared = [d for d in self._hardware.devices if d.kind is DeviceKind.UNIFIED and d.memory_total_bytes]
-        if not self._machine.unified or not shared:
-            return 1.0
-        return (shared[0].memory_budget_bytes or 0) / (shared[0].memory_total_bytes or 1) or 1.0
+    def _bought(self, lacking_bytes: int) -> int | None:
+        """The least memory to be added so that as much as is lacking may be taken; None where more is of no use."""
+        if lacking_bytes <= 0:
+            return 0
+        most = 4 * math.ceil(lacking_bytes / _STEP_BYTES) + 8
+        steps = bisect.bisect_left(range(most), lacking_bytes, key=lambda count: self._gained(count * _STEP_BYTES))
+        return None if steps == most else steps * _STEP_BYTES
 
-    def _fits(self, choice: Choice, variant: Variant, rest: Machine, context: int | None = None) -> bool:
-        found, _ = self._placed(choice, variant, rest, context)
+    def _gained(self, more_bytes: int) -> int:
+        """What more may be taken of a machine with more memory: a part is kept free, a part no GPU may have."""
+        larger = machine_of(with_more_memory(self._hardware, more_bytes), live=self._live, margin=self._margin)
+        before, after = ((m.gpus[0] if m.gpus else m.host).budget_bytes or 0 for m in (self._machine, larger))
+        return after - before
+
+    def _fast_enough(self, choice: Choice, variant: Variant, machine: Machine) -> bool:
+        """Whether answers come as fast as was asked for."""
+        least = self._workload.min_speed
+        rate = self._estimate(choice, variant, machine).throughput.tg if least else None
+        return not least or (rate is not None and rate.mid >= least)
+
+    def _fits(self, choice: Choice, variant: Variant, rest: Machine) -> bool:
+        found, _ = self._placed(choice, variant, rest)
         return found.verdict is Verdict.FITS and not found.n_cpu_moe
 
-    def _placed(
-        self, choice: Choice, variant: Variant, machine: Machine, context: int | None = None
-    ) -> tuple[Placement, Memory]:
-        """Where another file of the model would be, at another context."""
-        settings = choice.settings
-        if context is not None:
-            settings = msgspec.structs.replace(settings, context=context)
+    def _placed(self, choice: Choice, variant: Variant, machine: Machine) -> tuple[Placement, Memory]:
+        """Where another file of the model would be."""
         assert choice.model.architecture is not None, "a choice has one"
-        process = ProcessMemory(choice.model.architecture, weights_of(choice.model, variant), settings)
+        process = ProcessMemory(choice.model.architecture, weights_of(choice.model, variant), choice.settings)
         return place(process, machine)
 
     def _estimate(self, choice: Choice, variant: Variant, machine: Machine) -> Estimate:

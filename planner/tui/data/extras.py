@@ -49,7 +49,9 @@ def _changes(situation: Situation, plans: Sequence[Recommendation]) -> dict[Comm
 
     hardware = steady(situation.hardware)
     machine = machine_of(hardware, live=True, margin=COMFORT_MARGIN)
-    changes = Changes(situation.models, machine, hardware, Workload(), situation.speed, margin=COMFORT_MARGIN)
+    changes = Changes(
+        situation.models, machine, hardware, Workload(), situation.speed, margin=COMFORT_MARGIN, live=True
+    )
     return {plan.command: plan.changes for plan in with_changes(tuple(plans), changes) if plan.changes}
 
 

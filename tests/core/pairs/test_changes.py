@@ -1,0 +1,102 @@
+"""What is said to change a plan is true on the machine that it speaks of, and is nothing that the wishes forbid."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from planner.core.machines.hardware import Hardware
+from planner.core.machines.more_memory import with_more_memory
+from planner.core.memory.estimate import Verdict
+from planner.core.memory.workload import Workload
+from planner.core.models.model import Role, Variant
+from planner.core.pairs.candidates import Pin
+from planner.core.pairs.pair import recommend
+from planner.core.pairs.recommendation import Recommendation
+from planner.errors import NoResultError
+from planner.units import GIB
+from tests.core.pairs.test_pair import BIG, MODELS
+from tests.core.pairs.test_plans import changed, files_of
+from tests.core.shapes import apple, gpu, machine
+
+
+def by_memory(plan: Recommendation) -> Iterator[tuple[int, Variant, str]]:
+    """The added bytes, the file and the line of every change that takes memory for the same generator."""
+    assert plan.generation is not None
+    for line in plan.changes:
+        found = re.match(r"([\d.]+) GiB more .*memory would (?:allow (\w+) of|hold all of) (\S+) ?(\w*)", line)
+        if found is not None and found[3].rstrip(",") == plan.generation.model.name:
+            variant = plan.generation.model.variant(found[2] or found[4].rstrip(":"))
+            assert variant is not None
+            yield int(float(found[1]) * GIB), variant, line
+
+
+def is_whole(plan: Recommendation, variant: Variant, hardware: Hardware) -> bool:
+    """Whether the generator of a plan is whole in that file beside the same others."""
+    assert plan.generation is not None
+    pins = [Pin(choice.model, choice.variant) for choice in plan.choices if choice.model.role is not Role.GENERATION]
+    wish = Workload(role="rag" if pins else Role.GENERATION, context=plan.generation.settings.context)
+    try:
+        (found,) = recommend([], hardware, wish, pins=[*pins, Pin(plan.generation.model, variant)])
+    except NoResultError:
+        return False
+    assert found.generation is not None
+    placement = found.generation.estimate.placement
+    return placement.verdict is Verdict.FITS and not placement.n_cpu_moe
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        lambda gib: machine(ram_gib=gib),
+        lambda gib: machine(apple(gib), ram_gib=gib),
+        lambda gib: machine(gpu(0, gib)),
+    ],
+)
+def test_the_memory_that_is_missing_is_enough_and_no_step_less_is(described: Callable[[float], Hardware]) -> None:
+    seen = 0
+    for gib in (4, 6, 7, 8, 9, 10, 11, 12, 16):
+        hardware = described(gib)
+        for role in ("rag", Role.GENERATION):
+            try:
+                plans = recommend(MODELS, hardware, Workload(role=role))
+            except NoResultError:
+                continue
+            for plan in changed(hardware, Workload(role=role), plans):
+                for more, variant, line in by_memory(plan):
+                    seen += 1
+                    assert is_whole(plan, variant, with_more_memory(hardware, more)), line
+                    assert not is_whole(plan, variant, with_more_memory(hardware, more - GIB // 2)), line
+    assert seen
+
+
+def test_no_change_is_named_that_the_wishes_forbid() -> None:
+    seen = 0
+    for gib in (3, 4, 5, 6, 8, 10):
+        hardware = machine(gpu(0, gib))
+        for limit, least in ((6_000_000_000, None), (None, 60.0), (9_000_000_000, 30.0)):
+            wish = Workload(max_download_bytes=limit, min_speed=least)
+            try:
+                plans = recommend(MODELS, hardware, wish)
+            except NoResultError:
+                continue
+            for plan in changed(hardware, wish, plans):
+                for more, variant, line in by_memory(plan):
+                    seen += 1
+                    assert plan.generation is not None
+                    others = files_of(plan) - (plan.generation.variant.file_bytes or 0)
+                    assert limit is None or others + (variant.file_bytes or 0) <= limit, line
+                    pins = [Pin(c.model, variant if c is plan.generation else c.variant) for c in plan.choices]
+                    asked = Workload(context=plan.generation.settings.context, min_speed=least)
+                    assert recommend([], with_more_memory(hardware, more), asked, pins=pins), line
+    assert seen
+
+
+def test_a_better_model_that_is_too_large_to_fetch_is_not_named() -> None:
+    hardware = machine(gpu(0, 3))
+    free, bounded = (
+        changed(hardware, wish, recommend(MODELS, hardware, wish))[0]
+        for wish in (Workload(), Workload(max_download_bytes=3_000_000_000))
+    )
+    assert any(BIG.name in line for line in free.changes)
+    assert not any(BIG.name in line for line in bounded.changes)
