@@ -1,6 +1,7 @@
 """What to say when nothing fits: the plan that comes nearest, and what it lacks."""
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -17,8 +18,8 @@ from planner.core.pairs.reasons import rate_text
 from planner.errors import NoResultError
 from planner.units import format_gb, format_gib
 
-_LIKELY = 3
-"""The fastest plan is one of so many that score best for speed."""
+_CLOSE = 1.02
+"""Bounds that are no further apart than this are closed in on one plan after the other."""
 Options = Mapping[Role, Iterable[Option]]
 
 
@@ -51,7 +52,6 @@ def nothing_fits(
     options: Options, finder: Finder, machine: Machine, hardware: Hardware, workload: Workload
 ) -> NoResultError:
     """The error for a search that found nothing: too slow, too large to fetch, or too large to run."""
-    loose = msgspec.structs.replace(workload, min_speed=None, max_download_bytes=None)
     limit = workload.max_download_bytes
     if limit is not None and (least := _least_download(options)) > limit:
         return NoResultError(
@@ -60,18 +60,19 @@ def nothing_fits(
             hint=f"Allow {format_gb(least)} or more.",
             reference="nothing-fits",
         )
-    if workload.min_speed and (found := _fastest(finder, loose, machine)) is not None:
+    if workload.min_speed and (found := _fastest(finder, workload, machine)) is not None:
         rate = found[-1].rate
         speed = "at a speed that is not known" if rate is None else f"at {rate_text(rate)}"
+        within = "" if limit is None else f" with {format_gb(limit)} of files"
         return NoResultError(
-            f"Nothing is expected to write {workload.min_speed:g} tok/s here: the fastest plan ({_name(found)}) "
-            f"answers {speed}.",
+            f"Nothing is expected to write {workload.min_speed:g} tok/s here{within}: the fastest plan "
+            f"({_name(found)}) answers {speed}.",
             hint=f"A lower --min-speed{'' if limit is None else ', a larger --max-download'} or a device with more "
             "bandwidth (--gpu) would change that.",
             reference="nothing-fits",
         )
-    if limit is not None and (found := _fastest(finder, loose, machine)) is not None:
-        size = sum(rated.candidate.variant.file_bytes or 0 for rated in found)
+    if limit is not None and (found := _smallest_download(finder, workload, machine)) is not None:
+        size = _files_bytes(found)
         return NoResultError(
             f"Nothing that --max-download allows ({format_gb(limit)}) runs here; {_name(found)} would, with "
             f"{format_gb(size)} of files.",
@@ -98,11 +99,56 @@ def no_room_beside(candidate: Candidate, plan: Plan) -> NoResultError:
     )
 
 
-def _fastest(finder: Finder, wish: Workload, machine: Machine) -> Plan | None:
-    found = finder.best(msgspec.structs.replace(wish, prefer="speed"), machine)
-    return max(
-        itertools.islice(found, _LIKELY), key=lambda plan: plan[-1].rate.mid if plan[-1].rate else 0.0, default=None
-    )
+def _fastest(finder: Finder, workload: Workload, machine: Machine) -> Plan | None:
+    """The plan that writes most tokens per second (the middle of what is expected), whatever its score."""
+
+    def first(least: float | None) -> Plan | None:
+        wish = msgspec.structs.replace(workload, prefer="speed", min_speed=least)
+        return next(finder.best(wish, machine), None)
+
+    best = first(None)
+    if best is None or _speed(best) <= 0:
+        return best
+    ceiling = math.inf
+    while ceiling > _speed(best) * _CLOSE:
+        least = _speed(best) * 2 if ceiling == math.inf else math.sqrt(_speed(best) * ceiling)
+        faster = first(least)
+        if faster is None:
+            ceiling = least
+        else:
+            best = faster
+    while (faster := first(math.nextafter(_speed(best), math.inf))) is not None:
+        best = faster
+    return best
+
+
+def _smallest_download(finder: Finder, workload: Workload, machine: Machine) -> Plan | None:
+    """The plan that runs with the least bytes of files, none of which may be unknown."""
+
+    def first(most: int) -> Plan | None:
+        return next(finder.best(msgspec.structs.replace(workload, max_download_bytes=most), machine), None)
+
+    best = first(1 << 60)
+    floor = workload.max_download_bytes or 0
+    while best is not None and _files_bytes(best) > floor * _CLOSE:
+        most = (floor + _files_bytes(best)) // 2
+        smaller = first(most)
+        if smaller is None:
+            floor = most
+        else:
+            best = smaller
+    while best is not None and (smaller := first(_files_bytes(best) - 1)) is not None:
+        best = smaller
+    return best
+
+
+def _speed(plan: Plan) -> float:
+    rate = plan[-1].rate
+    return 0.0 if rate is None else rate.mid
+
+
+def _files_bytes(plan: Plan) -> int:
+    return sum(rated.candidate.variant.file_bytes or 0 for rated in plan)
 
 
 def _name(plan: Plan) -> str:

@@ -1,6 +1,7 @@
 """Which plans are shown, what is said of them, and what would change them."""
 
 import itertools
+import math
 import random
 import re
 
@@ -21,7 +22,7 @@ from planner.core.speed.calibration import GENERIC
 from planner.errors import NoResultError
 from planner.units import duration_range
 from tests.core.pairs.test_pair import BIG, EMBED_LARGE, EMBED_SMALL, MODELS, TINY
-from tests.core.shapes import BERT_LARGE, LLAMA_8B, QWEN3_EMBED_06B, apple, gpu, machine, make_model
+from tests.core.shapes import BERT_LARGE, GEMMA3_270M, LLAMA_8B, QWEN3_EMBED_06B, apple, gpu, machine, make_model
 
 RERANK_SMALL = make_model(
     "rerank-small", BERT_LARGE, 335141888, role=Role.RERANKER, quants={"Q8_0": 360_000_000}, context=1024,
@@ -274,6 +275,40 @@ def test_what_comes_nearest_is_named_when_nothing_fits() -> None:
         recommend(MODELS, machine(ram_gib=0.3), Workload())
     with pytest.raises(NoResultError, match="context of 100000 tokens: the longest of any is 32768"):
         recommend(MODELS, hardware, Workload(context=100_000))
+
+
+def test_where_small_files_take_much_memory_the_least_download_that_runs_is_named() -> None:
+    cached = make_model("cached", QWEN3_EMBED_06B, 595776512, quants={"Q8_0": 639_150_592})
+    lean = make_model("lean", GEMMA3_270M, 268098176, quants={"F32": 1_090_000_000, "F16": 560_000_000})
+    whole = msgspec.structs.replace(lean, variants=lean.variants[:1])
+    wish = Workload(max_download_bytes=1_200_000_000, context=32768)
+    with pytest.raises(
+        NoResultError, match=r"\(1.20 GB\) runs here; embed-small Q8_0 \+ lean F32 would, with 1.45 GB"
+    ):
+        recommend([EMBED_SMALL, cached, whole], machine(ram_gib=4), wish)
+    assert recommend([EMBED_SMALL, cached, lean], machine(ram_gib=4), wish)
+
+
+@pytest.mark.parametrize("hardware", [machine(gpu(0, 8)), machine(gpu(0, 24, bandwidth=2000.0)), machine(ram_gib=16)])
+@pytest.mark.parametrize("limit_bytes", [None, 1_500_000_000])
+def test_the_plan_that_is_called_the_fastest_is(hardware: Hardware, limit_bytes: int | None) -> None:
+    """Also where the speed that all plans gain from counts for no more."""
+    quick = make_model("quick", GEMMA3_270M, 200_000_000, quants={"Q4_0": 110_000_000, "Q8_0": 215_000_000})
+    models = [*MODELS, quick]
+    with pytest.raises(NoResultError) as raised:
+        recommend(models, hardware, Workload(min_speed=1e9, max_download_bytes=limit_bytes))
+    named_speed = float(re.findall(r"to (\d+) tok/s", raised.value.message)[0])
+    least, high = 1.0, 0.0
+    while True:  # the next plan that is faster than the one before, until there is none
+        wish = Workload(min_speed=least, max_download_bytes=limit_bytes, limit=1)
+        try:
+            (plan,) = recommend(models, hardware, wish)
+        except NoResultError:
+            break
+        rate = plan.generation.estimate.throughput.tg if plan.generation else None
+        assert rate is not None
+        least, high = math.nextafter(rate.mid, math.inf), rate.high
+    assert named_speed == pytest.approx(high, abs=0.5)
 
 
 def test_a_part_of_the_score_never_grows_when_memory_shrinks() -> None:
