@@ -5,13 +5,20 @@ left alone, would shut everybody else out.
 """
 
 import asyncio
+from typing import Any
 
+from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
 HEAD_DEADLINE_S = 20.0
 """For a request's head, from the connection or, on a kept one, from its first byte. Bodies have their own."""
 MAX_CONNECTIONS = 1000
 """More are answered 503 before anything of them is read."""
+SEND_NOW = "planner.send_now"
+"""ASGI extension: a function that sends a part of an answer's body without being awaited, between the start of a
+streamed answer (one without a length) and its last message. It returns False, and has sent nothing, where only the
+ordinary way can say what to do: the client has to read first, or has gone."""
 
 
 class GatewayProtocol(H11Protocol):
@@ -19,6 +26,23 @@ class GatewayProtocol(H11Protocol):
 
     head_deadline_s = HEAD_DEADLINE_S
     _waiting: asyncio.TimerHandle | None = None
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        app = self.app
+
+        async def with_shortcut(scope: Any, receive: Any, send: Any) -> None:
+            if scope["http_version"] == "1.1":
+                scope["extensions"] = {SEND_NOW: self._send_now}
+            await app(scope, receive, send)
+
+        self.app = with_shortcut
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected."""
@@ -43,6 +67,20 @@ class GatewayProtocol(H11Protocol):
         """The connection is gone."""
         self._wait_no_more()
         super().connection_lost(exc)
+
+    def _send_now(self, data: bytes) -> bool:
+        """See SEND_NOW. What h11 would do takes no note of a chunk either: its framing is the same for each."""
+        cycle = self.cycle
+        if (
+            not data
+            or not cycle.response_started
+            or cycle.response_complete
+            or cycle.disconnected
+            or self.flow.write_paused
+        ):
+            return False
+        self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        return True
 
     def _wait(self) -> None:
         self._waiting = self.loop.call_later(self.head_deadline_s, self._give_up)

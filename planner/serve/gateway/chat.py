@@ -9,10 +9,11 @@ from planner.core.models.model import Role
 from planner.serve.gateway.context import Gateway, gateway_of
 from planner.serve.gateway.engine import EngineTalk
 from planner.serve.gateway.errors import json_response
+from planner.serve.gateway.events import IsLast, Shape
 from planner.serve.gateway.fields import COMPLETION, SAMPLING, model_name, pick
 from planner.serve.gateway.limits import read_object, unless_gone
 from planner.serve.gateway.messages import CHAT
-from planner.serve.gateway.stream import EventStream, IsLast, Shape
+from planner.serve.gateway.stream import EventStream
 from planner.serve.upstream import Upstream
 
 

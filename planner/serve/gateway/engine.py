@@ -10,8 +10,9 @@ import msgspec
 
 from planner.serve.gateway.context import Gateway
 from planner.serve.gateway.errors import ApiError, clean, too_long
+from planner.serve.gateway.http_answer import BrokenAnswerError
 from planner.serve.gateway.limits import encode
-from planner.serve.gateway.wire import Answer, BrokenAnswerError, UnreachableError
+from planner.serve.gateway.wire import Answer, UnreachableError
 from planner.serve.upstream import Upstream
 
 _MAX_ANSWER_BYTES = 128 * 2**20
@@ -37,10 +38,10 @@ class EngineTalk:
             response = await self._send(path, body)
             try:
                 if response.status != 200:
-                    raise self.refusal(response.status, await _read(response, _MAX_ERROR_BYTES))
-                answer = await _read(response, _MAX_ANSWER_BYTES)
+                    raise self.refusal(response.status, await response.read(_MAX_ERROR_BYTES))
+                answer = await response.read(_MAX_ANSWER_BYTES)
             finally:
-                await response.aclose()
+                response.close()
         if len(answer) > _MAX_ANSWER_BYTES:
             raise ApiError(502, f"The {self.upstream.role} engine's answer is too large.", code="bad_engine_answer")
         return answer
@@ -61,10 +62,10 @@ class EngineTalk:
             await exits.enter_async_context(self._turn())
             async with self.connected(), asyncio.timeout(self.gateway.config.answer_timeout_s):
                 response = await self._send(path, body)
-                exits.push_async_callback(response.aclose)
+                exits.callback(response.close)
                 if response.status == 200 and response.content_type.startswith("text/event-stream"):
                     return OpenStream(response, exits.pop_all())
-                raw = await _read(response, _MAX_ERROR_BYTES)
+                raw = await response.read(_MAX_ERROR_BYTES)
             if response.status == 200:
                 message = f"The {self.upstream.role} engine did not answer with a stream."
                 raise ApiError(502, message, code="bad_engine_answer")
@@ -72,18 +73,24 @@ class EngineTalk:
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
-        """Within: a failing connection becomes an ApiError, 504 for a deadline and 502 for the rest."""
-        role = self.upstream.role
+        """Within: a failing connection becomes an ApiError."""
         try:
             yield
-        except TimeoutError as error:
-            raise ApiError(504, f"The {role} engine did not answer in time.", code="engine_timeout") from error
-        except UnreachableError as error:
-            message = f"The {role} engine is not reachable; it may be restarting. Try again in a moment."
-            raise ApiError(502, message, code="engine_unreachable") from error
-        except BrokenAnswerError as error:
-            message = f"The {role} engine broke off before its answer was complete; it may have crashed."
-            raise ApiError(502, message, code="engine_broke_off") from error
+        except (TimeoutError, UnreachableError, BrokenAnswerError) as error:
+            raise self.failure(error) from error
+
+    def failure(self, error: Exception) -> ApiError:
+        """A failing connection as an answer: 504 for a deadline and 502 for the rest."""
+        role = self.upstream.role
+        match error:
+            case TimeoutError():
+                return ApiError(504, f"The {role} engine did not answer in time.", code="engine_timeout")
+            case UnreachableError():
+                message = f"The {role} engine is not reachable; it may be restarting. Try again in a moment."
+                return ApiError(502, message, code="engine_unreachable")
+            case _:
+                message = f"The {role} engine broke off before its answer was complete; it may have crashed."
+                return ApiError(502, message, code="engine_broke_off")
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -144,23 +151,12 @@ class OpenStream:
     """An engine's streamed answer and the turn it takes."""
 
     def __init__(self, answer: Answer, exits: AsyncExitStack) -> None:
-        self.chunks = answer.aiter_bytes()
+        self.answer = answer
         self._exits = exits
 
     async def aclose(self) -> None:
         """Close the connection, which makes the engine stop, and let the next request have its turn."""
-        await self.chunks.aclose()
         await self._exits.aclose()
-
-
-async def _read(response: Answer, max_bytes: int) -> bytes:
-    """The body, at most a little more than `max_bytes` of it."""
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > max_bytes:
-            break
-    return bytes(body)
 
 
 def decode_object(raw: bytes) -> dict[str, Any] | None:

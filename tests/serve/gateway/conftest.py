@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +24,8 @@ from starlette.routing import Route
 from planner.core.models.model import Architecture, Commercial, Licence, Model, Pooling, Prompts, Role
 from planner.serve.gateway.app import create_app
 from planner.serve.gateway.context import GatewayConfig
+from planner.serve.gateway.wire import Sink
+from planner.serve.gateway_protocol import GatewayProtocol
 from planner.serve.upstream import Upstream, Upstreams
 
 GATEWAY_KEY = "gateway-key-of-the-tests-0123456789"
@@ -217,14 +219,17 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def run_server(app: Starlette, together: list[_Server]) -> AsyncIterator[str]:
-    """The app on a free loopback port, for as long as the block lasts.
+async def run_server(app: Starlette, together: list[_Server], *, ours: bool = False) -> AsyncIterator[str]:
+    """The app on a free loopback port, for as long as the block lasts; `ours`: served by the gateway's protocol.
 
     All servers in the list `together` stop with the first, so that their shutdowns overlap.
     """
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_config=None, log_level="critical", ws="none", timeout_graceful_shutdown=1)
+        http: Any = GatewayProtocol if ours else "auto"
+        config = uvicorn.Config(
+            app, http=http, log_config=None, log_level="critical", ws="none", timeout_graceful_shutdown=1
+        )
         server = _Server(config)
         together.append(server)
         task = asyncio.create_task(server.serve(sockets=[listener]))
@@ -336,10 +341,18 @@ class _InProcessAnswer:
         self.content_type = response.headers.get("content-type", "")
         self._content = response.content
 
-    async def aiter_bytes(self) -> AsyncGenerator[bytes, None]:
-        yield self._content
+    async def read(self, max_bytes: int) -> bytes:
+        return self._content[: max_bytes + 1]
 
-    async def aclose(self) -> None: ...
+    def deliver(self, sink: Sink) -> None:
+        sink.take(self._content)
+        sink.end(None)
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class _InProcess:
@@ -402,17 +415,20 @@ _KEY = {"Authorization": f"Bearer {GATEWAY_KEY}"}
 
 @pytest.fixture
 async def start_wire() -> AsyncIterator[StartStack]:
-    """As `start_stack`, over real connections: for streams, and for clients and engines that go away."""
+    """As `start_stack`, over real connections: for streams, and for clients and engines that go away.
+
+    `ours=False`: served by another web server than the gateway's own.
+    """
     async with AsyncExitStack() as exits:
 
-        async def start(**settings: Any) -> Stack:
+        async def start(*, ours: bool = True, **settings: Any) -> Stack:
             servers: list[_Server] = []
             engines = [FakeEngine(role) for role, _ in ROLES]
             for engine in engines:
                 engine.url = await exits.enter_async_context(run_server(engine.app(), servers))
             upstreams = _upstreams(engines)
             app = create_app(GatewayConfig(api_key=GATEWAY_KEY, upstreams=upstreams, **settings))
-            url = await exits.enter_async_context(run_server(app, servers))
+            url = await exits.enter_async_context(run_server(app, servers, ours=ours))
             options: dict[str, Any] = {"base_url": url, "trust_env": False, "timeout": 20}
             bare = await exits.enter_async_context(httpx2.AsyncClient(**options))
             client = await exits.enter_async_context(httpx2.AsyncClient(**options, headers=_KEY))

@@ -1,0 +1,75 @@
+"""From the bytes of an engine's event stream to the client's events, each as soon as its last byte has come."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from planner.serve.gateway.engine import EngineTalk, decode_object
+from planner.serve.gateway.errors import ApiError
+
+_MAX_EVENT_BYTES = 4 * 2**20
+_DONE = b"data: [DONE]\n\n"
+
+Shape = Callable[[dict[str, Any]], dict[str, Any]]
+"""From an engine's JSON object to the client's; also the place to count tokens."""
+IsLast = Callable[[dict[str, Any]], bool]
+"""Whether an event is a complete answer's last one, for streams without `[DONE]`."""
+
+
+class Events:
+    """One stream. `ended`: its last event has come; what follows is not read. `done`: `[DONE]` is passed on."""
+
+    def __init__(self, talk: EngineTalk, *, shape: Shape, is_last: IsLast | None, done: bool) -> None:
+        self.ended = False
+        self._talk = talk
+        self._shape = shape
+        self._is_last = is_last
+        self._done = _DONE if done else b""
+        self._waiting = b""
+
+    def feed(self, data: bytes, ready: list[bytes]) -> None:
+        """Take what came; add the client's form of every event that is complete to `ready`. Raises ApiError."""
+        if self._waiting:
+            data = self._waiting + data
+        data = data.replace(b"\r\n", b"\n")
+        *whole, self._waiting = data.split(b"\n\n")
+        for event in whole:
+            self._translate(event, ready)
+            if self.ended:
+                return
+        if len(self._waiting) > _MAX_EVENT_BYTES:
+            raise self.broken("sent an event without an end")
+
+    def broken(self, what: str) -> ApiError:
+        """An error for a stream that is not what it should be; `what` continues “The engine …”."""
+        return ApiError(502, f"The {self._talk.upstream.role} engine {what}.", code="engine_broke_off")
+
+    def _translate(self, event: bytes, ready: list[bytes]) -> None:
+        data = _data(event)
+        if not data:
+            ready.append(b":\n\n")  # a comment keeps connections open; what it says is the engine's business
+            return
+        if data.strip() == b"[DONE]":
+            ready.append(self._done)
+            self.ended = True
+            return
+        content = decode_object(data)
+        if content is None:
+            raise self.broken("sent something that is not JSON")
+        if "error" in content:
+            raise self._talk.refusal(500, data)
+        ready.append(event_of(self._shape(content)))
+        self.ended = self._is_last is not None and self._is_last(content)
+
+
+def event_of(content: dict[str, Any]) -> bytes:
+    """A JSON object as an event."""
+    return b"data: %b\n\n" % msgspec.json.encode(content)
+
+
+def _data(event: bytes) -> bytes:
+    """What the lines of an event say, without the fields that are not data."""
+    if b"\n" not in event:
+        return event[5:].removeprefix(b" ") if event.startswith(b"data:") else b""
+    return b"\n".join(line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:"))
