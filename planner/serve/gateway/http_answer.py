@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 _MAX_HEAD_BYTES = 64 * 2**10
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;.*)?")
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
 
 
 class BrokenAnswerError(Exception):
@@ -70,6 +71,11 @@ class HttpAnswer:
     def _chunks(self, data: bytes) -> bytes:
         if self._waiting:
             data = self._waiting + data
+        elif not self._in_chunk and (size := _CHUNK.match(data)) is not None:
+            # As nearly always: exactly one chunk.
+            stop = len(data) - 2
+            if int(size[1], 16) == stop - size.end() > 0 and data.endswith(b"\r\n"):
+                return data[size.end() : stop]
         body: list[bytes] = []
         place = 0
         while place < len(data):

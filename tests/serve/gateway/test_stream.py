@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from planner.core.model import Role
+from planner.core.models.model import Role
 from tests.serve.gateway.conftest import GATEWAY_KEY
 
 if TYPE_CHECKING:
@@ -126,6 +126,9 @@ async def test_bytes_and_tokens_are_counted_for_the_request_they_belong_to(
     wire = await start_wire(ours=ours, access_log=entries.append)
     await wire.chat()
     streamed = await wire.chat(stream=True, stream_options={"include_usage": True})
+    async with asyncio.timeout(20):
+        while len(entries) < 2:  # noqa: ASYNC110  # a line is written after its answer
+            await asyncio.sleep(0.01)
     assert [(entry.prompt_tokens, entry.completion_tokens) for entry in entries] == [(41, 3), (41, 3)]
     assert entries[1].response_bytes == len(streamed.content)
     assert entries[1].id == streamed.headers["x-request-id"]
