@@ -27,15 +27,12 @@ _KEY = "a-key-for-this-measurement-only"
 _TEXT = {"input": "The ferry to the island leaves at seven."}
 _QUESTION = {"messages": [{"role": "user", "content": "Tell a story."}], "stream": True}
 _LENGTH = 384
-_EVENT = b"data: " + json.dumps(
-    {
-        "choices": [{"finish_reason": None, "index": 0, "delta": {"content": " word"}}],
-        "created": 1,
-        "id": "chatcmpl-0123456789abcdef0123456789abcdef",
-        "model": "generation",
-        "object": "chat.completion.chunk",
-    }
-).encode() + b"\n\n"  # fmt: skip
+_EVENT = (
+    b'data: {"choices":[{"finish_reason":null,"index":0,"delta":{"content":" word%d"}}],"created":%d,'
+    b'"id":"chatcmpl-0123456789abcdef0123456789abcdef","model":"generation","system_fingerprint":"b0-unknown",'
+    b'"object":"chat.completion.chunk"}\n\n'
+)
+"""Of the form that llama-server b11434 sends, number and second to be filled in."""
 _VECTORS = json.dumps(
     {
         "object": "list",
@@ -60,7 +57,8 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ev
                 writer.write(
                     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
                 )
-                for event in (*[_EVENT] * events, b"data: [DONE]\n\n"):
+                for number in range(events + 1):
+                    event = _EVENT % (number, time.time()) if number < events else b"data: [DONE]\n\n"
                     writer.write(b"%x\r\n%s\r\n" % (len(event), event))
                     await writer.drain()
                     await asyncio.sleep(0.002)  # one by one, as tokens come

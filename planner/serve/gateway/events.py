@@ -17,7 +17,7 @@ from planner.serve.gateway.errors import ApiError
 _MAX_EVENT_BYTES = 4 * 2**20
 _DONE = b"data: [DONE]\n\n"
 _REPORTS = frozenset({"usage", "timings"})
-_TEXT = re.compile(rb'"(?:content|text)":("(?:[^"\\]|\\.)*")')
+_TEXT = re.compile(rb'"(?:content|text)": ?("(?:[^"\\]|\\.)*")')
 _PLACEHOLDER = b'"the text of an event stands here"'
 _text_decoder = msgspec.json.Decoder(str)
 
