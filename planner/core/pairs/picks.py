@@ -13,16 +13,15 @@ import msgspec
 from planner.core.memory.memory import Pool
 from planner.core.memory.placement import Machine
 from planner.core.memory.workload import Workload
-from planner.core.models.model import Model, Role
+from planner.core.models.model import Model
 from planner.core.models.relatives import are_relatives
-from planner.core.pairs.plans import Pick, Plan, Rated, score_of, total_bytes
-from planner.core.pairs.score import READING_TOKENS_PER_S, weighted
+from planner.core.pairs.plans import Pick, Plan, main_of, quality_of, score_of, speed_of, total_bytes
+from planner.core.pairs.score import READING_TOKENS_PER_S
 
 _EXPECTED = 2
 """So many of the places are usually taken by what is better, faster or smaller: the search need not look for more."""
 _TIE = 0.5e-4
 """Sums that are nearer than this may be the same score when it is rounded."""
-_FIRST = {"balanced": "balanced", "quality": "best for quality", "speed": "best for speed"}
 
 
 class Finder(Protocol):
@@ -56,7 +55,7 @@ def picks(finder: Finder, workload: Workload, machine: Machine) -> list[Pick]:
         if len(chosen) < workload.limit:
             chosen = _chosen(ranking.first(workload.limit), others, workload)
     lightest = _ranked([finder.lighter(plan) for plan in chosen], workload)
-    return _labelled([Pick(plan, relatives=finder.relatives(plan)) for plan in lightest], workload)
+    return [Pick(plan, finder.relatives(plan)) for plan in lightest]
 
 
 def _chosen(found: Sequence[Plan], others: Iterable[Plan], workload: Workload) -> list[Plan]:
@@ -111,26 +110,6 @@ def _ranked(plans: Iterable[Plan], workload: Workload) -> list[Plan]:
     )
 
 
-def _labelled(chosen: Sequence[Pick], workload: Workload) -> list[Pick]:
-    """Name what each plan is the best of among those shown. No figures tell rerankers apart by their quality."""
-    if not chosen:
-        return []
-    places = range(len(chosen))
-    found = {
-        "best quality": max(places, key=lambda i: _quality(chosen[i].plan)),
-        "fastest": max(places, key=lambda i: _speed(chosen[i].plan)),
-        "smallest": min(places, key=lambda i: total_bytes(chosen[i].plan)),
-    }
-    if _main(chosen[0].plan).candidate.model.role is Role.RERANKER:
-        del found["best quality"]
-    names = [[label for label, place in found.items() if place == i and len(chosen) > 1] for i in places]
-    first = _FIRST[workload.prefer]
-    if workload.prefer == "quality" and found.get("best quality") == 0:
-        first = "best quality"  # the weighted sum and the quality alone may prefer different plans
-    names[0] = [first, *(label for label in names[0] if label != first)]
-    return [pick._replace(labels=tuple(labels)) for pick, labels in zip(chosen, names, strict=True)]
-
-
 def _usable(plan: Plan) -> bool:
     """Whether neither answers nor indexing keep people waiting longer than they would stay."""
     return all(r.terms.generation_speed >= 0 and r.terms.indexing_speed >= 0 for r in plan)
@@ -141,36 +120,20 @@ def _part(plan: Plan) -> float:
     return sum(rated.part for rated in plan)
 
 
-def _main(plan: Plan) -> Rated:
-    """The generator, or the model of the one role that was asked for."""
-    return plan[-1]
-
-
 def _related(one: Plan, other: Plan) -> bool:
     """Whether the main models of two plans are variants of each other."""
-    return are_relatives(_main(one).candidate.model, _main(other).candidate.model)
+    return are_relatives(main_of(one).candidate.model, main_of(other).candidate.model)
 
 
 def _beats(one: Plan, other: Plan, workload: Workload) -> bool:
     """At least as good, as fast and as small, and better in one of them; never a plan of a higher score."""
     if one is other or score_of(one, workload) < score_of(other, workload):
         return False
-    a, b = (_quality(one), _speed(one), -total_bytes(one)), (_quality(other), _speed(other), -total_bytes(other))
-    return a != b and all(x >= y for x, y in zip(a, b, strict=True))
-
-
-def _quality(plan: Plan) -> float:
-    """Retrieval and answers, weighed as by somebody who wants nothing else."""
-    return sum(
-        weighted(msgspec.structs.replace(r.terms, generation_speed=0.0, indexing_speed=0.0, context=0.0), "quality")
-        for r in plan
+    a, b = (
+        (quality_of(one), speed_of(one), -total_bytes(one)),
+        (quality_of(other), speed_of(other), -total_bytes(other)),
     )
-
-
-def _speed(plan: Plan) -> float:
-    """Tokens per second of the main model."""
-    rate = _main(plan).rate
-    return rate.mid if rate else 0.0
+    return a != b and all(x >= y for x, y in zip(a, b, strict=True))
 
 
 def _half(machine: Machine) -> Machine:

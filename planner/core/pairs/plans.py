@@ -10,12 +10,12 @@ from planner.core.estimates.estimator import Outlook, estimate
 from planner.core.machines.hardware import Hardware
 from planner.core.memory.estimate import HOST, Placement, Seconds
 from planner.core.memory.placement import Machine
-from planner.core.memory.workload import Workload
+from planner.core.memory.workload import Prefer, Workload
 from planner.core.models.model import Model, Role
 from planner.core.pairs.candidates import Candidate, Option
 from planner.core.pairs.reasons import reasons_of, warnings_of
 from planner.core.pairs.recommendation import BudgetUse, Choice, MemoryPlan, Recommendation
-from planner.core.pairs.score import Terms, combine
+from planner.core.pairs.score import Terms, combine, weighted
 from planner.core.scores.quality import quality
 from planner.core.speed.calibration import Calibration
 
@@ -72,10 +72,9 @@ Plan = tuple[Rated, ...]
 
 
 class Pick(NamedTuple):
-    """A plan to be shown, what it is the best of, and the models that it stands for."""
+    """A plan to be shown, and the models that it stands for."""
 
     plan: Plan
-    labels: tuple[str, ...] = ()
     relatives: tuple[Model, ...] = ()
 
 
@@ -94,6 +93,48 @@ def total_bytes(plan: Plan) -> int:
     return sum(r.memory.total_bytes for r in plan)
 
 
+def main_of(plan: Plan) -> Rated:
+    """The generator, or the model of the one role that was asked for."""
+    return next((rated for rated in plan if rated.candidate.model.role is Role.GENERATION), plan[0])
+
+
+def quality_of(plan: Plan) -> float:
+    """Retrieval and answers, weighed as by somebody who wants nothing else."""
+    return sum(
+        weighted(msgspec.structs.replace(r.terms, generation_speed=0.0, indexing_speed=0.0, context=0.0), "quality")
+        for r in plan
+    )
+
+
+def speed_of(plan: Plan) -> float:
+    """Tokens per second of the main model."""
+    rate = main_of(plan).rate
+    return rate.mid if rate else 0.0
+
+
+_FIRST = {"balanced": "balanced", "quality": "best for quality", "speed": "best for speed"}
+
+
+def labels_of(plans: Sequence[Plan], prefer: Prefer) -> list[tuple[str, ...]]:
+    """What each plan is the best of among those shown. No figures tell rerankers apart by their quality."""
+    if not plans:
+        return []
+    places = range(len(plans))
+    found = {
+        "best quality": max(places, key=lambda i: quality_of(plans[i])),
+        "fastest": max(places, key=lambda i: speed_of(plans[i])),
+        "smallest": min(places, key=lambda i: total_bytes(plans[i])),
+    }
+    if main_of(plans[0]).candidate.model.role is Role.RERANKER:
+        del found["best quality"]
+    names = [[label for label, place in found.items() if place == i and len(plans) > 1] for i in places]
+    first = _FIRST[prefer]
+    if prefer == "quality" and found.get("best quality") == 0:
+        first = "best quality"  # the weighted sum and the quality alone may prefer different plans
+    names[0] = [first, *(label for label in names[0] if label != first)]
+    return [tuple(labels) for labels in names]
+
+
 def recommendations(
     picks: Sequence[Pick],
     machine: Machine,
@@ -103,22 +144,31 @@ def recommendations(
 ) -> tuple[Recommendation, ...]:
     """The plans as they are told, in their order."""
     told: list[Recommendation] = []
+    labels = labels_of([pick.plan for pick in picks], workload.prefer)
     for rank, pick in enumerate(picks, start=1):
         choices = tuple(rated.choice(hardware, calibration) for rated in pick.plan)
         score = score_of(pick.plan, workload)
         equal = next((other.rank for other in told if other.score == score), None)
-        told.append(_recommendation(rank, pick, choices, machine, workload, equal=equal))
+        label = ", ".join(labels[rank - 1]) or "alternative"
+        told.append(_recommendation(rank, pick, choices, machine, workload, label=label, equal=equal))
     return tuple(told)
 
 
 def _recommendation(
-    rank: int, pick: Pick, choices: tuple[Choice, ...], machine: Machine, workload: Workload, *, equal: int | None
+    rank: int,
+    pick: Pick,
+    choices: tuple[Choice, ...],
+    machine: Machine,
+    workload: Workload,
+    *,
+    label: str,
+    equal: int | None,
 ) -> Recommendation:
     by_role = {choice.model.role: choice for choice in choices}
     memory = memory_plan(choices, machine)
     return Recommendation(
         rank=rank,
-        label=", ".join(pick.labels) or "alternative",
+        label=label,
         embedding=by_role.get(Role.EMBEDDING),
         generation=by_role.get(Role.GENERATION),
         reranker=by_role.get(Role.RERANKER),

@@ -203,6 +203,22 @@ def test_a_reranker_is_placed_last_and_costs_the_pair_nothing() -> None:
                 assert row.total_bytes <= (row.budget_bytes or 0)
 
 
+def test_the_smallest_plan_is_so_with_its_reranker() -> None:
+    large = msgspec.structs.replace(
+        RERANK_LARGE, variants=make_model("x", QWEN3_EMBED_06B, 1, quants={"F32": 2_400_000_000}).variants
+    )
+    middle = make_model("middle", GEMMA3_270M, 500_000_000, quants={"F32": 1_090_000_000}, context=8192)
+    seen = set()
+    for tenths in range(20, 80, 2):
+        hardware = machine(gpu(0, tenths / 10, bandwidth=2000.0))
+        models = [EMBED_SMALL, TINY, middle, RERANK_SMALL, large]
+        plans = recommend(models, hardware, Workload(reranker=True))
+        smallest = min(plans, key=lambda plan: plan.memory.total_bytes)
+        assert len(plans) == 1 or "smallest" in smallest.label.split(", ")
+        seen |= {choice.model.name for choice in smallest.choices}
+    assert {"tiny", "middle"} <= seen  # beside the larger pair there is room for the smaller reranker alone
+
+
 def test_a_reranker_that_does_not_fit_is_left_out_unless_it_was_named() -> None:
     models = [EMBED_SMALL, TINY, RERANK_LARGE]
     hardware = machine(ram_gib=2.2)
