@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from planner.cli.numbers import FiniteRange
 from planner.cli.session import Session
 from planner.core.launch.launch_plan import LaunchPlan, launch_plan
 from planner.core.machines.hardware import Hardware
@@ -32,7 +33,7 @@ def workload_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "--prefer", type=click.Choice(["quality", "speed", "balanced"]), default="balanced", show_default=True
     )
     @click.option("--context", type=click.IntRange(256, 2**24), metavar="TOKENS", help="Context of the generator.")
-    @click.option("--min-speed", type=click.FloatRange(min=0), metavar="TOK/S", help="Generated tokens per second.")
+    @click.option("--min-speed", type=FiniteRange(min=0), metavar="TOK/S", help="Generated tokens per second.")
     @click.option("--licence", type=click.Choice(["any", "commercial"]), default="any", show_default=True)
     @click.option("--language", metavar="CODE", help="A language the models must know: en, de, German.")
     @click.option("--max-download", metavar="SIZE", help="All files of a plan together, in GB: 5, 800MB.")

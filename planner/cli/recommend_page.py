@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
 from planner.cli.columns import cells, terminal_width, wrapped
@@ -52,19 +53,23 @@ def table_lines(plans: Sequence[Recommendation], costs: Mapping[int, str] = _NO_
         total = format_gib(plan.memory.total_bytes)
         head = f"{plan.rank:<2} {plan.score:5.1f}  {plan.label}"
         room = width - _MEMORY - _SPEED - _CONTEXT - 3
-        yield _row(head, total, "", "", width) if len(plan.choices) > 1 and cells(head) <= room else head
+        if len(plan.choices) == 1:
+            yield head
+        else:
+            yield _row(head, total, "", "", width) if cells(head) <= room else f"{head}  {total}"
         for choice in plan.choices:
             name = _shortened(choice, width - len(_LEFT) - _MEMORY - _SPEED - _CONTEXT - 3)
             memory = format_gib(choice.estimate.memory.total_bytes)
             yield _row(f"{_LEFT}{name}", memory, _speed(choice), str(_context(choice)), width)
-        yield from _times(plan)
+        equal = next((other.rank for other in plans if other.rank < plan.rank and other.score == plan.score), None)
+        yield from _times(plan, equal)
         if cost := costs.get(plan.rank):
             yield from wrapped(cost, width, first=_LEFT, indent=f"{_LEFT}  ")
         yield from command_lines(plan)
 
 
-def _times(plan: Recommendation) -> Iterator[str]:
-    found = []
+def _times(plan: Recommendation, equal: int | None) -> Iterator[str]:
+    found = [] if equal is None else [f"as good as plan {equal} by its score"]
     if plan.indexing_s is not None:
         found.append(f"indexes in {duration_range(plan.indexing_s.low, plan.indexing_s.high)}")
     if plan.first_word_s is not None:
@@ -76,7 +81,7 @@ def _times(plan: Recommendation) -> Iterator[str]:
 def command_lines(plan: Recommendation) -> Iterator[str]:
     """The command, in lines that a shell reads as one."""
     line = "   run: planner"
-    for word in _words(plan.command[1:]):
+    for word in _words([shlex.quote(word) for word in plan.command[1:]]):
         if cells(line) + cells(word) + 3 > _width() and line.strip() != "\\":
             yield f"{line} \\"
             line = f"       {word}"
@@ -156,7 +161,7 @@ def markdown_lines(plans: Sequence[Recommendation]) -> Iterator[str]:
     yield ""
     yield "```sh"
     for plan in plans:
-        yield f"{' '.join(plan.command)}  # {plan.rank}"
+        yield f"{shlex.join(plan.command)}  # {plan.rank}"
     yield "```"
 
 
@@ -189,7 +194,7 @@ def csv_lines(plans: Sequence[Recommendation]) -> Iterator[str]:
                 "" if plan.indexing_s is None else plan.indexing_s.mid,
                 "" if plan.first_word_s is None else plan.first_word_s.mid,
                 "" if None in sizes else sum(size or 0 for size in sizes),
-                " ".join(plan.command),
+                shlex.join(plan.command),
             ]
         )
     yield from text.getvalue().splitlines()

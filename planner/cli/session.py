@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from planner.cli.diagnostics import note
+from planner.cli.numbers import FiniteRange
 from planner.config import Config, load_config
 from planner.core.machines.hardware import Hardware
 from planner.core.machines.machine_options import Overrides
@@ -37,6 +38,8 @@ class Session:
     as_json: bool = False
     overrides: Overrides = field(default_factory=Overrides)
     hardware_file: Path | None = None
+    catalogs: tuple[Path, ...] = ()
+    """Those given to this command; `config` has them too, beside those of the settings."""
     quiet: bool = False
 
     @functools.cached_property
@@ -149,6 +152,7 @@ def common_options(function: Callable[..., R]) -> Callable[..., R]:
             as_json=as_json,
             overrides=kwargs.pop("_overrides", None) or Overrides(),
             hardware_file=kwargs.pop("_hardware_file", None),
+            catalogs=catalogs,
         )
         return function(session, *args, **kwargs)
 
@@ -160,9 +164,7 @@ def hardware_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @click.option("--vram", metavar="SIZE", help="GPU memory in GiB: 8, 24GiB, 24x2 (two cards).")
     @click.option("--gpu", metavar="NAME", help='Plan for this GPU: "RTX 4090", "2x RTX 3090".')
-    @click.option(
-        "--bandwidth", metavar="GB/S", type=click.FloatRange(min=1, max=20000), help="GPU memory bandwidth."
-    )
+    @click.option("--bandwidth", metavar="GB/S", type=FiniteRange(min=1, max=20000), help="GPU memory bandwidth.")
     @click.option("--ram", metavar="SIZE", help="Host memory in GiB.")
     @click.option("--cpu-cores", metavar="N", type=click.IntRange(1, 4096), help="CPU cores that may be used.")
     @click.option(

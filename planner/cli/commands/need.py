@@ -3,6 +3,7 @@
 import click
 
 from planner.cli.columns import terminal_width
+from planner.cli.numbers import FiniteRange
 from planner.cli.output import write_json, write_lines
 from planner.cli.planning import KV_TYPES
 from planner.cli.session import Session, common_options
@@ -20,7 +21,7 @@ from planner.errors import UsageError
 @click.option("--kv-type", type=click.Choice(KV_TYPES), default="f16", show_default=True, help="KV cache type.")
 @click.option(
     "--min-speed",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     metavar="TOK/S",
     help="Tokens written per second; of an embedder, tokens read.",
 )

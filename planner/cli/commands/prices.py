@@ -6,6 +6,7 @@ from decimal import Decimal
 import click
 
 from planner.cli.cost_options import Amount, Costing, cost_options
+from planner.cli.numbers import FiniteRange
 from planner.cli.session import Session, common_options
 from planner.units import GIB, parse_memory
 
@@ -26,7 +27,7 @@ _ORDERS = ("price", "total", "tokens", "job", "vram", "reliability", "provider")
 )
 @click.option("--region", metavar="NAME", help="Only there: US, Norway, eu-west-1; offers without a region drop out.")
 @click.option("--max-price", type=Amount(more=True), metavar="USD", help="Per GPU and hour.")
-@click.option("--min-reliability", type=click.FloatRange(0, 1), metavar="0..1", help="Where the provider tells it.")
+@click.option("--min-reliability", type=FiniteRange(0, 1), metavar="0..1", help="Where the provider tells it.")
 @click.option("--sort", "order", type=click.Choice(_ORDERS), help="Default: job, tokens or price, as asked.")
 @click.option("--limit", "-n", type=click.IntRange(min=1), help="How many; default: 20, with --json all.")
 @click.option("--all", "everything", is_flag=True, help="Every offer, not the best of each GPU, provider and tier.")

@@ -96,6 +96,7 @@ def recommend(
             live=live and not session.simulated,
         ),
     )
+    found = tuple(_with_catalogs(session, item) for item in found)
     basis = "described" if session.simulated else "free" if live else "total"
     costs = None
     if with_prices or (not session.as_json and form in {None, "table"} and _prices_are_kept(session)):
@@ -110,6 +111,16 @@ def recommend(
         write_lines(markdown_lines(found))
     else:
         write_lines(_page(hardware, found, basis, workload, explain=explain, costs=costs))
+
+
+def _with_catalogs(session: Session, plan: Recommendation) -> Recommendation:
+    """The plan with the files in its command that its models were read from, as far as they were given by hand."""
+    if not session.catalogs:
+        return plan
+    files = [session.catalog.files.get(choice.model.id.casefold()) for choice in plan.choices]
+    needed = [each for each in session.catalogs if any(file and file.is_relative_to(each) for file in files)]
+    options = [word for path in dict.fromkeys(needed) for word in ("--catalog", str(path))]
+    return msgspec.structs.replace(plan, command=(*plan.command, *options))
 
 
 def _prices_are_kept(session: Session) -> bool:
