@@ -2,7 +2,7 @@
 
 One figure says what a machine does at its best. What people meet is a conversation that has grown long, an index of
 short or long passages, and more than one of them at a time. Each point is the faster of its runs, since what else
-runs only slows; whatever there is no time left for is left out, deeper and larger ones first.
+runs only slows; whatever there is no time left for is left out, the deepest and largest first.
 """
 
 import secrets
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import zip_longest
 from typing import Any, Literal
 
 import msgspec
@@ -60,6 +61,9 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     first_s: float | None = None
 
 
+_Steps = list[Callable[[], list[Point]]]
+
+
 @dataclass(frozen=True)
 class Sweep:
     """Where and how to measure. `deadline_s` is for everything together."""
@@ -95,22 +99,28 @@ class Sweep:
         return tuple(points), whole
 
     def _planned(self, gateway: GatewayClient, roles: Sequence[Role]) -> Iterator[Callable[[], list[Point]]]:
-        """Measurements in order of worth: many clients and short texts first, great depths last."""
-        embeds, generates = Role.EMBEDDING in roles, Role.GENERATION in roles
-        for clients in CLIENTS:
-            if generates:
-                yield partial(self._generating_clients, gateway, clients)
-            if embeds:
-                yield partial(self._embedding_clients, gateway, clients)
-        if embeds:
-            limit = gateway.context(Role.EMBEDDING) or max(LENGTHS)
-            for length in [length for length in LENGTHS if length <= limit]:
-                for batch in BATCHES:
-                    yield partial(self._embedding, gateway, length, batch)
-        if generates:
+        """Measurements in turns, the small ones first: when the time is over, something is known of each kind."""
+        clients: list[_Steps] = [[] for _ in CLIENTS]
+        lengths: list[_Steps] = []
+        depths: list[_Steps] = []
+        if Role.GENERATION in roles:
+            for at_once, number in zip(clients, CLIENTS, strict=True):
+                at_once.append(partial(self._generating_clients, gateway, number))
             room = (gateway.context(Role.GENERATION) or DEPTHS[0] + _ROOM) - _ROOM
-            for depth in [depth for depth in DEPTHS if depth <= room]:
-                yield partial(self._depth, gateway, depth)
+            depths = [[partial(self._depth, gateway, depth)] for depth in DEPTHS if depth <= room]
+        if Role.EMBEDDING in roles:
+            for at_once, number in zip(clients, CLIENTS, strict=True):
+                at_once.append(partial(self._embedding_clients, gateway, number))
+            limit = gateway.context(Role.EMBEDDING) or max(LENGTHS)
+            lengths = [
+                [partial(self._embedding, gateway, length, batch) for batch in BATCHES]
+                for length in LENGTHS
+                if length <= limit
+            ]
+        nothing: _Steps = []
+        for turn in zip_longest(clients, depths, lengths, fillvalue=nothing):
+            for steps in turn:
+                yield from steps
 
     def _depth(self, gateway: GatewayClient, depth: int) -> list[Point]:
         """A prompt of that length, and tokens made after it."""

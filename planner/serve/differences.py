@@ -26,6 +26,16 @@ def others_busy(*, look_s: float = _LOOK_S) -> float | None:
         return None
 
 
+def busy_warning(share: float | None) -> str | None:
+    """What a measurement is worth while others use that share of the processors; None when they hardly do."""
+    if share is None or share < _BUSY:
+        return None
+    return (
+        f"Other programs keep {share:.0%} of this machine's processors busy: what is measured now is less than it "
+        "can do, and later estimates follow it. Measure again when it is quiet; planner bench --forget drops this."
+    )
+
+
 def difference_notes(
     plans: Iterable[ProcessPlan],
     report: VerifyReport,

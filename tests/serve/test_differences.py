@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from planner.core.models.model import Role
-from planner.serve.differences import difference_notes
+from planner.serve.differences import busy_warning, difference_notes
 from planner.serve.memory_report import MemoryReport
 from planner.serve.verify import Check, VerifyReport
 from tests.serve.plans import MIB, spec
@@ -64,3 +64,12 @@ def test_memory_that_differs_is_told_with_the_part_that_does(
     found = difference_notes(plans, report, memory=buffers)
     assert len(found) == (said is not None)
     assert said is None or said in found[0]
+
+
+def test_a_measurement_on_a_busy_machine_says_so() -> None:
+    assert busy_warning(None) is None
+    assert busy_warning(0.05) is None
+    said = busy_warning(0.8)
+    assert said is not None
+    assert "80%" in said
+    assert "--forget" in said

@@ -75,6 +75,7 @@ def bench(
         _forget(session)
         return
     from planner.serve.bench import measure
+    from planner.serve.differences import busy_warning, others_busy
     from planner.serve.state import Home
 
     record = _running(session, name)
@@ -82,6 +83,8 @@ def bench(
     spec = home.read_plan()
     key = home.read_key(home.gateway_key)
     roles = [process.plan.role for process in spec.processes]
+    if warning := busy_warning(others_busy()):
+        session.note(warning)
     found = measure(record.gateway_url or "", key, roles, repeats=repeats, tell=session.note)
     plans = {process.plan.role: process.plan for process in spec.processes}
     rows = [

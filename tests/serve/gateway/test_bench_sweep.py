@@ -71,6 +71,25 @@ async def test_when_the_time_is_over_what_was_measured_is_kept(wire: Stack) -> N
     assert {point.clients for point in points} == {1}  # what matters most comes first
 
 
+async def test_a_sweep_that_is_cut_short_knows_something_of_every_kind(wire: Stack) -> None:
+    """Depths came last once, and a slow machine never got to them."""
+    upstream = wire.upstreams.get(Role.GENERATION)
+    assert upstream is not None
+    from tests.serve.gateway.conftest import upstream_for
+
+    wire.upstreams.set(upstream_for(wire.generator, upstream.model, context=4096, batch=512))
+    steps: list[str] = []
+    await swept(wire, tell=steps.append)
+    first = steps[:6]
+    assert first == [
+        "1 generating at a time …",
+        "1 embedding at a time …",
+        "generating after 256 tokens …",
+        *(f"embedding {batch} texts of 32 tokens …" for batch in (1, 8, 32)),
+    ]
+    assert steps[-1] == "embedding 32 texts of 512 tokens …"
+
+
 def test_a_gateway_that_refuses_is_an_error_with_its_reason(httpserver: HTTPServer) -> None:
     httpserver.expect_request("/v1/models").respond_with_json({"error": {"message": "the engine died"}}, status=503)
     with pytest.raises(EngineError, match="the engine died") as failure:
