@@ -21,7 +21,7 @@ from planner.core.pages.views import hardware_view, recommendation_view, workloa
 from planner.core.pairs.changes import Changes, with_changes
 from planner.core.pairs.pair import COMFORT_MARGIN
 from planner.core.pairs.recommendation import Recommendation
-from planner.errors import UsageError
+from planner.errors import NoResultError, UsageError
 
 if TYPE_CHECKING:
     from planner.cli.rent_or_run import Costs
@@ -82,7 +82,14 @@ def recommend(
     if not session.simulated:
         for note in use_notes(session.hardware):
             session.note(note if live else f"{note} --total plans as if it were free.")
-    found = plan(session, workload, live=live)
+    try:
+        found = plan(session, workload, live=live)
+    except NoResultError as error:
+        if error.reference != "nothing-fits":
+            raise
+        from planner.cli.rent_instead import with_rental
+
+        raise with_rental(session, error, workload) from error
     machine = machine_of(hardware, live=live and not session.simulated, margin=COMFORT_MARGIN)
     found = with_changes(
         found,

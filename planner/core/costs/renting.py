@@ -68,6 +68,14 @@ def _started(load: Load) -> list[tuple[Model, Variant, Settings]]:
     ]
 
 
+def rented_machine(spec: DeviceSpec, vram_each_gib: float, count: int) -> Hardware | None:
+    """The machine of an offer, with the host memory that is assumed of one; None for more GPUs than anyone plans."""
+    if count > _MOST_GPUS:
+        return None
+    named = Overrides(gpu=f"{count}x {spec.slug}", vram=(round(vram_each_gib * GIB),), ram_bytes=RENTED_RAM_BYTES)
+    return virtual_hardware(named, (spec,))
+
+
 class Rented:
     """The load on offers; each kind of machine is estimated once."""
 
@@ -80,7 +88,7 @@ class Rented:
     def on(self, offer: Offer) -> Running | None:
         """The load on an offer; None where it does not fit whole, or its GPU or memory is not known."""
         count = offer.quote.gpu_count
-        if offer.device is None or offer.vram_each_gib is None or count > _MOST_GPUS:
+        if offer.device is None or offer.vram_each_gib is None:
             return None
         key = (offer.device, offer.vram_each_gib, count)
         if key not in self._known:
@@ -88,9 +96,6 @@ class Rented:
         return self._known[key]
 
     def _estimate(self, slug: str, vram_gib: float, count: int) -> Running | None:
-        spec = self._specs[slug]
-        hardware = virtual_hardware(
-            Overrides(gpu=f"{count}x {slug}", vram=(round(vram_gib * GIB),), ram_bytes=RENTED_RAM_BYTES), (spec,)
-        )
-        found = running_on(self.load, hardware, calibration=self._calibration)
+        hardware = rented_machine(self._specs[slug], vram_gib, count)
+        found = None if hardware is None else running_on(self.load, hardware, calibration=self._calibration)
         return found if found is not None and found.verdict is Verdict.FITS else None
