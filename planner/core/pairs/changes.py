@@ -123,11 +123,13 @@ class Changes:
         own = _score(choice.model, choice.variant)
         found: list[tuple[int, str, Model, Variant]] = []
         for model in self._models:
-            if model.role is choice.model.role and matches(model, self._workload) and model.variants:
+            if model.role is not choice.model.role or not matches(model, self._workload):
+                continue
+            if any(is_fetchable(model, variant) for variant in model.variants):
                 variant = default_variant(model)
-                usable = variant.file_bytes and is_fetchable(model, variant) and room.holds(variant)
-                if usable and _score(model, variant) >= own + _BETTER:
-                    found.append((variant.file_bytes or 0, model.id, model, variant))
+                size = variant.file_bytes
+                if size and room.holds(variant) and _score(model, variant) >= own + _BETTER:
+                    found.append((size, model.id, model, variant))
         for _, _, model, variant in sorted(found, key=lambda each: each[:2])[:_TRIED]:
             context = min(choice.settings.context // choice.settings.parallel, model.context_length)
             if self._workload.context is not None and context < self._workload.context:

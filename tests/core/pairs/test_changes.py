@@ -3,16 +3,20 @@
 import re
 from collections.abc import Callable, Iterator
 
+import msgspec
 import pytest
 
 from planner.core.machines.hardware import Hardware
 from planner.core.machines.more_memory import with_more_memory
 from planner.core.memory.estimate import Verdict
+from planner.core.memory.placement import machine_of
 from planner.core.memory.workload import Workload
 from planner.core.models.model import Role, Variant
 from planner.core.pairs.candidates import Pin
-from planner.core.pairs.pair import recommend
+from planner.core.pairs.changes import Changes, with_changes
+from planner.core.pairs.pair import COMFORT_MARGIN, recommend
 from planner.core.pairs.recommendation import Recommendation
+from planner.core.speed.calibration import GENERIC
 from planner.errors import NoResultError
 from planner.units import GIB
 from tests.core.pairs.test_pair import BIG, MODELS
@@ -100,3 +104,13 @@ def test_a_better_model_that_is_too_large_to_fetch_is_not_named() -> None:
     )
     assert any(BIG.name in line for line in free.changes)
     assert not any(BIG.name in line for line in bounded.changes)
+
+
+def test_a_model_without_any_file_is_no_better_one() -> None:
+    file = Variant(quant="Q4_K_M", artifacts=(), file_bytes=4_920_739_232)
+    lost = msgspec.structs.replace(BIG, id="maker/lost", variants=(file,))
+    hardware = machine(gpu(0, 3))
+    best = recommend(MODELS, hardware, Workload())
+    where = machine_of(hardware, live=False, margin=COMFORT_MARGIN)
+    changes = Changes([lost], where, hardware, Workload(), GENERIC, margin=COMFORT_MARGIN)
+    assert not any("lost" in line for plan in with_changes(best, changes) for line in plan.changes)
