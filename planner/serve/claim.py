@@ -22,9 +22,13 @@ def claim(home: Home, *, wait_s: float = CLAIM_WAIT_S) -> filelock.BaseFileLock:
 
 
 def is_claimed(home: Home, *, wait_s: float = 0.0) -> bool:
-    """Whether a supervisor still holds the folder after `wait_s` seconds."""
+    """Whether a supervisor still holds the folder after `wait_s` seconds.
+
+    Where the lock's file is gone (somebody removed the folder), its process tells.
+    """
     if not home.supervisor_lock.exists():
-        return False
+        _, alive = psutil.wait_procs(supervisors(home), timeout=wait_s)
+        return bool(alive)
     try:
         claim(home, wait_s=wait_s).release()
     except EngineError:

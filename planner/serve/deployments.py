@@ -310,7 +310,11 @@ def _write_stopped(home: Home, record: DeploymentRecord) -> DeploymentRecord:
             msgspec.structs.replace(p, state=Phase.STOPPED, pid=None, url=None) for p in record.processes
         ),
     )
-    home.write_state(stopped)
+    try:
+        home.write_state(stopped)
+    except OSError:
+        # A full disk: all has ended, and without a state file nothing is taken for running either.
+        home.state.unlink(missing_ok=True)
     return stopped
 
 

@@ -29,6 +29,8 @@ SCHEMA = 1
 DEFAULT_NAME = "default"
 DEFAULT_PORT = 8484
 """The gateway's, when it is free and none was asked for."""
+LEAST_KEY_LENGTH = 8
+"""Characters of the clients' key; planner's own have 43."""
 ENDED = (DeploymentState.STOPPED, DeploymentState.FAILED)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _CLOCK_SLACK_S = 2.0
@@ -204,13 +206,26 @@ class Home:
         return self.path / "logs" / f"{role}.log"
 
     def make(self) -> None:
-        """Make the folders, readable by their owner alone, and a fresh engine key; the clients' key is kept."""
+        """Make the folders, readable by their owner alone, and a fresh engine key; the clients' key is kept.
+
+        Raises BadDataError for a clients' key that is none.
+        """
         for folder in (self.path, self.path / "logs", self.path / "config", self.path / "tmp"):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             folder.chmod(0o700)
         replace_file(self.engine_key, secrets.token_urlsafe(32).encode() + b"\n")
-        if not _read_key(self.gateway_key):
+        key = _read_key(self.gateway_key)
+        if not key:
             replace_file(self.gateway_key, secrets.token_urlsafe(32).encode() + b"\n")
+        elif len(key) < LEAST_KEY_LENGTH or not key.isprintable():
+            raise BadDataError(
+                f"{self.gateway_key} holds a key that can be guessed, or is none: it needs {LEAST_KEY_LENGTH} "
+                "printable ASCII characters.",
+                hint="Remove the file: planner up makes a new key.",
+                reference="key-unusable",
+            )
+        else:
+            self.gateway_key.chmod(0o600)
 
     def read_key(self, path: Path) -> str:
         """A key from its file. Raises BadDataError."""

@@ -130,6 +130,7 @@ class Supervisor:
             for action in actions:
                 self._act(action)
             self._take_failure(event)
+            self._end_without_folder()
             self._show()
             phases = {process.phase for process in self._machine.processes}
             if phases.issubset(_ENDED) and not self._crew.running():
@@ -161,6 +162,12 @@ class Supervisor:
         if process.phase is Phase.FAILED and in_start and (error := self._ends.get(event.role)):
             account = f" {need_against_have(self._crew.plan(event.role))}" if error.out_of_memory else ""
             self._failure = EngineError(error.message + account, hint=error.hint, reference=error.reference)
+            self.request_stop()
+
+    def _end_without_folder(self) -> None:
+        """Without its folder nobody finds the deployment any more, to stop it or to see that its name is taken."""
+        if self._failure is None and not self._home.path.exists():
+            self._failure = EngineError(f"{self._home.path} was removed.", reference="folder-removed")
             self.request_stop()
 
     async def _live(self, role: Role) -> None:

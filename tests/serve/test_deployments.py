@@ -1,6 +1,9 @@
 """Whole deployments: a real supervisor process, a real gateway, fake engines."""
 
+import errno
 import os
+import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -432,6 +435,47 @@ def test_a_supervisor_does_not_write_over_the_state_of_another(runner: Runner) -
     supervisor.terminate()
     assert supervisor.wait(WAIT_S) == 0
     assert home.read_state() == foreign
+
+
+def test_a_deployment_whose_folder_was_removed_ends(runner: Runner) -> None:
+    """Nothing but its processes would tell of it: no status, no stop, and a second one could be started."""
+    runner.up(spec(runner.folder))
+    family = runner.family()
+    shutil.rmtree(runner.home().path)
+    assert runner.started[0].wait(WAIT_S) == 6
+    assert gone(family)
+    assert not runner.home().path.exists()
+
+
+def test_a_supervisor_without_its_folder_is_found_by_its_process(runner: Runner) -> None:
+    runner.up(spec(runner.folder))
+    supervisor = runner.started[0]
+    family = runner.family()
+    os.kill(supervisor.pid, signal.SIGSTOP)  # so that it does not see it
+    home = runner.home()
+    shutil.rmtree(home.path)
+    with pytest.raises(EngineError) as caught:
+        deployments.start_supervisor(home, spec(runner.folder))
+    assert caught.value.reference == "deployment-held"
+    os.kill(supervisor.pid, signal.SIGCONT)
+    assert deployments.stop_deployment(home).state is DeploymentState.STOPPED
+    assert gone(family)
+
+
+class FullHome(Home):
+    """A folder on a disk without room."""
+
+    def write_state(self, record: DeploymentRecord) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_deployment_is_stopped_though_nothing_can_be_written(runner: Runner) -> None:
+    runner.up(spec(runner.folder))
+    family = runner.family()
+    full = FullHome(runner.folder / "deployments", "test")
+    assert deployments.stop_deployment(full).state is DeploymentState.STOPPED
+    assert gone(family)
+    assert deployments.list_deployments(runner.folder / "deployments") == ()
 
 
 def test_stopping_what_is_not_there_is_no_result(tmp_path: Path) -> None:

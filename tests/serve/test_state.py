@@ -54,6 +54,28 @@ def test_the_clients_key_survives_a_restart_and_the_engines_key_does_not(tmp_pat
     assert home.read_key(home.engine_key) != engine
 
 
+@pytest.mark.skipif(os.name == "nt", reason="rights are another thing there")
+def test_a_key_that_others_may_read_is_closed_at_the_next_start(tmp_path: Path) -> None:
+    home = Home(tmp_path, "test")
+    home.make()
+    key = home.read_key(home.gateway_key)
+    home.gateway_key.chmod(0o644)
+    home.make()
+    assert stat.S_IMODE(home.gateway_key.stat().st_mode) == 0o600
+    assert home.read_key(home.gateway_key) == key
+
+
+@pytest.mark.parametrize("content", ["short", "with \x07 a bell in it"])
+def test_a_key_that_is_none_is_an_error_that_names_its_file(tmp_path: Path, content: str) -> None:
+    home = Home(tmp_path, "test")
+    home.make()
+    home.gateway_key.write_text(content)
+    with pytest.raises(BadDataError) as caught:
+        home.make()
+    assert str(home.gateway_key) in caught.value.message
+    assert content not in caught.value.message
+
+
 def test_an_interrupted_write_leaves_the_old_content(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     replace_file(path, b"old")

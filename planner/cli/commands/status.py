@@ -50,11 +50,15 @@ def status(session: Session, *, name: str | None, watch: bool, save_profile: Pat
         write_json(_document(found))
         return
     if not found:
-        session.note(_NOTHING)
+        session.note(_nothing(name))
     write_lines(_lines(found))
 
 
-_NOTHING = "Nothing is running. Start a pair with: planner up"
+def _nothing(name: str | None) -> str:
+    """What is said instead of a deployment."""
+    if name is not None:
+        return f"There is no deployment named “{name}”; planner status lists what runs."
+    return "Nothing is running. Start a pair with: planner up"
 
 
 def _found(session: Session, name: str | None) -> tuple[DeploymentRecord, ...]:
@@ -80,7 +84,7 @@ def _watch(session: Session, name: str | None) -> None:
     while True:
         found = _found(session, name)
         if found != shown:
-            lines = _lines(found) or [_NOTHING]
+            lines = _lines(found) or [_nothing(name)]
             if session.as_json:
                 write_json_line(_document(found))
             elif is_terminal():
