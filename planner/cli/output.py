@@ -1,5 +1,6 @@
 """The only writer of stdout: data, either lines for people or one JSON document for scripts."""
 
+import codecs
 import os
 import sys
 from collections.abc import Iterable
@@ -15,12 +16,38 @@ class ReaderGoneError(Exception):
     """Whoever read stdout has left (`planner models | head`): nothing is wrong, and nothing more can be said."""
 
 
-def _write(text: str) -> None:
-    """All writing to stdout. Raises ReaderGoneError, or PlannerError when stdout is closed or its disk is full."""
+_PLAIN = {"…": "...", "“": '"', "”": '"', "±": "+-", "\u00d7": "x", "\u2013": "-", "→": "->"}
+"""What stands for a character that a terminal's encoding lacks, in text for people."""
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return "".join(_PLAIN.get(char, "?") for char in error.object[error.start : error.end]), error.end
+
+
+def _in_json(error: UnicodeError) -> tuple[str, int]:
+    """As the same document may have it: a pair of surrogates beyond the basic plane."""
+    assert isinstance(error, UnicodeEncodeError)
+    raw = error.object[error.start : error.end].encode("utf-16-be")
+    return "".join(f"\\u{raw[i]:02x}{raw[i + 1]:02x}" for i in range(0, len(raw), 2)), error.end
+
+
+codecs.register_error("planner-ascii", _in_ascii)
+codecs.register_error("planner-json", _in_json)
+
+
+def _write(text: str, errors: str = "planner-ascii") -> None:
+    """All writing to stdout; `errors` says what becomes of characters that its encoding lacks.
+
+    Raises ReaderGoneError, or PlannerError when stdout is closed or its disk is full.
+    """
     if sys.stdout is None:
         raise PlannerError("Standard output is closed: there is nowhere to put the answer.", reference="no-output")
     try:
-        sys.stdout.write(text)
+        try:
+            sys.stdout.write(text)
+        except UnicodeEncodeError as error:
+            sys.stdout.write(text.encode(error.encoding, errors).decode(error.encoding))
         sys.stdout.flush()
     except BrokenPipeError as error:
         raise ReaderGoneError from error
@@ -37,12 +64,12 @@ def encode_json(value: object) -> bytes:
 
 def write_json(value: object) -> None:
     """Print one JSON document, as `encode_json` writes it."""
-    _write(encode_json(value).decode())
+    _write(encode_json(value).decode(), "planner-json")
 
 
 def write_json_line(value: object) -> None:
     """Print one JSON document on one line (JSON Lines)."""
-    _write(msgspec.json.encode(value, enc_hook=encode_value).decode() + "\n")
+    _write(msgspec.json.encode(value, enc_hook=encode_value).decode() + "\n", "planner-json")
 
 
 def write_lines(lines: Iterable[str]) -> None:

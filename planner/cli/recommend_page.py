@@ -39,7 +39,7 @@ def machine_lines(hardware: Hardware) -> Iterator[str]:
         memory = f"{format_gib(host.memory_available_bytes)} free of {memory}"
     yield f"host: {host.cpu.cores_usable} cores, {memory}"
     for note in hardware.notes:
-        yield f"note: {note}"
+        yield from wrapped(note, _width(), first="note: ", indent="  ")
 
 
 def table_lines(plans: Sequence[Recommendation], costs: Mapping[int, str] = _NO_COSTS) -> Iterator[str]:
@@ -48,19 +48,20 @@ def table_lines(plans: Sequence[Recommendation], costs: Mapping[int, str] = _NO_
     `costs` has a sentence by a plan's rank.
     """
     width = _width()
-    yield _row("#  SCORE  MODELS", "MEMORY", "TOK/S (80 %)", "CONTEXT", width)
+    yield _row("#  SCORE  MODELS", _figures_of("MEMORY", "TOK/S (80 %)", "CONTEXT"), width)
     for plan in plans:
         total = format_gib(plan.memory.total_bytes)
         head = f"{plan.rank:<2} {plan.score:5.1f}  {plan.label}"
-        room = width - _MEMORY - _SPEED - _CONTEXT - 3
+        figures = _figures_of(total, "", "")
         if len(plan.choices) == 1:
             yield head
         else:
-            yield _row(head, total, "", "", width) if cells(head) <= room else f"{head}  {total}"
+            yield _row(head, figures, width) if cells(head) + cells(figures) <= width else f"{head}  {total}"
         for choice in plan.choices:
-            name = _shortened(choice, width - len(_LEFT) - _MEMORY - _SPEED - _CONTEXT - 3)
             memory = format_gib(choice.estimate.memory.total_bytes)
-            yield _row(f"{_LEFT}{name}", memory, _speed(choice), str(_context(choice)), width)
+            figures = _figures_of(memory, _speed(choice), str(_context(choice)))
+            name = _shortened(choice, width - len(_LEFT) - cells(figures))
+            yield _row(f"{_LEFT}{name}", figures, width)
         equal = next((other.rank for other in plans if other.rank < plan.rank and other.score == plan.score), None)
         yield from _times(plan, equal)
         if cost := costs.get(plan.rank):
@@ -218,10 +219,13 @@ def _width() -> int:
     return max(60, terminal_width() or _WIDTH)
 
 
-def _row(left: str, memory: str, speed: str, context: str, width: int) -> str:
-    room = width - _MEMORY - _SPEED - _CONTEXT - 3
-    padded = left + " " * max(0, room - cells(left))
-    return f"{padded} {memory:>{_MEMORY}} {speed:>{_SPEED}} {context:>{_CONTEXT}}".rstrip()
+def _figures_of(memory: str, speed: str, context: str) -> str:
+    """The right part of a row; what is wider than its column takes room from the names."""
+    return f" {memory:>{_MEMORY}} {speed:>{_SPEED}} {context:>{_CONTEXT}}"
+
+
+def _row(left: str, figures: str, width: int) -> str:
+    return f"{left}{' ' * max(0, width - cells(left) - cells(figures))}{figures}".rstrip()
 
 
 def _shortened(choice: Choice, room: int) -> str:

@@ -1,7 +1,10 @@
 """The command that a recommendation ends with runs what was recommended, whatever the question was."""
 
 import json
+import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +71,41 @@ def test_a_tie_says_so_in_the_table(planner: Planner) -> None:
     tied = [later for place, later in enumerate(plans) if later["score"] in {plan["score"] for plan in plans[:place]}]
     assert tied
     assert planner(*question).out.count("as good as plan 1 by its score") == len(tied)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_an_encoding_that_lacks_a_character_costs_no_answer(encoding: str) -> None:
+    """Names that are cut end in “…”, the hint of an unknown GPU has quotation marks."""
+
+    def printed(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "planner", *arguments],
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        assert b"should not happen" not in done.stderr
+        return done.stdout.decode(encoding)
+
+    table = printed("recommend", "--vram", "48", "--ram", "64", "-n", "8")
+    assert ("…" if encoding == "utf-8" else "...") in table
+    error = json.loads(printed("recommend", "--gpu", "nonesuch 🦙", "--json"))["error"]
+    assert "“nonesuch 🦙”" in error["message"]
+
+
+@pytest.mark.parametrize(
+    "machine",
+    [
+        ("--gpu", "8xH100", "--ram", "1024"),
+        ("--vram", "24", "--docs", "99999", "--doc-tokens", "12345", "--prefer", "speed"),
+        ("--vram", "80", "--context", "262144", "--reranker"),
+    ],
+)
+def test_wide_figures_take_room_from_the_names_not_from_the_margin(
+    planner: Planner, machine: tuple[str, ...]
+) -> None:
+    for extra in ((), ("--explain",)):
+        outcome = planner("recommend", *machine, *extra, "-n", "12")
+        assert outcome.code == 0
+        assert max(map(len, outcome.out.splitlines())) <= 80
