@@ -14,13 +14,13 @@ import msgspec
 from planner.core.estimates.estimator import estimate, settings_for, weights_of
 from planner.core.machines.hardware import Hardware
 from planner.core.machines.more_memory import with_more_memory
-from planner.core.memory.estimate import HOST, Estimate, Memory, Placement, Verdict
+from planner.core.memory.estimate import HOST, Estimate, Memory, Placement, Rate, Verdict
 from planner.core.memory.memory import ProcessMemory
 from planner.core.memory.placement import Machine, machine_of, place
 from planner.core.memory.workload import Workload
-from planner.core.models.model import Model, Variant
+from planner.core.models.model import Model, Role, Variant
 from planner.core.models.variants import default_variant, is_fetchable
-from planner.core.pairs.candidates import CONTEXTS, matches
+from planner.core.pairs.candidates import CONTEXTS, EMBED_CONTEXT, matches
 from planner.core.pairs.reasons import rate_text
 from planner.core.pairs.recommendation import Choice, Recommendation
 from planner.core.pairs.score import READING_TOKENS_PER_S, indexing_target
@@ -77,15 +77,14 @@ class Changes:
 
     def of(self, plan: Recommendation) -> tuple[str, ...]:
         """What would change a plan, most useful first. The next better model is told beside the first plan."""
-        choice = plan.generation
-        if choice is None:
-            return ()
-        room = self._room(*(other for other in (plan.embedding, plan.reranker) if other is not None))
+        choice = plan.generation or plan.choices[0]
+        room = self._room(*(other for other in plan.choices if other is not choice))
         found = [self._whole(choice, room), self._better_quant(choice, room)]
         if plan.rank == 1:
             found.append(self._better_model(choice, room))
-        found.append(self._shorter(choice, room))
-        if plan.embedding is not None:
+        if plan.generation is not None:
+            found.append(self._shorter(choice, room))
+        if plan.generation is not None and plan.embedding is not None:
             found.append(self._embedder_on_cpu(plan, plan.embedding, choice, room))
         return tuple(line for line in found if line)
 
@@ -98,14 +97,14 @@ class Changes:
         return _Room(rest, limit)
 
     def _whole(self, choice: Choice, room: _Room) -> str | None:
-        """What an offloaded generator lacks to be on the GPU with all of its layers, and what that would give."""
+        """What an offloaded model lacks to be on the GPU with all of its layers, and what that would give."""
         if not _offloaded(choice):
             return None
         missing = self._missing(choice, choice.variant, room.machine)
         if not missing:
             return None
-        faster = self._estimate(choice, choice.variant, self._with(room.machine, missing)).throughput.tg
-        now = choice.estimate.throughput.tg
+        faster = _rate(self._estimate(choice, choice.variant, self._with(room.machine, missing)))
+        now = _rate(choice.estimate)
         gain = "" if faster is None or now is None else f": {rate_text(faster)} instead of {rate_text(now)}"
         return f"{self._more(missing)} would hold all of {choice.model.name} {choice.variant.quant}{gain}"
 
@@ -118,8 +117,9 @@ class Changes:
         return None
 
     def _better_model(self, choice: Choice, room: _Room) -> str | None:
-        """The memory that the smallest model with better answers lacks."""
-        pair = choice.model, choice.variant
+        """The memory that the smallest better model lacks. No scores are published that compare rerankers."""
+        if choice.model.role is Role.RERANKER:
+            return None
         own = _score(choice.model, choice.variant)
         found: list[tuple[int, str, Model, Variant]] = []
         for model in self._models:
@@ -131,7 +131,7 @@ class Changes:
                 if size and room.holds(variant) and _score(model, variant) >= own + _BETTER:
                     found.append((size, model.id, model, variant))
         for _, _, model, variant in sorted(found, key=lambda each: each[:2])[:_TRIED]:
-            context = min(choice.settings.context // choice.settings.parallel, model.context_length)
+            context = min(self._context(choice), model.context_length)
             if self._workload.context is not None and context < self._workload.context:
                 continue
             other = msgspec.structs.replace(
@@ -140,12 +140,24 @@ class Changes:
             missing = self._missing(other, variant, room.machine)
             if not missing or not self._fast_enough(other, variant, self._with(room.machine, missing)):
                 continue
-            rate = self._estimate(other, variant, self._with(room.machine, missing)).throughput.tg
-            if rate is None or rate.low >= READING_TOKENS_PER_S:
-                points = [quality(m, v.quant).figures.get("points_low") for m, v in ((model, variant), pair)]
-                gain = f", whose answers are worth {points[0]:.0f} points or more instead of {points[1]:.0f}"
-                return f"{self._more(missing)} would allow {model.name} {variant.quant}{gain if all(points) else ''}"
+            rate = _rate(self._estimate(other, variant, self._with(room.machine, missing)))
+            if rate is None or rate.low >= self._least(choice.model.role):
+                gain = _gain(other, choice)
+                return f"{self._more(missing)} would allow {model.name} {variant.quant}{gain}"
         return None
+
+    def _context(self, choice: Choice) -> int:
+        """What the plan's own model is started for, or a longer one where that was all it could."""
+        context = choice.settings.context // choice.settings.parallel
+        return (
+            context
+            if choice.model.role is Role.GENERATION
+            else max(context, EMBED_CONTEXT, 2 * self._workload.chunk_tokens)
+        )
+
+    def _least(self, role: Role) -> float:
+        """Tokens per second below which nobody waits: for words as they come, for all documents in a night."""
+        return READING_TOKENS_PER_S if role is Role.GENERATION else indexing_target(self._workload).slow
 
     def _shorter(self, choice: Choice, room: _Room) -> str | None:
         """The best quant that a shorter context would make room for."""
@@ -218,7 +230,7 @@ class Changes:
         return [found[score] for score in sorted(found)]
 
     def _missing(self, choice: Choice, variant: Variant, rest: Machine) -> int | None:
-        """Bytes that are missing for all of a generator on the one GPU, or on a host without any; 0: none.
+        """Bytes that are missing for all of a model on the one GPU, or on a host without any; 0: none.
 
         None on several GPUs, where it depends on which of them grows.
         """
@@ -249,8 +261,10 @@ class Changes:
     def _fast_enough(self, choice: Choice, variant: Variant, machine: Machine) -> bool:
         """Whether answers come as fast as was asked for."""
         least = self._workload.min_speed
-        rate = self._estimate(choice, variant, machine).throughput.tg if least else None
-        return not least or (rate is not None and rate.mid >= least)
+        if not least or choice.model.role is not Role.GENERATION:
+            return True
+        rate = self._estimate(choice, variant, machine).throughput.tg
+        return rate is not None and rate.mid >= least
 
     def _fits(self, choice: Choice, variant: Variant, rest: Machine) -> bool:
         found, _ = self._placed(choice, variant, rest)
@@ -282,6 +296,22 @@ class Changes:
 
 def _score(model: Model, variant: Variant) -> float:
     return quantised_score(base_score(model), variant.quant, model.parameters)
+
+
+def _rate(found: Estimate) -> Rate | None:
+    """Tokens that a generator writes, or that another model reads."""
+    return found.throughput.tg or found.throughput.embed
+
+
+def _gain(better: Choice, now: Choice) -> str:
+    """What the figures of two models say, where both have them."""
+    figure = "points_low" if now.model.role is Role.GENERATION else "mtr_percent"
+    new, old = (quality(c.model, c.variant.quant).figures.get(figure) for c in (better, now))
+    if new is None or old is None:
+        return ""
+    if now.model.role is Role.GENERATION:
+        return f", whose answers are worth {new:.0f} points or more instead of {old:.0f}"
+    return f", whose mean task rank is {new:.2f} % instead of {old:.2f} %"
 
 
 def _offloaded(choice: Choice) -> bool:

@@ -114,3 +114,32 @@ def test_a_model_without_any_file_is_no_better_one() -> None:
     where = machine_of(hardware, live=False, margin=COMFORT_MARGIN)
     changes = Changes([lost], where, hardware, Workload(), GENERIC, margin=COMFORT_MARGIN)
     assert not any("lost" in line for plan in with_changes(best, changes) for line in plan.changes)
+
+
+def test_an_embedder_alone_has_changes_too() -> None:
+    seen = set()
+    for tenths in range(8, 80, 4):
+        hardware = machine(gpu(0, tenths / 10))
+        wish = Workload(role=Role.EMBEDDING)
+        for plan in changed(hardware, wish, recommend(MODELS, hardware, wish)):
+            for line in plan.changes:
+                found = re.match(r"([\d.]+) GiB more GPU memory would (?:allow|hold all of) (\S+) (\w+)", line)
+                assert found is not None, line
+                model = next(each for each in MODELS if each.name == found[2])
+                pin = Pin(model, model.variant(found[3].rstrip(":,")))
+                larger = with_more_memory(hardware, int(float(found[1]) * GIB))
+                (alone,) = recommend([], larger, wish, pins=[pin])
+                assert alone.embedding is not None
+                assert alone.embedding.estimate.placement.verdict is Verdict.FITS
+                figures = [choice.quality["mtr_percent"] for choice in (alone.embedding, plan.embedding) if choice]
+                if "instead of" in line and "mean task rank" in line:
+                    assert line.endswith(f"rank is {figures[0]:.2f} % instead of {figures[1]:.2f} %")
+                seen.add("better" if "mean task rank" in line else "whole")
+    assert seen == {"better", "whole"}
+
+
+def test_a_generator_of_unknown_size_is_compared_without_figures() -> None:
+    unknown = msgspec.structs.replace(BIG, id="maker/unknown", family="other", parameters=None)
+    hardware = machine(gpu(0, 3))
+    plans = recommend([*MODELS[:2], unknown], hardware, Workload())
+    assert any("would allow big Q4_K_M" in line for line in changed(hardware, Workload(), plans)[0].changes)
