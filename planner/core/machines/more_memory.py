@@ -7,11 +7,15 @@ from planner.core.machines.hardware import Device, DeviceKind, Hardware
 
 
 def with_more_memory(hardware: Hardware, more_bytes: int) -> Hardware:
-    """The machine with that much more memory where models are put first, all of it free."""
+    """The machine with that much more memory where models are put first, all of it free.
+
+    That is the first of the cards that are combined: those of the backend of the one with the most memory.
+    """
     usable = [device for device in hardware.devices if device.usable and device.memory_budget_bytes]
     cards = [device for device in usable if device.kind is DeviceKind.DISCRETE]
-    grown = (cards or usable)[:1]
-    devices = tuple(_larger(device, more_bytes) if device in grown else device for device in hardware.devices)
+    leading = max(cards or usable, key=lambda device: device.memory_budget_bytes or 0, default=None)
+    grown = next((d for d in cards if leading is not None and d.backend is leading.backend), leading)
+    devices = tuple(_larger(device, more_bytes) if device is grown else device for device in hardware.devices)
     host = hardware.host
     if not cards:
         host = replace(

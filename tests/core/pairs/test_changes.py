@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 import pytest
 
-from planner.core.machines.hardware import Hardware
+from planner.core.machines.hardware import Backend, Hardware
 from planner.core.machines.more_memory import with_more_memory
 from planner.core.memory.estimate import Verdict
 from planner.core.memory.placement import machine_of
@@ -55,6 +55,7 @@ def is_whole(plan: Recommendation, variant: Variant, hardware: Hardware) -> bool
         lambda gib: machine(ram_gib=gib),
         lambda gib: machine(apple(gib), ram_gib=gib),
         lambda gib: machine(gpu(0, gib)),
+        lambda gib: machine(gpu(0, 1, backend=Backend.ROCM), gpu(1, gib)),
     ],
 )
 def test_the_memory_that_is_missing_is_enough_and_no_step_less_is(described: Callable[[float], Hardware]) -> None:
