@@ -137,6 +137,16 @@ def test_a_client_gets_a_key_of_its_own_and_loses_it(planner: Planner) -> None:
     assert planner("key", "list").out.startswith("No client has a key")
 
 
+def test_without_a_gateway_a_key_opens_nothing_and_nothing_is_measured(planner: Planner, running: Home) -> None:
+    record = running.read_state()
+    assert record is not None
+    running.write_state(msgspec.structs.replace(record, gateway_url=None))
+    assert "opens nothing until" in planner("key", "add", "notebook").err
+    refused = planner("bench")
+    assert refused.code == 2
+    assert "without a gateway" in refused.err
+
+
 def test_keys_need_a_deployment(planner: Planner) -> None:
     assert planner("key", "add", "notebook").code == 3
     assert planner("key", "list", "--deployment", "../x").code == 2

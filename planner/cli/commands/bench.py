@@ -139,6 +139,12 @@ def _running(session: Session, name: str | None) -> "DeploymentRecord":
             hint=f"Name one: {', '.join(record.name for record in usable)}; stop the others for a quiet measurement.",
             reference="several-running",
         )
+    if usable[0].gateway_url is None:
+        raise UsageError(
+            f"“{usable[0].name}” runs without a gateway, and speeds are measured through one.",
+            hint="Start it without --no-gateway to measure it; the speeds are kept for both.",
+            reference="no-gateway",
+        )
     return usable[0]
 
 

@@ -9,7 +9,7 @@ from planner.cli.output import table, write_json, write_lines
 from planner.cli.session import Session, common_options
 from planner.errors import NoResultError
 from planner.serve.gateway.keys import add_named, read_named, remove_named
-from planner.serve.state import DEFAULT_NAME, Home
+from planner.serve.state import DEFAULT_NAME, ENDED, Home
 
 _DEPLOYMENT = click.option(
     "--deployment", default=DEFAULT_NAME, show_default=True, metavar="NAME", help="Whose gateway it opens."
@@ -46,6 +46,9 @@ def add(session: Session, *, name: str, deployment: str) -> None:
         write_json({"schema": 1, "deployment": deployment, "name": name, "key": secret})
         return
     session.note(f"This key is not shown again; take it away with: planner key remove {shlex.quote(name)}")
+    record = Home(session.config.deployments_dir, deployment).read_state()
+    if record is not None and record.gateway_url is None and record.state not in ENDED:
+        session.note(f"“{deployment}” runs without a gateway: this key opens nothing until it is started with one.")
     write_lines([secret])
 
 
