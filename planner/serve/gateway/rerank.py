@@ -24,7 +24,7 @@ async def rerank(request: Request) -> Response:
     fields = pick(body, {"query": text, "documents": _documents, "top_n": integer(1, 2**31)}, required=_REQUIRED)
     talk = EngineTalk(gateway, upstream, param="documents")
     answer = await unless_gone(request, talk.post_object("/v1/rerank", fields))
-    results = _results(answer.get("results"), len(fields["documents"]))
+    results = _results(answer.get("results"), len(fields["documents"]), top_n=fields.get("top_n"))
     if results is None:
         raise ApiError(502, "The reranker's answer is not a list of scores.", code="bad_engine_answer")
     usage = answer.get("usage")
@@ -45,16 +45,21 @@ def _documents(name: str, value: Any) -> list[str]:
     return [text(f"{name}[{index}]", item) for index, item in enumerate(texts)]
 
 
-def _results(value: Any, count: int) -> list[dict[str, Any]] | None:
-    """The engine's results, or None unless each is a finite score of a document that was sent."""
+def _results(value: Any, count: int, *, top_n: int | None) -> list[dict[str, Any]] | None:
+    """The engine's results, or None unless each is a finite score of another document that was sent, and none lacks.
+
+    An engine may leave out those beyond `top_n`, or not know it.
+    """
     if not isinstance(value, list):
         return None
     results: list[dict[str, Any]] = []
     for item in value:
         index, score = (item.get("index"), item.get("relevance_score")) if isinstance(item, dict) else (None, None)
-        if not isinstance(index, int) or not 0 <= index < count:
+        if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < count:
             return None
         if not isinstance(score, int | float) or not math.isfinite(score):
             return None
         results.append({"index": index, "relevance_score": score})
+    if len({result["index"] for result in results}) != len(results) or len(results) < min(count, top_n or count):
+        return None
     return results

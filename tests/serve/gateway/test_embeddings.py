@@ -447,6 +447,32 @@ async def test_rerank_sorts_and_bounds(stack: Stack) -> None:
         assert (await stack.client.post("/v1/rerank", json={**body, **wrong})).status_code == 400
 
 
+@pytest.mark.parametrize(
+    "results",
+    [
+        [{"index": 0, "relevance_score": 0.5}],
+        [{"index": 0, "relevance_score": 0.5}, {"index": 0, "relevance_score": 0.4}],
+        [{"index": 0, "relevance_score": 0.5}, {"index": 2, "relevance_score": 0.4}],
+        [{"index": 0, "relevance_score": 0.5}, {"index": 1, "relevance_score": None}],
+        [{"index": 0, "relevance_score": 0.5}, {"index": True, "relevance_score": 0.4}],
+        None,
+    ],
+    ids=["one lacks", "one twice", "a stranger", "no number", "no index", "none at all"],
+)
+async def test_documents_that_a_reranker_loses_or_invents_are_an_error(stack: Stack, results: object) -> None:
+    stack.reranker.fails_with = (200, {"results": results})
+    response = await stack.client.post("/v1/rerank", json={"query": "a", "documents": ["b", "c"]})
+    assert response.status_code == 502
+    assert response.json()["error"]["code"] == "bad_engine_answer"
+
+
+async def test_a_reranker_may_leave_out_what_was_not_asked_for(stack: Stack) -> None:
+    stack.reranker.fails_with = (200, {"results": [{"index": 1, "relevance_score": 0.5}]})
+    body = {"query": "a", "documents": ["b", "c"], "top_n": 1}
+    answer = (await stack.client.post("/v1/rerank", json=body)).json()
+    assert answer["results"] == [{"index": 1, "relevance_score": 0.5}]
+
+
 async def test_rerank_without_a_reranker_says_so(stack: Stack) -> None:
     stack.upstreams.remove(Role.RERANKER)
     response = await stack.client.post("/v1/rerank", json={"query": "a", "documents": ["b"]})
