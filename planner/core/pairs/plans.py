@@ -201,7 +201,10 @@ def _standing(pick: Pick, equal: int | None, workload: Workload) -> tuple[str, .
     """What is to be said of a plan beside the others."""
     found = []
     if equal is not None:
-        found.append(f"as good as plan {equal} by its score; of equals the one that takes less memory comes first")
+        smaller = "pair" if workload.reranker else "one"
+        found.append(
+            f"as good as plan {equal} by its score; of equals the {smaller} that takes less memory comes first"
+        )
     if pick.relatives:
         names = [model.name for model in pick.relatives[:_NAMED]]
         more = len(pick.relatives) - len(names)
