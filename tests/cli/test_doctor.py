@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import psutil
 import pytest
 
 from planner.cli.doctor import machine, setup, stock
@@ -17,9 +19,13 @@ from planner.cli.doctor.sections import SECTIONS
 from planner.cli.doctor.text import report_lines
 from planner.cli.hardware_page import WIDTH
 from planner.config import default_config, load_config
+from planner.core.launch.supervise import DeploymentState, Phase
 from planner.errors import UsageError
 from planner.probe.surroundings import Surroundings
+from planner.serve.records import first_record
+from planner.serve.state import CheckRecord, Home
 from tests.cli.conftest import Planner
+from tests.serve.plans import spec
 
 USER, HOST = "quentinia", "walnut-desktop"
 PLANTED = {
@@ -255,6 +261,33 @@ def test_a_deployment_that_cannot_be_read_is_listed_as_failed() -> None:
     (listed,) = facts["listed"]
     assert (listed["name"], listed["state"]) == ("demo", "failed")
     assert "planner logs demo" in messages(found)
+
+
+def test_a_deployment_that_runs_shielded_or_fails_a_check_says_so(tmp_path: Path) -> None:
+    home = Home(default_config().deployments_dir, "demo")
+    home.path.mkdir(parents=True)
+    me = psutil.Process()
+    begun = first_record(
+        spec(tmp_path), home, supervisor_pid=me.pid, create_time=me.create_time(), started_at="2026-11-25T00:00:00Z"
+    )
+    checks = (CheckRecord("gateway", ok=True, detail="answers"), CheckRecord("retrieval", ok=False, detail="1 of 3."))
+    running = msgspec.structs.replace(
+        begun,
+        state=DeploymentState.DEGRADED,
+        supervisor_token="",
+        shielded=True,
+        verification=checks,
+        processes=tuple(msgspec.structs.replace(process, state=Phase.RUNNING) for process in begun.processes),
+    )
+    home.write_state(running)
+    found = stock.deployments(context(dict(os.environ)))
+    facts: Any = found.facts
+    assert all("runs shielded" in process for process in facts["listed"][0]["processes"])
+    assert messages(found).count("is degraded") == 1
+    assert "retrieval: 1 of 3." in messages(found)
+    home.write_state(msgspec.structs.replace(running, state=DeploymentState.RUNNING, shielded=False, verification=()))
+    found = stock.deployments(context(dict(os.environ)))
+    assert (found.problems, "shielded" in str(found.facts)) == ((), False)
 
 
 def test_doctor_opens_no_connection_and_imports_no_network_client() -> None:

@@ -131,7 +131,7 @@ def store(context: Context) -> Found:
 
 
 def deployments(context: Context) -> Found:
-    """Names and states; what failed, with its own words."""
+    """Names and states; what failed, with its own words, what does not work as it should, and what runs shielded."""
     from planner.core.launch.supervise import DeploymentState
     from planner.serve.deployments import list_deployments
 
@@ -144,12 +144,26 @@ def deployments(context: Context) -> Found:
         for record in records
         if record.state is DeploymentState.FAILED
     ]
+    problems += [
+        Problem(f"The deployment “{record.name}” is degraded: {what}.", f"planner status {record.name} tells more.")
+        for record in records
+        if record.state is DeploymentState.DEGRADED
+        for what in (
+            *(
+                f"{process.role} is {process.state.value}"
+                for process in record.processes
+                if process.state != "running"
+            ),
+            *(f"{check.name}: {check.detail.rstrip('.')}" for check in record.verification if not check.ok),
+        )
+    ]
     listed = [
         {
             "name": record.name,
             "state": record.state.value,
             "processes": [
                 f"{p.role}: {p.model} {p.variant}, {p.engine} {p.engine_version}, {p.state.value}"
+                + (_SHIELDED if record.shielded else "")
                 for p in record.processes
             ],
         }
