@@ -56,16 +56,18 @@ def file_size(arch: Architecture, quant: str, *, imatrix: bool = False) -> FileS
     recipe = Recipe(arch, quant, imatrix=imatrix)
     inputs = [_size_bytes(tensor, recipe.type(tensor)) for tensor in input_tensors(arch)]
     share = (arch.expert_used_count or 0) / (arch.expert_count or 1)
-    kinds, kind_of = _layer_kinds(arch)
-    sizes = []
-    for kind in kinds:
-        total, routed = kind.kept_bytes, kind.kept_routed_bytes
-        for tensor in kind.matrices:
-            size = _size_bytes(tensor, recipe.type(tensor, kind.place))
-            total += size
-            routed += size if tensor.is_routed else 0
-        sizes.append((total, total - routed + round(routed * share)))
-    layers = [sizes[kind] for kind in kind_of]
+    sizes: dict[tuple[int, Place], tuple[int, int]] = {}
+    layers = []
+    for kind, place in _layer_kinds(arch):
+        key = (id(kind), place & recipe.asks)
+        if (found := sizes.get(key)) is None:
+            total, routed = kind.kept_bytes, kind.kept_routed_bytes
+            for tensor in kind.matrices:
+                size = _size_bytes(tensor, recipe.matrix_type(tensor, place))
+                total += size
+                routed += size if tensor.is_routed else 0
+            found = sizes[key] = total, total - routed + round(routed * share)
+        layers.append(found)
     return FileSize(
         token_table_bytes=inputs[0],
         input_bytes=sum(inputs),
@@ -83,35 +85,29 @@ def _layers(arch: Architecture) -> tuple[tuple[tuple[Tensor, ...], Place], ...]:
 
 
 class _LayerKind(NamedTuple):
-    """Layers of one kind and place, which are of one size; `kept_bytes` are of tensors that no quant type changes."""
+    """Layers of the same tensors; `kept_bytes` are of those that no quant type changes."""
 
-    place: Place
     matrices: tuple[Tensor, ...]
     kept_bytes: int
     kept_routed_bytes: int
 
 
 @functools.lru_cache(maxsize=256)
-def _layer_kinds(arch: Architecture) -> tuple[tuple[_LayerKind, ...], tuple[int, ...]]:
-    """The kinds of layers, of which there are few, and the place among them of each layer's: for all quant types."""
-    found: dict[tuple[int, Place], int] = {}
-    kinds: list[_LayerKind] = []
-    kind_of = []
+def _layer_kinds(arch: Architecture) -> tuple[tuple[_LayerKind, Place], ...]:
+    """The kind and the place of every layer: the same for all quant types. Layers of one kind share one object."""
+    kinds: dict[int, _LayerKind] = {}
+    found = []
     for tensors, place in _layers(arch):
-        key = (id(tensors), place)  # `_layers` keeps them alive, and a kind's tensors are one tuple
-        if key not in found:
-            found[key] = len(kinds)
+        key = id(tensors)  # `_layers` keeps them alive, and a kind's tensors are one tuple
+        if key not in kinds:
             kept = [tensor for tensor in tensors if is_kept(tensor)]
-            kinds.append(
-                _LayerKind(
-                    place,
-                    tuple(tensor for tensor in tensors if not is_kept(tensor)),
-                    sum(_size_bytes(tensor, "f32") for tensor in kept),
-                    sum(_size_bytes(tensor, "f32") for tensor in kept if tensor.is_routed),
-                )
+            kinds[key] = _LayerKind(
+                tuple(tensor for tensor in tensors if not is_kept(tensor)),
+                sum(_size_bytes(tensor, "f32") for tensor in kept),
+                sum(_size_bytes(tensor, "f32") for tensor in kept if tensor.is_routed),
             )
-        kind_of.append(found[key])
-    return tuple(kinds), tuple(kind_of)
+        found.append((kinds[key], place))
+    return tuple(found)
 
 
 def tensor_table(arch: Architecture, quant: str, *, imatrix: bool = False) -> tuple[QuantizedTensor, ...]:

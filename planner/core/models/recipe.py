@@ -188,11 +188,15 @@ class Recipe:
         self._is_70b = arch.layers == 80 and (
             arch.name in {"qwen2", "deci", "olmo"} or (arch.name == "llama" and arch.head_count != arch.head_count_kv)
         )
+        self.asks = _asks(quant, falcon=self._falcon)
+        """The places that a rule asks for: layers that differ in others only have the same types."""
 
     def type(self, tensor: Tensor, place: Place = frozenset()) -> str:
         """The type of a tensor in the file, ggml's name in lower case; `place` for those of layers."""
-        if is_kept(tensor):
-            return "f32"
+        return "f32" if is_kept(tensor) else self.matrix_type(tensor, place)
+
+    def matrix_type(self, tensor: Tensor, place: Place) -> str:
+        """The type of a tensor that is not F32 in files of every type."""
         if tensor.is_routed and self._arch.name == "gpt-oss":
             # Published in MXFP4, which the converter copies and quantize refuses to quantise again.
             return "mxfp4"
@@ -281,6 +285,20 @@ class Recipe:
         if "first sixteenth" in place:
             return steps[0]
         return steps[1] if "more bits" in place else default
+
+
+def _asks(quant: str, *, falcon: bool) -> Place:
+    if quant in _TINY:
+        return frozenset({"early down", "early second down"})
+    by_place = (_VALUE_BY_PLACE, _DOWN_BY_PLACE, _DOWN_WITHOUT_IMATRIX, _DOWN_WITH_IMATRIX)
+    asked = {rules[quant][0] for rules in by_place if quant in rules}
+    if falcon:
+        asked |= {"first sixteenth", "more bits"}
+    if quant == "IQ3_M":
+        asked.add("more bits")
+    if quant == "IQ3_XS":
+        asked |= {"first eighth", "last eighth"}
+    return frozenset(asked)
 
 
 def _shares_value(arch: Architecture) -> bool:
