@@ -5,6 +5,7 @@
 """
 
 import functools
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -52,7 +53,13 @@ class Session:
         from planner.core.models.file_pins import pinned_models
         from planner.fetch.pins import read_pins
 
-        catalog = load(self.config.catalogs, own=self.config.own_catalog_dir)
+        # It stays to the end and has no cycles: to look for garbage in it only takes time.
+        gc.disable()
+        try:
+            catalog = load(self.config.catalogs, own=self.config.own_catalog_dir)
+        finally:
+            gc.freeze()
+            gc.enable()
         for text in catalog.notes:
             self.note(text)
         return replace(catalog, models=pinned_models(catalog.models, read_pins(self.config.models_dir)))

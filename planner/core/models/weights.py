@@ -54,15 +54,50 @@ def weight_table(arch: Architecture, variant: Variant) -> WeightTable | None:
     recipe = file_size(arch, canonical(variant.quant))
     tensor_bytes = _known_tensor_bytes(arch, variant, recipe)
     if tensor_bytes is None:
-        return None if recipe is None else _spread(arch, variant, recipe, recipe.tensor_bytes)
+        return None if recipe is None else _spread(arch, recipe, variant, recipe.tensor_bytes)
     if recipe is None:
-        return _spread(arch, variant, _scaled(arch, tensor_bytes), tensor_bytes)
-    if arch.tied_embeddings and tensor_bytes > recipe.tensor_bytes * (1 + _OWN_OUTPUT_SHARE):
-        untied = msgspec.structs.replace(arch, tied_embeddings=False)
-        own = file_size(untied, canonical(variant.quant))
-        if own is not None and abs(own.tensor_bytes - tensor_bytes) < _OWN_OUTPUT_SHARE * tensor_bytes:
-            return _spread(untied, variant, own, tensor_bytes)
-    return _spread(arch, variant, recipe, tensor_bytes)
+        return _spread(arch, _scaled(arch, tensor_bytes), variant, tensor_bytes)
+    if arch.tied_embeddings and tensor_bytes > recipe.tensor_bytes:
+        untied, own = _untied(arch, canonical(variant.quant))
+        if own is not None and _has_own_output(tensor_bytes, recipe, own):
+            return _spread(untied, own, variant, tensor_bytes)
+    return _spread(arch, recipe, variant, tensor_bytes)
+
+
+class OutputMatrix:
+    """Tells which files of a tied model have an output matrix of their own, judged by their size."""
+
+    def __init__(self, arch: Architecture) -> None:
+        self._arch = arch
+        self._sizes: dict[str, tuple[FileSize | None, FileSize | None]] = {}
+
+    def is_in(self, variant: Variant) -> bool:
+        """Whether it is in a file; always False for models that are not tied: it is in all of theirs."""
+        size, quant = variant.tensor_bytes or variant.file_bytes, variant.quant
+        if not self._arch.tied_embeddings or size is None:
+            return False
+        if quant not in self._sizes:
+            self._sizes[quant] = file_size(self._arch, canonical(quant)), _untied(self._arch, canonical(quant))[1]
+        recipe, own = self._sizes[quant]
+        if recipe is None or size <= recipe.tensor_bytes:
+            return False
+        tensor_bytes = _known_tensor_bytes(self._arch, variant, recipe)
+        return tensor_bytes is not None and _has_own_output(tensor_bytes, recipe, own)
+
+
+def _untied(arch: Architecture, quant: str) -> tuple[Architecture, FileSize | None]:
+    """A tied model as it is in a file with an output matrix of its own."""
+    untied = msgspec.structs.replace(arch, tied_embeddings=False)
+    return untied, file_size(untied, quant)
+
+
+def _has_own_output(tensor_bytes: int, recipe: FileSize, own: FileSize | None) -> bool:
+    """Whether a file of a tied model is larger than the recipe says, and by an output matrix."""
+    return (
+        tensor_bytes > recipe.tensor_bytes * (1 + _OWN_OUTPUT_SHARE)
+        and own is not None
+        and abs(own.tensor_bytes - tensor_bytes) < _OWN_OUTPUT_SHARE * tensor_bytes
+    )
 
 
 def _known_tensor_bytes(arch: Architecture, variant: Variant, recipe: FileSize | None) -> int | None:
@@ -90,7 +125,7 @@ def _scaled(arch: Architecture, tensor_bytes: int) -> FileSize:
     )
 
 
-def _spread(arch: Architecture, variant: Variant, recipe: FileSize, tensor_bytes: int) -> WeightTable:
+def _spread(arch: Architecture, recipe: FileSize, variant: Variant, tensor_bytes: int) -> WeightTable:
     """The recipe's parts, with what the file has more or less in the layers."""
     token_table = recipe.token_table_bytes
     if variant.token_embedding_bytes is not None:

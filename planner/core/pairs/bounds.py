@@ -76,7 +76,7 @@ class Bounds:
         beside = self._reach.beside(candidate, process, rest)
         if beside is None:
             return self.of_candidate(candidate)
-        if self._too_slow(candidate.file.option, beside.rate):
+        if self._too_slow(candidate.option, beside.rate):
             return None
         file = candidate.file
         return self._generation(

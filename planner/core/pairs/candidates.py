@@ -87,6 +87,19 @@ class Option:
         ]
         return self.score, self.architecture, model.parameters, self.contexts, model.pooling, *sizes
 
+    @property
+    def network(self) -> Hashable:
+        """Equal for models that differ in nothing but quality, parameters and files."""
+        model = self.model
+        return (
+            self.architecture, model.family, model.pooling, self.contexts, model.parameters is None
+        )  # fmt: skip
+
+    @property
+    def scored_parameters(self) -> int | None:
+        """Parameters that decide what a quantisation takes from the quality."""
+        return self.model.parameters
+
     @functools.cached_property
     def settings(self) -> tuple[Settings, ...]:
         """Of every context that is worth trying."""
@@ -118,7 +131,7 @@ class Option:
 
     def like(self, candidate: "Candidate") -> "Candidate":
         """The way to run this model that is a twin's."""
-        other = candidate.file.option
+        other = candidate.option
         file = self.files[other.files.index(candidate.file)]
         return file.candidates[candidate.file.candidates.index(candidate)]
 
@@ -145,7 +158,7 @@ class File:
     @functools.cached_property
     def score(self) -> float:
         """How good the model is in this quantisation, 0 to 1."""
-        return quantised_score(self.option.score, self.variant.quant, self.model.parameters)
+        return quantised_score(self.option.score, self.variant.quant, self.option.scored_parameters)
 
     @functools.cached_property
     def least(self) -> Least | None:
@@ -192,6 +205,11 @@ class Candidate:
         self.file = file
         self.settings = settings
         self.on_cpu = on_cpu
+
+    @property
+    def option(self) -> Option:
+        """The model with all its files."""
+        return self.file.option
 
     @property
     def model(self) -> Model:

@@ -6,7 +6,7 @@ better model; the context that would have to be given up. For an embedder: what 
 
 import bisect
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -116,20 +116,25 @@ class Changes:
                 return f"{self._more(missing)} would allow {variant.quant} of {choice.model.name}"
         return None
 
+    def _better_models(self, role: Role, score: float) -> Iterator[Model]:
+        """Those that match the wishes, can be fetched, and have such a score before quantisation takes its part."""
+        for model in self._models:
+            if model.role is not role or not matches(model, self._workload) or base_score(model) < score:
+                continue
+            if any(is_fetchable(model, variant) for variant in model.variants):
+                yield model
+
     def _better_model(self, choice: Choice, room: _Room) -> str | None:
         """The memory that the smallest better model lacks. No scores are published that compare rerankers."""
         if choice.model.role is Role.RERANKER:
             return None
-        own = _score(choice.model, choice.variant)
         found: list[tuple[int, str, Model, Variant]] = []
-        for model in self._models:
-            if model.role is not choice.model.role or not matches(model, self._workload):
-                continue
-            if any(is_fetchable(model, variant) for variant in model.variants):
-                variant = default_variant(model)
-                size = variant.file_bytes
-                if size and room.holds(variant) and _score(model, variant) >= own + _BETTER:
-                    found.append((size, model.id, model, variant))
+        better = _score(choice.model, choice.variant) + _BETTER
+        for model in self._better_models(choice.model.role, better):
+            variant = default_variant(model)
+            size = variant.file_bytes
+            if size and room.holds(variant) and _score(model, variant) >= better:
+                found.append((size, model.id, model, variant))
         for _, _, model, variant in sorted(found, key=lambda each: each[:2])[:_TRIED]:
             context = min(self._context(choice), model.context_length)
             if self._workload.context is not None and context < self._workload.context:

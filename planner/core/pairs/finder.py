@@ -8,10 +8,12 @@ from planner.core.memory.placement import Machine
 from planner.core.memory.workload import Prefer, Workload
 from planner.core.models.model import Model, Role
 from planner.core.models.relatives import are_relatives
+from planner.core.pairs.bundles import bundled
 from planner.core.pairs.candidates import Candidate, Option
 from planner.core.pairs.plans import Plan, Rated, score_of, total_bytes
 from planner.core.pairs.score import WEIGHTS
-from planner.core.pairs.search import Search, Worth
+from planner.core.pairs.search import Search
+from planner.core.pairs.worth import Worth
 
 
 class CandidateFinder:
@@ -28,6 +30,7 @@ class CandidateFinder:
         self._options = options
         self._machine = machine
         self._workload = workload
+        self._starts = {role: bundled(found, workload) for role, found in options.items()}
         self._worth: dict[Prefer, Worth] = {}
 
     def best(self, wish: Workload, machine: Machine) -> Iterator[Plan]:
@@ -36,18 +39,18 @@ class CandidateFinder:
         On a smaller machine embedders run as on the whole one, or not at all.
         """
         search = self._searches(machine, wish)
-        if len(self._options) == 1:
-            (found,) = self._options.values()
+        if len(self._starts) == 1:
+            (found,) = self._starts.values()
             return search.singles(found)
         embedders = self._embedders(wish.prefer)
         if machine != self._machine:
             embedders = embedders.on(machine)
-        return search.pairs(embedders, self._options[Role.GENERATION])
+        return search.pairs(embedders, self._starts[Role.GENERATION])
 
     def _embedders(self, prefer: Prefer) -> Worth:
         if prefer not in self._worth:
             search = self._searches(self._machine, msgspec.structs.replace(self._workload, prefer=prefer))
-            self._worth[prefer] = search.worth_pairing(self._options[Role.EMBEDDING])
+            self._worth[prefer] = search.worth_pairing(self._starts[Role.EMBEDDING])
         return self._worth[prefer]
 
     def around(self, plan: Plan) -> Plan | None:

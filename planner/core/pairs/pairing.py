@@ -5,14 +5,14 @@ the most that any of a group leaves bounds what it does beside each of them; a g
 halved until it is one embedder.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 import msgspec
 
 from planner.core.memory.memory import Pool
 from planner.core.memory.placement import Machine
-from planner.core.pairs.candidates import Candidate
+from planner.core.pairs.candidates import Candidate, Option
 from planner.core.pairs.plans import Plan, Rated
 
 _LARGEST_GROUP = 64
@@ -24,6 +24,10 @@ class Embedders(Protocol):
     @property
     def known(self) -> int:
         """How many have been found so far."""
+
+    @property
+    def halves(self) -> Callable[[Rated], Iterable[Rated]]:
+        """Looks closer at one that stands for a bundle."""
 
     def at(self, place: int) -> Rated | None:
         """The one at that place, looked for if need be; None when there are no more."""
@@ -53,6 +57,26 @@ class Beside:
         self.count = count
         self.most = most
         self.rated = rated
+
+    @property
+    def option(self) -> Option:
+        """The generator with all its files."""
+        return self.way.candidate.option
+
+
+class Trial:
+    """A generator beside one embedder, which is part of a bundle of those that are worth pairing."""
+
+    __slots__ = ("candidate", "embedder")
+
+    def __init__(self, embedder: Rated, candidate: Candidate) -> None:
+        self.embedder = embedder
+        self.candidate = candidate
+
+    @property
+    def option(self) -> Option:
+        """The generator with all its files."""
+        return self.candidate.option
 
 
 class Pairing:
@@ -125,6 +149,19 @@ class Pairing:
         if not way.is_exact and (generator is None or generator.part < way.most):
             whole = self._rate(way.candidate, self._machine)
             way.most, way.is_exact = None if whole is None else whole.part, True
+
+    def halved(self, plan: Plan) -> Iterator[tuple[float, Trial]]:
+        """A generator beside the halves of a bundle of embedders, with the most that it adds there."""
+        embedder, generator = plan
+        for half in self._embedders.halves(embedder):
+            if self._together(generator.candidate, half.candidate):
+                yield half.part + generator.part, Trial(half, generator.candidate)
+
+    def tried(self, node: Trial) -> Iterator[tuple[float, Plan]]:
+        """The pair, where the generator runs."""
+        generator = self._rate(node.candidate, self._machine.less(node.embedder.memory))
+        if generator is not None:
+            yield node.embedder.part + generator.part, (node.embedder, generator)
 
     def _embedder(self, place: int) -> Rated:
         found = self._embedders.at(place)

@@ -6,9 +6,7 @@ a model. What may be best is looked at closer (model, file, way to run, beside w
 then nothing that was left aside can beat it.
 """
 
-import heapq
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 from planner.core.estimates.estimator import Outlook, outlook
 from planner.core.machines.hardware import Hardware
@@ -18,87 +16,20 @@ from planner.core.memory.workload import Workload
 from planner.core.models.model import Model, Role
 from planner.core.models.relatives import are_relatives
 from planner.core.pairs.bounds import Bounds
+from planner.core.pairs.bundles import Bundle
 from planner.core.pairs.candidates import Candidate, File, Option
-from planner.core.pairs.pairing import Beside, Embedders, Pairing
-from planner.core.pairs.plans import Plan, Rated, total_bytes
+from planner.core.pairs.nodes import Bounded, Node, Rest, Starts, best_first, is_bundled, option_of
+from planner.core.pairs.pairing import Beside, Embedders, Pairing, Trial
+from planner.core.pairs.plans import Plan, Rated
 from planner.core.pairs.reach import Reach
 from planner.core.pairs.score import Terms, context_term, generation_speed_term, indexing_speed_term, weighted
+from planner.core.pairs.worth import Kept, Worth, alike
 from planner.core.speed.calibration import Calibration
 
 _AT_ONCE = 8
 """Models that are bounded together, where their score alone does not leave them aside."""
 DOWNLOAD = "download"
 """Where a limited download stands among the devices of which a plan takes bytes."""
-
-
-class Rest:
-    """The options of a list from a place on, the best first."""
-
-    def __init__(self, options: Sequence[Option], place: int = 0) -> None:
-        self.options = options
-        self.place = place
-
-
-Node = Rest | Option | File | Candidate | Beside
-"""What may become a plan."""
-Starts = Sequence[Option] | Sequence[Candidate]
-"""Models, the best first; or the ways to run one."""
-Bounded = tuple[float, Node | Plan]
-"""The most that a node can add, or what a plan does."""
-
-
-class Worth:
-    """Those that are worth it on one machine, found as far as they are asked for: no better one takes no more."""
-
-    def __init__(self, found: Iterator[Rated]) -> None:
-        self._known: list[Rated] = []
-        self._found = found
-
-    @property
-    def known(self) -> int:
-        """How many have been found so far."""
-        return len(self._known)
-
-    def at(self, place: int) -> Rated | None:
-        """The one at that place; None when there are no more."""
-        while len(self._known) <= place:
-            following = next(self._found, None)
-            if following is None:
-                return None
-            self._known.append(following)
-        return self._known[place]
-
-    def on(self, machine: Machine) -> "Worth":
-        """Those that a smaller machine holds as they were found."""
-        every = itertools.takewhile(lambda rated: rated is not None, map(self.at, itertools.count()))
-        return Worth(rated for rated in every if rated is not None and _holds(machine, rated))
-
-
-def best_first(
-    starts: Iterable[Bounded],
-    opened: Callable[[Node], Iterable[Bounded]],
-    *,
-    closed: Callable[[Node | Plan], bool] = lambda _node: False,
-) -> Iterator[Plan]:
-    """Plans in the order of what they add; among equals the smaller first. `opened` looks closer at a node."""
-    order = itertools.count()
-
-    def entry(bounded: Bounded) -> tuple[float, bool, int, int, Node | Plan]:
-        most, node = bounded
-        is_plan = isinstance(node, tuple)
-        return -most, is_plan, total_bytes(node) if isinstance(node, tuple) else 0, next(order), node
-
-    heap = [entry(bounded) for bounded in starts]
-    heapq.heapify(heap)
-    while heap:
-        node = heapq.heappop(heap)[-1]
-        if closed(node):
-            continue
-        if isinstance(node, tuple):
-            yield node
-        else:
-            for bounded in opened(node):
-                heapq.heappush(heap, entry(bounded))
 
 
 class Search:
@@ -127,7 +58,7 @@ class Search:
     def singles(self, starts: Starts) -> Iterator[Plan]:
         """The best way to run each model, relatives of it left out."""
 
-        def opened(node: Node) -> Iterator[Bounded]:
+        def opened(node: Node | Plan) -> Iterator[Bounded]:
             if isinstance(node, Candidate):
                 rated = self.rate(node, self._machine)
                 if rated is not None:
@@ -139,27 +70,43 @@ class Search:
 
     def worth_pairing(self, starts: Starts) -> Worth:
         """The embedders of which no better one takes no more of any device."""
-        return Worth(self._worth_pairing(starts))
+        return Worth(self._worth_pairing(starts), self._halves)
 
     def _worth_pairing(self, starts: Starts) -> Iterator[Rated]:
-        kept: list[Rated] = []
+        kept = Kept(self._machine)
 
-        def opened(node: Node) -> Iterator[Bounded]:
+        def opened(node: Node | Plan) -> Iterator[Bounded]:
             if not isinstance(node, Candidate):
                 yield from self._opened(node)
                 return
-            least = self._reach.least_usage(node)
+            least, most = self._reach.least_usage(node), self._bounds.of_candidate(node)
             if least is not None and self._download is not None:
                 least[DOWNLOAD] = node.variant.file_bytes or 0
-            if least is None or not _dominated(least, kept):
+            if least is None or most is None or not kept.beats_usage(least, most):
                 rated = self.rate(node, self._machine)
                 if rated is not None:
                     yield rated.part, (rated,)
 
-        for (rated,) in best_first(self._starts(starts), opened):
-            if not _dominated(rated.usage, kept):
-                kept.append(rated)
+        for (rated,) in best_first(self._starts(starts), opened, bundles=True):
+            if not kept.beats(rated):
+                bundle = rated.candidate.option
+                # Nobody can run a bundle: whom the others have to beat is its best member.
+                runs = self._run_like(rated, bundle.members[0]) if isinstance(bundle, Bundle) else [rated]
+                kept.add(*runs)
                 yield rated
+
+    def _halves(self, rated: Rated) -> Iterator[Rated]:
+        """The halves of a bundle, run as it is."""
+        bundle = rated.candidate.option
+        for half in bundle.halves if isinstance(bundle, Bundle) else ():
+            yield from self._run_like(rated, half)
+
+    def _run_like(self, rated: Rated, option: Option) -> Iterator[Rated]:
+        """A model, run as another one of its network is."""
+        for way in alike(option, rated):
+            found = self.rate(way, self._machine) if self._may_fetch(way) else None
+            if found is not None:
+                yield found
 
     def pairs(self, embedders: Embedders, starts: Starts) -> Iterator[Plan]:
         """The best pair of each generator, relatives of it left out."""
@@ -168,11 +115,15 @@ class Search:
             return iter(())
         pairing = Pairing(embedders, self._machine, on=self._bounds.on, rate=self.rate, together=self._may_fetch)
 
-        def opened(node: Node) -> Iterator[Bounded]:
+        def opened(node: Node | Plan) -> Iterator[Bounded]:
             if isinstance(node, Candidate):
                 yield from pairing.starts(node)
             elif isinstance(node, Beside):
                 yield from pairing.opened(node)
+            elif isinstance(node, Trial):
+                yield from pairing.tried(node)
+            elif isinstance(node, tuple) and not is_bundled(node[-1]):
+                yield from pairing.halved(node)
             else:
                 yield from shifted(self._opened(node))
 
@@ -182,8 +133,8 @@ class Search:
 
         return _one_each(lambda closed: best_first(shifted(self._starts(starts)), opened, closed=closed))
 
-    def _opened(self, node: Node) -> Iterator[Bounded]:
-        """The next models of a list, a model's files, a file's ways to run."""
+    def _opened(self, node: Node | Plan) -> Iterator[Bounded]:
+        """The next models of a list, a model's files, a file's ways to run, the halves of a bundle."""
         if isinstance(node, Rest):
             end = node.place + _AT_ONCE
             yield from self._bounded(node.options[node.place : end])
@@ -192,6 +143,8 @@ class Search:
             yield from self._bounded(node.files)
         elif isinstance(node, File):
             yield from self._bounded(node.candidates)
+        elif isinstance(node, tuple) and isinstance(bundle := option_of(node), Bundle):
+            yield from self._bounded(bundle.halves)
 
     def _starts(self, starts: Starts) -> Iterator[Bounded]:
         """All models, or the ways to run one."""
@@ -277,47 +230,19 @@ def _one_each(search: Callable[[Callable[[Node | Plan], bool]], Iterator[Plan]])
         return any(are_relatives(model, other) for other in seen.get(model.family, ()))
 
     def closed(node: Node | Plan) -> bool:
-        option = _option_of(node)
-        return option is not None and all(stands_for(each.model) for each in (option, *option.twins))
+        option = option_of(node)
+        if option is None:
+            return False
+        if not isinstance(option, Bundle):
+            return all(stands_for(each.model) for each in (option, *option.twins))
+        ends = option.extremes
+        return any(
+            all(are_relatives(end, other) for end in ends) for other in seen.get(option.model.family, ()) if ends
+        )
 
     for plan in search(closed):
-        option = plan[-1].candidate.file.option
+        option = plan[-1].candidate.option
         for each in (option, *option.twins):
             if not stands_for(each.model):
                 seen.setdefault(each.model.family, []).append(each.model)
                 yield plan if each is option else (*plan[:-1], plan[-1].of_twin(each))
-
-
-def _option_of(node: Node | Plan) -> Option | None:
-    """The main model that a node is about."""
-    match node:
-        case Option():
-            return node
-        case File():
-            return node.option
-        case Candidate():
-            return node.file.option
-        case Beside():
-            return node.way.candidate.file.option
-        case Rest():
-            return None
-        case _:
-            return node[-1].candidate.file.option
-
-
-def _dominated(usage: dict[str, int], better: Sequence[Rated]) -> bool:
-    """Whether one of `better` takes no more of any device; bytes by device."""
-    return any(_takes_no_more(other.usage, usage) for other in better)
-
-
-def _takes_no_more(one: dict[str, int], other: dict[str, int]) -> bool:
-    for device, taken in one.items():  # noqa: SIM110  # a generator takes three times as long, and this runs often
-        if taken > other.get(device, -1):
-            return False
-    return True
-
-
-def _holds(machine: Machine, rated: Rated) -> bool:
-    """Whether a machine has the memory that was rated on a larger one."""
-    rest = machine.less(rated.memory)
-    return all(pool.budget_bytes is None or pool.budget_bytes >= 0 for pool in (*rest.gpus, rest.host))
