@@ -11,6 +11,8 @@ settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
 
 _PRIVATE = (
+    "COLUMNS",
+    "LINES",
     "HF_TOKEN",
     "HF_ENDPOINT",
     "HF_HOME",

@@ -28,10 +28,15 @@ bin=$environment/bin
 "$bin/ruff" check .
 "$bin/mypy"
 "$bin/lint-imports"
-"$bin/python" -m pytest "$@"
+if [ "$#" -gt 0 ]; then
+    exec "$bin/python" -m pytest "$@"
+fi
+# As many at once as there are cores; those with real engines, which take all cores, one after the other.
+"$bin/python" -m pytest -m 'not engine' --numprocesses auto --dist loadfile
+"$bin/python" -m pytest -m engine
 
 # Other people's clients against the gateway, in an environment of their own: nobody else needs its 440 MB.
-if [ "$#" -eq 0 ] && [ "${PLANNER_CHECK_CLIENTS:-1}" != 0 ]; then
+if [ "${PLANNER_CHECK_CLIENTS:-1}" != 0 ]; then
     clients=$environment-clients/bin
     "$python" -m venv "$environment-clients"
     "$clients/python" -m pip install --quiet --disable-pip-version-check --editable '.[clients,dev]'
