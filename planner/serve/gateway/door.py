@@ -101,7 +101,7 @@ class Door:
             headers["Access-Control-Expose-Headers"] = f"{HEADER}, Retry-After"
 
     def _remember(self, scope: Scope, record: RequestRecord, status: int, seconds: float) -> None:
-        self._gateway.turns.release(record.held_bytes)
+        self._gateway.turns.release(record.held_bytes + record.decoded_bytes)
         self._gateway.metrics.in_flight -= 1
         self._gateway.metrics.answered(scope["path"], status, seconds)
         write: Callable[[AccessEntry], None] | None = self._gateway.config.access_log

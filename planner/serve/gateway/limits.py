@@ -1,6 +1,7 @@
 """Reading a request: bounded in bytes and time, JSON only. And noticing that the client has gone."""
 
 import asyncio
+import re
 from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
@@ -22,9 +23,9 @@ class ClientGoneError(Exception):
 async def read_object(request: Request, gateway: Gateway) -> dict[str, Any]:
     """The body as a JSON object.
 
-    Raises ApiError: 413 above `max_body_bytes`, 408 when it does not arrive in time, 415 when it is compressed,
-    400 when it is not a JSON object, 503 when the bodies of all requests together are too many bytes. Its own are
-    counted until the request is answered. Raises ClientGoneError.
+    Raises ApiError: 413 above `max_body_bytes` or MAX_VALUES, 408 when it does not arrive in time, 415 when it is
+    compressed, 400 when it is not a JSON object, 503 when the bodies of all requests together are too many bytes. Its
+    own are counted until the request is answered, and what they become in memory. Raises ClientGoneError.
     """
     config = gateway.config
     try:
@@ -36,6 +37,7 @@ async def read_object(request: Request, gateway: Gateway) -> dict[str, Any]:
     except ClientDisconnect:
         raise ClientGoneError from None
     try:
+        _weigh(raw, gateway)
         body = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         message = "The request's body is empty; send JSON." if not raw.strip() else f"The body is not JSON: {error}."
@@ -45,6 +47,41 @@ async def read_object(request: Request, gateway: Gateway) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise ApiError(400, "The request's body must be a JSON object.", code="invalid_json")
     return body
+
+
+def _weigh(raw: bytes, gateway: Gateway) -> None:
+    """Count the memory that the values of a body take beyond its bytes: `[],` is 3 there and 64 in Python.
+
+    Raises ApiError 413 or 503, and what decoding raises.
+    """
+    values = _values(raw)
+    if len(raw) < _SMALL_BYTES or values * _VALUE_BYTES <= len(raw):
+        return
+    msgspec.json.decode(raw, type=msgspec.Raw)  # well formed, so that its strings can be told from the rest
+    values = _values(_STRING.sub(b"", raw))
+    if values > MAX_VALUES:
+        raise ApiError(
+            413,
+            f"The request's body holds more than {MAX_VALUES} JSON values. Send fewer at a time.",
+            code="request_too_large",
+        )
+    extra_bytes = values * _VALUE_BYTES - len(raw)
+    if extra_bytes > 0:
+        gateway.turns.hold(extra_bytes)
+        if (record := current.get()) is not None:
+            record.decoded_bytes += extra_bytes
+
+
+def _values(raw: bytes) -> int:
+    """About how many JSON values there are, one too many for each bracket; in texts too, which `_weigh` sees to."""
+    return raw.count(b",") + raw.count(b"[") + raw.count(b"{")
+
+
+MAX_VALUES = 1_000_000
+_VALUE_BYTES = 64
+"""Between a number in a list (32) and a field of an object (over 100), as Python keeps them."""
+_SMALL_BYTES = 16 * 2**10
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 
 async def _read_bytes(request: Request, gateway: Gateway) -> bytes:

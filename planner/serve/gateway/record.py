@@ -13,11 +13,15 @@ HEADER = "X-Request-Id"
 
 @dataclass
 class RequestRecord:
-    """One request on its way through. `key` is the name of the API key it came with, "" while none was right."""
+    """One request on its way through. `key` is the name of the API key it came with, "" while none was right.
+
+    `held_bytes` are its body's, `decoded_bytes` what that takes in memory beyond them.
+    """
 
     id: str
     key: str = ""
     held_bytes: int = 0
+    decoded_bytes: int = 0
     sent_bytes: int = 0
     waited_s: float = 0.0
     tokens: dict[str, int] = field(default_factory=dict)

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from tests.serve.gateway.conftest import Stack, StartStack
 
 
-async def held_up(stack: Stack, count: int) -> list[asyncio.Task[int]]:
+async def held_up(stack: Stack, count: int, **fields: object) -> list[asyncio.Task[int]]:
     """Requests that the engine does not answer before its gate opens, all of them inside the gateway."""
     stack.embedder.gate = asyncio.Event()
 
     async def ask(number: int) -> int:
-        return (await stack.embed(input=f"text {number}")).status_code
+        return (await stack.embed(input=f"text {number}", **fields)).status_code
 
     asking = [asyncio.create_task(ask(number)) for number in range(count)]
     await asyncio.wait_for(stack.embedder.started.wait(), 10)
@@ -104,6 +104,37 @@ async def test_all_bodies_together_are_bounded(start_stack: StartStack) -> None:
     stack.embedder.gate.set()
     assert await asyncio.gather(*asking) == [200]
     assert "planner_gateway_held_bytes 0" in (await stack.client.get("/metrics")).text
+
+
+MANY = {"lists": "[],", "objects": "{},", "objects in objects": '{"a":{}},', "numbers": "1,"}
+
+
+@pytest.mark.parametrize("kind", MANY)
+async def test_a_body_that_would_grow_twentyfold_in_memory_is_refused(stack: Stack, kind: str) -> None:
+    """Twelve at a time of 16 MiB made the gateway 3.6 GiB large, though their bodies stayed within its limit."""
+    body = '{"input":"a cat","x":[' + MANY[kind] * 1_100_000 + "0]}"
+    response = await stack.client.post("/v1/embeddings", content=body)
+    assert (response.status_code, response.json()["error"]["code"]) == (413, "request_too_large")
+    assert "planner_gateway_held_bytes 0" in (await stack.client.get("/metrics")).text
+
+
+async def test_what_bodies_become_in_memory_counts_until_they_are_answered(start_stack: StartStack) -> None:
+    stack = await start_stack(max_held_bytes=4_000_000)
+    padding: dict[str, object] = {"x": [{}] * 20_000}  # 80 kB as JSON
+    asking = await held_up(stack, 1, **padding)
+    refused = await stack.embed(input="a cat", **padding)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
+    assert stack.embedder.gate is not None
+    stack.embedder.gate.set()
+    assert await asyncio.gather(*asking) == [200]
+    assert "planner_gateway_held_bytes 0" in (await stack.client.get("/metrics")).text
+
+
+async def test_commas_and_brackets_within_texts_weigh_nothing(start_stack: StartStack) -> None:
+    stack = await start_stack(max_held_bytes=8 * 2**20)
+    table = 'a,"b\\",[c],{d}\n' * 100_000
+    response = await stack.embed(input=["a cat"], user=table)
+    assert response.status_code == 200, response.text
 
 
 async def test_two_hundred_clients_each_get_their_own_answers(wire: Stack) -> None:
