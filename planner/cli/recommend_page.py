@@ -1,6 +1,5 @@
 """What `planner recommend` prints: a table that fits 80 columns, the reasons behind it, Markdown, CSV."""
 
-import csv
 import io
 import itertools
 import shlex
@@ -175,6 +174,8 @@ _CSV = (
 
 def csv_lines(plans: Sequence[Recommendation]) -> Iterator[str]:
     """The plans as CSV: sizes in bytes, speeds in tokens per second, times in seconds; empty means unknown."""
+    import csv
+
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_CSV)

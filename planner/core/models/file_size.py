@@ -5,6 +5,7 @@ from real files: docs/estimates.md, `python benchmarks/quant_sizes.py`.
 """
 
 import functools
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from planner.core.models.model import Architecture
@@ -115,12 +116,19 @@ def tensor_table(arch: Architecture, quant: str, *, imatrix: bool = False) -> tu
     if not has_recipe(quant):
         return ()
     recipe = Recipe(arch, quant, imatrix=imatrix)
-    rows = [(tensor.name, tensor, recipe.type(tensor)) for tensor in (*input_tensors(arch), *output_tensors(arch))]
+    rows = _quantized((*input_tensors(arch), *output_tensors(arch)), recipe, frozenset())
+    known: dict[tuple[int, Place], list[QuantizedTensor]] = {}
     for index, (tensors, place) in enumerate(_layers(arch)):
-        rows += [(f"blk.{index}.{tensor.name}", tensor, recipe.type(tensor, place)) for tensor in tensors]
-    return tuple(
-        QuantizedTensor(name, tensor.elements, kind, _size_bytes(tensor, kind)) for name, tensor, kind in rows
-    )
+        key = (id(tensors), place & recipe.asks)
+        if key not in known:
+            known[key] = _quantized(tensors, recipe, place)
+        rows += [row._replace(name=f"blk.{index}.{row.name}") for row in known[key]]
+    return tuple(rows)
+
+
+def _quantized(tensors: Iterable[Tensor], recipe: Recipe, place: Place) -> list[QuantizedTensor]:
+    typed = [(tensor, recipe.type(tensor, place)) for tensor in tensors]
+    return [QuantizedTensor(tensor.name, tensor.elements, kind, _size_bytes(tensor, kind)) for tensor, kind in typed]
 
 
 def _size_bytes(tensor: Tensor, kind: str) -> int:

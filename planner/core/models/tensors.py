@@ -64,19 +64,23 @@ def layer_tensors(arch: Architecture, index: int) -> tuple[Tensor, ...]:
 
     An architecture this module does not know is Llama-like.
     """
-    inner = 0
-    if has_feed_forward(arch, index):
-        inner = feed_forward_length(arch, index)
-    return _layer(arch, mixer(arch, index), inner, has_experts(arch, index), index == 0)
+    return _layer(arch, *_kind(arch, index))
+
+
+def _kind(arch: Architecture, index: int) -> tuple[Mixer, int, bool, bool]:
+    """What decides the tensors of a layer, as `_layer` takes it."""
+    inner = feed_forward_length(arch, index) if has_feed_forward(arch, index) else 0
+    return mixer(arch, index), inner, has_experts(arch, index), index == 0
 
 
 @functools.lru_cache(maxsize=512)
 def tensors_by_layer(arch: Architecture) -> tuple[tuple[Tensor, ...], ...]:
     """`layer_tensors` of every layer; those of one kind are one tuple. Cached: planning asks for one often."""
-    return tuple(layer_tensors(arch, index) for index in range(arch.layers))
+    kinds = [_kind(arch, index) for index in range(arch.layers)]
+    known = {kind: _layer(arch, *kind) for kind in dict.fromkeys(kinds)}
+    return tuple(known[kind] for kind in kinds)
 
 
-@functools.lru_cache(maxsize=1024)
 def _layer(arch: Architecture, mixes: Mixer, inner: int, mixture: bool, first: bool) -> tuple[Tensor, ...]:
     """A layer of a kind; `inner` is the length of its feed-forward part, 0 for none."""
     tensors = _mixer(arch, mixes)
