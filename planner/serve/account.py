@@ -39,12 +39,17 @@ class Account:
         """Replace the record of a process."""
         self.change(processes=tuple(changed if p.role == changed.role else p for p in self.record.processes))
 
+    @property
+    def is_saved(self) -> bool:
+        """Whether what is on disk is what is known."""
+        return self.record == self._saved
+
     def save(self) -> None:
         """Write it if it changed. A disk that takes nothing is no reason to end engines that answer: it is told once.
 
         Never over the state of another supervisor: whoever reads that would lose the other's engines.
         """
-        if self.record == self._saved:
+        if self.is_saved:
             return
         if self._home.state_token() not in ("", self.record.supervisor_token):
             say(f"{self._home.state} belongs to another supervisor; not written.")

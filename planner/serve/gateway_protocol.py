@@ -5,6 +5,8 @@ left alone, would shut everybody else out.
 """
 
 import asyncio
+import time
+from email.utils import formatdate
 from typing import Any
 
 from uvicorn.config import Config
@@ -51,6 +53,7 @@ class GatewayProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """A client sent something."""
+        self._set_date()
         super().data_received(data)
         cycle = self.cycle  # None before the first request, whatever its annotation says
         if cycle is not None and not cycle.response_complete:  # type: ignore[redundant-expr]
@@ -67,6 +70,14 @@ class GatewayProtocol(H11Protocol):
         """The connection is gone."""
         self._wait_no_more()
         super().connection_lost(exc)
+
+    def _set_date(self) -> None:
+        """Let answers say when they were made, to the second. The first in a second sets it for all."""
+        state, second = self.server_state, int(time.time())
+        if second != getattr(state, "second_of_headers", None):
+            state.second_of_headers = second  # type: ignore[attr-defined]
+            date = (b"date", formatdate(second, usegmt=True).encode())
+            state.default_headers = [date, *self.config.encoded_headers]
 
     def _send_now(self, data: bytes) -> bool:
         """See SEND_NOW. What h11 would do takes no note of a chunk either: its framing is the same for each."""

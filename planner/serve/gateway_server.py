@@ -98,7 +98,7 @@ class GatewayServer:
 
     async def stop(self) -> None:
         """Close the door, give open answers a moment, end."""
-        self._server.should_exit = True
+        self._server.leave()
         if self._task is not None:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
@@ -106,7 +106,20 @@ class GatewayServer:
 
 
 class _Server(uvicorn.Server):
-    """Signals are the supervisor's business."""
+    """Signals are the supervisor's business. It sleeps while nobody asks: uvicorn's looks ten times a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._left = asyncio.Event()
+
+    def leave(self) -> None:
+        """Stop serving."""
+        self.should_exit = True
+        self._left.set()
+
+    async def main_loop(self) -> None:
+        """Until told to leave; the time in answers is kept by the protocol."""
+        await self._left.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

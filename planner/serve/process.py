@@ -14,9 +14,9 @@ import signal
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from pathlib import Path
 
-import httpx2
 import msgspec
 import psutil
 
@@ -33,7 +33,7 @@ from planner.serve.family import (
     signal_group,
 )
 from planner.serve.log_file import LogReader, open_log, rotate
-from planner.serve.readiness import health, loopback_client
+from planner.serve.readiness import health
 from planner.serve.starvation import oom_kills
 
 STALL_S = 300.0
@@ -118,36 +118,35 @@ class EngineProcess:
         candidates: dict[int, None] = {}
         announced = False
         answered = "nothing"
-        async with loopback_client(self._api_key) as client:
-            while True:
-                exited = await self._exited_within(_POLL_S)
-                offset = self._reader.offset
-                new = self._reader.read()
-                self._lines.extend(new)
-                if exited:
-                    raise self.explain_exit()
-                candidates.update(dict.fromkeys(_ports(new)))
-                announced = announced or any(_ADDRESS_WORDS in line for line in new)
-                # Not while there is log left to read, which may name the address and tells of the memory.
-                if not announced and self._reader.offset == offset and clock() - looked > _LOOK_S:
-                    looked = clock()
-                    candidates.update(dict.fromkeys(socket.port for socket in listening(self.pid) or ()))
-                if self._reader.offset != offset:
-                    moved = clock()
-                for port in reversed(candidates):
-                    pid = listener(self.pid, port)
-                    if pid is None:
-                        continue
-                    url = f"http://127.0.0.1:{port}"
-                    status = await health(client, url)
-                    if status == httpx2.codes.OK:
-                        self._check_private()
-                        await self._ask(probe, url)
-                        self._was_ready = True
-                        return Ready(url=url, listening_pid=pid, seconds=clock() - started)
-                    answered = f"HTTP {status}" if status else "nothing"
-                if clock() - moved > stall_s or clock() - started > limit_s:
-                    raise self._stalled(clock() - moved, answered, ports=tuple(candidates))
+        while True:
+            exited = await self._exited_within(_POLL_S)
+            offset = self._reader.offset
+            new = self._reader.read()
+            self._lines.extend(new)
+            if exited:
+                raise self.explain_exit()
+            candidates.update(dict.fromkeys(_ports(new)))
+            announced = announced or any(_ADDRESS_WORDS in line for line in new)
+            # Not while there is log left to read, which may name the address and tells of the memory.
+            if not announced and self._reader.offset == offset and clock() - looked > _LOOK_S:
+                looked = clock()
+                candidates.update(dict.fromkeys(socket.port for socket in listening(self.pid) or ()))
+            if self._reader.offset != offset:
+                moved = clock()
+            for port in reversed(candidates):
+                pid = listener(self.pid, port)
+                if pid is None:
+                    continue
+                url = f"http://127.0.0.1:{port}"
+                status = await health(url, self._api_key)
+                if status == HTTPStatus.OK:
+                    self._check_private()
+                    await self._ask(probe, url)
+                    self._was_ready = True
+                    return Ready(url=url, listening_pid=pid, seconds=clock() - started)
+                answered = f"HTTP {status}" if status else "nothing"
+            if clock() - moved > stall_s or clock() - started > limit_s:
+                raise self._stalled(clock() - moved, answered, ports=tuple(candidates))
 
     async def wait(self) -> int:
         """Wait until it is gone; its exit code."""
@@ -159,10 +158,9 @@ class EngineProcess:
         An engine that is busy with long answers may have no thread left for `/health`: as long as it uses the
         processor or writes its log it is given the time of a stalled start.
         """
-        async with loopback_client(self._api_key) as client:
-            if await health(client, url) == httpx2.codes.OK:
-                self._health_failures, self._stuck_since = 0, None
-                return False
+        if await health(url, self._api_key) == HTTPStatus.OK:
+            self._health_failures, self._stuck_since = 0, None
+            return False
         self.lines  # noqa: B018  # reading moves the offset
         progress = (cpu_seconds(self.pid), self._reader.offset)
         now = clock()

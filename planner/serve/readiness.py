@@ -1,7 +1,10 @@
 """Does an engine do its job? Its health, and one real request of the kind it is for."""
 
+import asyncio
 import math
+import re
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -9,6 +12,7 @@ from planner.core.models.model import Role
 from planner.serve.failure import LaunchError
 
 _HEALTH_TIMEOUT_S = 2.0
+_STATUS = re.compile(rb"HTTP/1\.\d (\d{3}) ")
 _PROBE_TIMEOUT_S = 300.0
 _PROBE_TEXT = "The quick brown fox jumps over the lazy dog."
 
@@ -69,14 +73,30 @@ def _unfit(role: Role, what: str) -> LaunchError:
     )
 
 
-def loopback_client(api_key: str, *, timeout_s: float = _HEALTH_TIMEOUT_S) -> httpx2.AsyncClient:
+def loopback_client(api_key: str, *, timeout_s: float) -> httpx2.AsyncClient:
     """A client for one engine. No proxy of the environment may stand between two processes of this machine."""
     return httpx2.AsyncClient(trust_env=False, timeout=timeout_s, headers={"Authorization": f"Bearer {api_key}"})
 
 
-async def health(client: httpx2.AsyncClient, url: str) -> int | None:
-    """The status of `/health`, None when nothing answers."""
+async def health(url: str, api_key: str, *, timeout_s: float = _HEALTH_TIMEOUT_S) -> int | None:
+    """The status of `/health` at an address of this machine, None when nothing answers.
+
+    By hand: it is asked as long as a deployment runs, and to make a general client takes far longer than to ask.
+    """
+    place = urlsplit(url)
+    request = (
+        f"GET /health HTTP/1.1\r\nHost: {place.netloc}\r\nAuthorization: Bearer {api_key}\r\n"
+        "Connection: close\r\n\r\n"
+    )
+    writer: asyncio.StreamWriter | None = None
     try:
-        return (await client.get(url + "/health")).status_code
-    except httpx2.HTTPError:
+        async with asyncio.timeout(timeout_s):
+            reader, writer = await asyncio.open_connection(place.hostname, place.port)
+            writer.write(request.encode())
+            status = _STATUS.match(await reader.readline())
+    except (OSError, ValueError):  # TimeoutError is an OSError
         return None
+    finally:
+        if writer is not None:
+            writer.close()
+    return int(status[1]) if status is not None else None

@@ -46,6 +46,8 @@ from planner.serve.verify import VerifyReport, verify
 
 EXIT_FAILED = 6
 _TICK_S = 0.5
+_CALM_TICK_S = 5.0
+"""While everything runs and nothing is due: whatever happens then is an event, and ends the wait."""
 _HEALTH_EVERY_S = 5.0
 _SUSPECT_EVERY_S = 1.0
 _SETTLE_S = 1.0
@@ -72,7 +74,7 @@ class Supervisor:
         self._ends: dict[Role, LaunchError] = {}
         self._verifying = False
         self._proven_lives: int | None = None
-        self._upstreams = Upstreams()
+        self._upstreams = Upstreams(on_restart=lambda: self._events.put_nowait(supervise.Ticked()))
         self._answering: dict[Role, Upstream] = {}
         self._buffers: dict[Role, MemoryReport] = {}
         first = first_record(
@@ -123,7 +125,7 @@ class Supervisor:
     async def _supervise(self, gateway_url: str | None) -> None:
         while True:
             try:
-                event = await asyncio.wait_for(self._events.get(), _TICK_S)
+                event = await asyncio.wait_for(self._events.get(), _CALM_TICK_S if self._is_calm else _TICK_S)
             except TimeoutError:
                 event = supervise.Ticked()
             self._machine, actions = supervise.step(self._machine, event, time.monotonic())
@@ -140,6 +142,12 @@ class Supervisor:
                 self._spawn(self._verify_all(gateway_url))
             for role, reason in self._upstreams.take_restarts():
                 self._events.put_nowait(supervise.Unhealthy(role, reason))
+
+    @property
+    def _is_calm(self) -> bool:
+        """Whether every engine answers, has been seen to work, and the state file says so."""
+        running = all(process.phase is Phase.RUNNING and not process.ending for process in self._machine.processes)
+        return running and not self._machine.stopping and not self._is_unproven() and self._account.is_saved
 
     def _act(self, action: supervise.Action) -> None:
         match action:

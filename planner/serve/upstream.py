@@ -4,6 +4,7 @@ The supervisor writes, the gateway reads; both live in one process and one event
 before its engine is ready, so that the gateway can say “loading” and not “unknown”.
 """
 
+from collections.abc import Callable
 from enum import StrEnum
 
 import msgspec
@@ -54,10 +55,11 @@ class RoleStatus(msgspec.Struct, frozen=True):
 class Upstreams:
     """Role → engine, changed by the supervisor while the gateway serves.
 
-    Not thread-safe: all users share one event loop.
+    `on_restart` is called when a restart is asked for. Not thread-safe: all users share one event loop.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, on_restart: Callable[[], None] | None = None) -> None:
+        self._on_restart = on_restart
         self._status: dict[Role, RoleStatus] = {}
         self._restarts: list[tuple[Role, str]] = []
 
@@ -96,9 +98,11 @@ class Upstreams:
     def request_restart(self, role: Role, reason: str) -> None:
         """Ask the supervisor to restart an engine that answers nonsense (NaN vectors stay until a restart)."""
         self._restarts.append((role, reason))
+        if self._on_restart is not None:
+            self._on_restart()
 
     def take_restarts(self) -> tuple[tuple[Role, str], ...]:
-        """Restart requests since the last call; the supervisor polls."""
+        """Restart requests since the last call."""
         taken = tuple(self._restarts)
         self._restarts.clear()
         return taken
