@@ -39,16 +39,17 @@ class GatewayProtocol(H11Protocol):
         super().__init__(config, server_state, app_state, _loop)
         app = self.app
 
-        async def with_shortcut(scope: Any, receive: Any, send: Any) -> None:
+        async def with_shortcuts(scope: Any, receive: Any, send: Any) -> None:
             if scope["http_version"] == "1.1":
                 scope["extensions"] = {SEND_NOW: self._send_now}
-            await app(scope, receive, send)
+            await app(scope, receive, self._in_one_piece(send))
 
-        self.app = with_shortcut
+        self.app = with_shortcuts
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected."""
-        super().connection_made(transport)
+        self._gathering = _Gathering(transport)
+        super().connection_made(self._gathering)  # type: ignore[arg-type]
         self._wait()
 
     def data_received(self, data: bytes) -> None:
@@ -70,6 +71,30 @@ class GatewayProtocol(H11Protocol):
         """The connection is gone."""
         self._wait_no_more()
         super().connection_lost(exc)
+
+    def _in_one_piece(self, send: Any) -> Any:
+        """Let a whole answer go out with its head: each piece costs a call of the system, and wakes the client."""
+        head: Any = None
+
+        async def send_together(message: Any) -> None:
+            nonlocal head
+            if message["type"] == "http.response.start" and any(
+                n == b"content-length" for n, _ in message["headers"]
+            ):
+                head = message
+                return
+            if head is None:
+                await send(message)
+                return
+            self._gathering.hold()
+            try:
+                await send(head)
+                head = None
+                await send(message)
+            finally:
+                self._gathering.release()
+
+        return send_together
 
     def _set_date(self) -> None:
         """Let answers say when they were made, to the second. The first in a second sets it for all."""
@@ -104,3 +129,36 @@ class GatewayProtocol(H11Protocol):
     def _give_up(self) -> None:
         self._waiting = None
         self.transport.close()
+
+
+class _Gathering:
+    """A transport that can hold back what is written until more of it is there."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._held: list[bytes] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send, or hold."""
+        if self._held is None:
+            self._transport.write(data)
+        else:
+            self._held.append(data)
+
+    def close(self) -> None:
+        """Send what is held, then close: an answer may be the last of its connection."""
+        self.release()
+        self._transport.close()
+
+    def hold(self) -> None:
+        """Hold what is written from now on."""
+        self._held = []
+
+    def release(self) -> None:
+        """Send what is held, and again everything that is written."""
+        held, self._held = self._held, None
+        if held:
+            self._transport.write(b"".join(held))

@@ -17,15 +17,23 @@ from starlette.routing import Route
 from planner.serve.gateway.about import health, metrics, model, models
 from planner.serve.gateway.chat import chat_completions, completions
 from planner.serve.gateway.context import Gateway, GatewayConfig
-from planner.serve.gateway.door import Door
+from planner.serve.gateway.door import Door, Handler
 from planner.serve.gateway.embeddings import embeddings
 from planner.serve.gateway.errors import ApiError
 from planner.serve.gateway.legacy import completion, embedding
-from planner.serve.gateway.limits import ClientGoneError
 from planner.serve.gateway.record import note_error
 from planner.serve.gateway.rerank import rerank
 
 __all__ = ["GatewayConfig", "create_app"]
+
+_POSTS: dict[str, Handler] = {
+    "/v1/embeddings": embeddings,
+    "/v1/chat/completions": chat_completions,
+    "/v1/completions": completions,
+    "/v1/rerank": rerank,
+    "/embedding": embedding,
+    "/completion": completion,
+}
 
 
 def create_app(config: GatewayConfig) -> Starlette:
@@ -41,21 +49,15 @@ def create_app(config: GatewayConfig) -> Starlette:
 
     app = Starlette(
         routes=[
-            Route("/v1/embeddings", embeddings, methods=["POST"]),
-            Route("/v1/chat/completions", chat_completions, methods=["POST"]),
-            Route("/v1/completions", completions, methods=["POST"]),
-            Route("/v1/rerank", rerank, methods=["POST"]),
+            *(Route(path, handler, methods=["POST"]) for path, handler in _POSTS.items()),
             Route("/v1/models", models, methods=["GET"]),
             Route("/v1/models/{name:path}", model, methods=["GET"]),
-            Route("/embedding", embedding, methods=["POST"]),
-            Route("/completion", completion, methods=["POST"]),
             Route("/health", health, methods=["GET"]),
             Route("/metrics", metrics, methods=["GET"]),
         ],
-        middleware=[Middleware(Door, gateway=gateway)],
+        middleware=[Middleware(Door, gateway=gateway, posts=_POSTS)],
         exception_handlers={
             ApiError: _api_error,
-            ClientGoneError: _client_gone,
             HTTPException: _http_exception,
         },
         lifespan=lifespan,
@@ -68,10 +70,6 @@ def create_app(config: GatewayConfig) -> Starlette:
 async def _api_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
     return _refused(error)
-
-
-async def _client_gone(_request: Request, _error: Exception) -> Response:
-    return Response(status_code=499)  # nobody reads it; the counters do
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:

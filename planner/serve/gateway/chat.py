@@ -87,9 +87,9 @@ async def relay(
     """
     talk = EngineTalk(gateway, upstream, param=param)
     if fields.get("stream"):
-        answer = await unless_gone(request, talk.open(path, fields))
+        answer = await unless_gone(request.receive, talk.open(path, fields))
         return EventStream(talk, answer, shape=shape, is_last=is_last, done=done)
-    return json_response(shape(await unless_gone(request, talk.post_object(path, fields))))
+    return json_response(shape(await unless_gone(request.receive, talk.post_object(path, fields))))
 
 
 def count_usage(gateway: Gateway, answer: dict[str, Any]) -> None:

@@ -6,29 +6,43 @@ anything else of it.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from planner.serve.gateway.access_log import AccessEntry, now
 from planner.serve.gateway.auth import PUBLIC_PATHS, Guard
 from planner.serve.gateway.context import Gateway
 from planner.serve.gateway.errors import ApiError
+from planner.serve.gateway.limits import ClientGoneError
 from planner.serve.gateway.record import HEADER, RequestRecord, current, request_id, role_of, route_of
 
 _log = logging.getLogger(__name__)
 _ALLOWED_METHODS = "GET, POST, OPTIONS"
 _ALLOWED_HEADERS = "Authorization, Content-Type, X-Api-Key, X-Request-Id"
+_HEADER = HEADER.lower().encode()
+_MARKS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"), (b"vary", b"Origin"))
+_EXPOSED = f"{HEADER}, Retry-After".encode()
 _GONE = 499
+
+Handler = Callable[[Request], Awaitable[Response]]
+"""Answers a request; may raise ApiError and ClientGoneError."""
 
 
 class Door:
-    """ASGI middleware around the whole application; also writes the headers every answer has."""
+    """ASGI middleware around the whole application; also writes the headers every answer has.
 
-    def __init__(self, app: ASGIApp, *, gateway: Gateway) -> None:
+    POST requests to the paths in `posts` it hands to their handlers itself: a router in between takes longer to find
+    the way than they take to answer.
+    """
+
+    def __init__(self, app: ASGIApp, *, gateway: Gateway, posts: Mapping[str, Handler]) -> None:
         config = gateway.config
         self._app = app
+        self._posts = posts
         self._gateway = gateway
         self._guard = Guard(hosts=config.allowed_hosts, origins=config.allowed_origins, keys=gateway.keys)
 
@@ -53,7 +67,7 @@ class Door:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._mark(MutableHeaders(raw=message["headers"]), origin, record)
+                message["headers"] = [*message["headers"], *self._marks(origin, record)]
             else:
                 record.sent_bytes += len(message.get("body", b""))
             await send(message)
@@ -88,17 +102,26 @@ class Door:
             return
         if scope["path"] not in PUBLIC_PATHS:
             record.key = self._guard.check_key(headers)
+        handler = self._posts.get(scope["path"]) if scope["method"] == "POST" else None
         with self._gateway.turns.place(role_of(scope["path"])):
-            await self._app(scope, receive, send)
+            if handler is None:
+                await self._app(scope, receive, send)
+                return
+            try:
+                response = await handler(Request(scope, receive, send))
+            except ClientGoneError:
+                response = Response(status_code=_GONE)  # nobody reads it; the counters do
+            await response(scope, receive, send)
 
-    def _mark(self, headers: MutableHeaders, origin: str | None, record: RequestRecord) -> None:
-        headers[HEADER] = record.id
-        headers["X-Content-Type-Options"] = "nosniff"
-        headers["Cache-Control"] = "no-store"
-        headers.add_vary_header("Origin")
+    def _marks(self, origin: str | None, record: RequestRecord) -> list[tuple[bytes, bytes]]:
+        """Headers that every answer has, none of which is set anywhere else."""
+        marks = [(_HEADER, record.id.encode("latin-1")), *_MARKS]
         if origin is not None and self._guard.origin_allowed(origin):
-            headers["Access-Control-Allow-Origin"] = origin
-            headers["Access-Control-Expose-Headers"] = f"{HEADER}, Retry-After"
+            marks += [
+                (b"access-control-allow-origin", origin.encode("latin-1")),
+                (b"access-control-expose-headers", _EXPOSED),
+            ]
+        return marks
 
     def _remember(self, scope: Scope, record: RequestRecord, status: int, seconds: float) -> None:
         self._gateway.turns.release(record.held_bytes + record.decoded_bytes)

@@ -62,7 +62,7 @@ async def embeddings(request: Request) -> Response:
     body = await read_object(request, gateway)
     wanted = parse(body, "input", max_inputs=gateway.config.max_inputs)
     upstream = gateway.upstream(Role.EMBEDDING, model_name(body))
-    embedded = await unless_gone(request, embed(gateway, upstream, wanted, param="input"))
+    embedded = await unless_gone(request.receive, embed(gateway, upstream, wanted, param="input"))
     data = [
         {"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(embedded.vectors)
     ]
@@ -152,7 +152,7 @@ async def embed(gateway: Gateway, upstream: Upstream, wanted: EmbeddingRequest, 
         raw = await talk.post("/v1/embeddings", {"input": batch, "encoding_format": "float"})
         try:
             checked, used = read_vectors(raw, count=len(batch), length=length)
-            length = len(checked[0])
+            length = len(checked[0].values)
             _check_dimensions(wanted, upstream, length)
             if wanted.dimensions is not None and wanted.dimensions != length:
                 checked = [shorten(vector, wanted.dimensions) for vector in checked]

@@ -35,7 +35,7 @@ async def embedding(request: Request) -> Response:
     body = await read_object(request, gateway)
     wanted = parse(body, "content", max_inputs=gateway.config.max_inputs)
     upstream = gateway.upstream(Role.EMBEDDING, model_name(body))
-    embedded = await unless_gone(request, embed(gateway, upstream, wanted, param="content"))
+    embedded = await unless_gone(request.receive, embed(gateway, upstream, wanted, param="content"))
     if wanted.single:
         return json_response({"embedding": embedded.vectors[0]})
     return json_response({"results": [{"embedding": vector} for vector in embedded.vectors]})

@@ -115,27 +115,39 @@ async def gone(receive: Receive) -> None:
         pass
 
 
-async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`; it is cancelled, and with it the request to the engine, when the client goes away.
 
-    Raises what `work` raises, or ClientGoneError.
+    Raises what `work` raises, or ClientGoneError. It runs in the task that is there: one of its own for every request
+    would cost more than the rest of the watch.
     """
-    return await first_of(work, gone(request.receive))
+    task = asyncio.current_task()
+    assert task is not None
+    has_gone = False
 
-
-async def first_of(work: Coroutine[Any, Any, T], end: Coroutine[Any, Any, None]) -> T:
-    """Run `work` until it is done, or until `end` returns: then ClientGoneError. Neither outlives the call."""
-    working = asyncio.ensure_future(work)
-    ending = asyncio.ensure_future(end)
-    try:
-        await asyncio.wait({working, ending}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise ClientGoneError
-    finally:
-        for task in (working, ending):
+    def leave(ending: asyncio.Task[None]) -> None:
+        nonlocal has_gone
+        if not ending.cancelled():
+            ending.exception()
+            has_gone = True
             task.cancel()
-        await asyncio.gather(working, ending, return_exceptions=True)
+
+    ending = asyncio.create_task(gone(receive))
+    ending.add_done_callback(leave)
+    try:
+        result = await work
+    except asyncio.CancelledError:
+        # Somebody else may have cancelled this task as well: then it is theirs to end.
+        if has_gone and task.uncancel() == 0:
+            raise ClientGoneError from None
+        raise
+    finally:
+        ending.remove_done_callback(leave)
+        ending.cancel()
+    if has_gone:
+        task.uncancel()
+        raise ClientGoneError
+    return result
 
 
 def encode(body: Mapping[str, Any]) -> bytes:

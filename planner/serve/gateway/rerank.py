@@ -23,7 +23,7 @@ async def rerank(request: Request) -> Response:
     upstream = gateway.upstream(Role.RERANKER, model_name(body))
     fields = pick(body, {"query": text, "documents": _documents, "top_n": integer(1, 2**31)}, required=_REQUIRED)
     talk = EngineTalk(gateway, upstream, param="documents")
-    answer = await unless_gone(request, talk.post_object("/v1/rerank", fields))
+    answer = await unless_gone(request.receive, talk.post_object("/v1/rerank", fields))
     results = _results(answer.get("results"), len(fields["documents"]), top_n=fields.get("top_n"))
     if results is None:
         raise ApiError(502, "The reranker's answer is not a list of scores.", code="bad_engine_answer")

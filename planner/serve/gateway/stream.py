@@ -16,7 +16,7 @@ from planner.serve.gateway.engine import EngineTalk, OpenStream
 from planner.serve.gateway.errors import ApiError
 from planner.serve.gateway.events import Events, IsLast, Shape, event_of
 from planner.serve.gateway.http_answer import BrokenAnswerError
-from planner.serve.gateway.limits import ClientGoneError, first_of, gone
+from planner.serve.gateway.limits import ClientGoneError, unless_gone
 from planner.serve.gateway.record import current, note_error
 from planner.serve.gateway_protocol import SEND_NOW
 
@@ -47,7 +47,7 @@ class EventStream(Response):
         """Stream until the end, an error, or the client's leaving."""
         send_now: Callable[[bytes], bool] | None = (scope.get("extensions") or {}).get(SEND_NOW)
         try:
-            await first_of(self._pump(send, send_now), gone(receive))
+            await unless_gone(receive, self._pump(send, send_now))
         except (ClientGoneError, OSError):
             note_error("client_gone")
         finally:
