@@ -80,6 +80,8 @@ class Gateway:
         )
         self.wire: Wire = config.wire or SocketWire(connect_timeout_s=config.connect_timeout_s)
         self.created = int(time.time())
+        self.spoilt_at: dict[Role, float] = {}
+        """When a role's engine was last reported for what it answered, by the monotonic clock."""
 
     async def aclose(self) -> None:
         """Close all connections to the engines."""

@@ -1,6 +1,9 @@
 """`/v1/embeddings`: prompts added, input checked before it is sent, vectors checked before they are returned."""
 
+import asyncio
 import logging
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -157,7 +160,7 @@ async def embed(gateway: Gateway, upstream: Upstream, wanted: EmbeddingRequest, 
             if wanted.dimensions is not None and wanted.dimensions != length:
                 checked = [shorten(vector, wanted.dimensions) for vector in checked]
         except BadVectorsError as error:
-            raise _report(gateway, upstream, str(error)) from error
+            raise await _report(talk, str(error), length=upstream.model.embedding_length) from error
         vectors += [encode_vector(vector, as_base64=wanted.as_base64) for vector in checked]
         tokens += used
         gateway.count_tokens(Role.EMBEDDING, prompt=used)
@@ -198,14 +201,46 @@ def _check_dimensions(wanted: EmbeddingRequest, upstream: Upstream, length: int 
         check_dimensions(wanted.dimensions, length=length, matryoshka=model.matryoshka, model_id=model.id)
 
 
-def _report(gateway: Gateway, upstream: Upstream, reason: str) -> ApiError:
-    """Tell whoever supervises the engine, and make the client's answer."""
+async def _report(talk: EngineTalk, reason: str, *, length: int | None) -> ApiError:
+    """Make the client's answer, and have whoever supervises the engine start it again.
+
+    Once: an engine that was started again for this and answers a plain text is well, and the input is its trouble.
+    Starting it again and again would end in giving it up, for everybody, after one client's three tries.
+    """
+    gateway, role, now = talk.gateway, talk.upstream.role, time.monotonic()
     gateway.metrics.bad_vectors()
+    lately = now - gateway.spoilt_at.get(role, -math.inf) < _LATELY_S
+    if lately and await _is_well(talk, length=length):
+        _log.warning("no usable vectors for one request, others are answered: %s", reason)
+        return ApiError(
+            502,
+            f"The embedding engine makes nothing usable of this input: {reason}. It was started again for that and "
+            "answers other texts; send the texts one by one to find the one to change or leave out.",
+            code="bad_vectors",
+        )
+    gateway.spoilt_at[role] = now
     _log.warning("embedding engine returned unusable vectors: %s", reason)
     tell = gateway.config.on_bad_vectors or gateway.config.upstreams.request_restart
-    tell(upstream.role, reason)
+    tell(role, reason)
     return ApiError(
         502,
         f"The embedding engine's answer cannot be used: {reason}. It is being restarted; try again in a moment.",
         code="bad_vectors",
     )
+
+
+async def _is_well(talk: EngineTalk, *, length: int | None) -> bool:
+    """Whether the engine makes vectors of a plain text, in as many places at a time as it has slots."""
+    texts = [_PLAIN_TEXT] * max(1, talk.upstream.slots)
+    try:
+        async with asyncio.timeout(_WELL_S):
+            raw = await talk.post("/v1/embeddings", {"input": texts, "encoding_format": "float"}, in_turn=False)
+        read_vectors(raw, count=len(texts), length=length)
+    except (ApiError, BadVectorsError, TimeoutError):
+        return False
+    return True
+
+
+_PLAIN_TEXT = "The quick brown fox jumps over the lazy dog."
+_WELL_S = 30.0
+_LATELY_S = 600.0

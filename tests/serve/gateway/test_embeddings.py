@@ -273,6 +273,20 @@ async def test_unusable_vectors_are_a_502_and_the_supervisor_learns_of_them(
     assert reason in response.json()["error"]["message"]
 
 
+async def test_a_text_that_spoils_a_sound_engine_gets_it_started_again_once(stack: Stack) -> None:
+    """Three tries of one client, which clients make by themselves, ended in giving it up for everybody."""
+    good = stack.embedder.vector
+    stack.embedder.vector = lambda text: [math.nan] * LENGTH if text == "bad" else good(text)
+    answers = [await stack.embed(input=["fine", "bad"]) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [502] * 4
+    assert "being restarted" in answers[0].json()["error"]["message"]
+    assert all("one by one" in answer.json()["error"]["message"] for answer in answers[1:])
+    assert len(stack.upstreams.take_restarts()) == 1
+    stack.embedder.vector = lambda _text: [math.nan] * LENGTH
+    assert "being restarted" in (await stack.embed(input="fine")).json()["error"]["message"]
+    assert len(stack.upstreams.take_restarts()) == 1
+
+
 async def test_without_a_callback_a_restart_is_requested(stack: Stack) -> None:
     stack.embedder.vector = lambda _text: [0.0] * LENGTH
     await stack.embed(input="x")
