@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import filelock
 import msgspec
 
 from planner.errors import BadDataError, UsageError
@@ -23,6 +24,7 @@ OWNER = "owner"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _LOOK_EVERY_S = 1.0
 _MAX_BYTES = 2**20
+_LOCK_S = 10.0
 
 
 class NamedKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,27 +67,34 @@ def add_named(path: Path, name: str) -> str:
             hint="Use letters, digits, dots, dashes and underscores; at most 63 of them.",
             reference="name-invalid",
         )
-    known = read_named(path)
-    if any(key.name == name for key in known):
-        raise UsageError(
-            f"There is a key named “{name}” already; it cannot be shown again.",
-            hint=f"Remove it first (planner key remove {name}), or choose another name.",
-            reference="key-exists",
-        )
     secret = secrets.token_urlsafe(32)
     today = dt.datetime.now(dt.UTC).date().isoformat()
-    _write(path, (*known, NamedKey(name=name, sha256=digest(secret).hex(), made_on=today)))
+    with _alone(path):
+        known = read_named(path)
+        if any(key.name == name for key in known):
+            raise UsageError(
+                f"There is a key named “{name}” already; it cannot be shown again.",
+                hint=f"Remove it first (planner key remove {name}), or choose another name.",
+                reference="key-exists",
+            )
+        _write(path, (*known, NamedKey(name=name, sha256=digest(secret).hex(), made_on=today)))
     return secret
 
 
 def remove_named(path: Path, name: str) -> bool:
     """Take a client's key away; False when there is none of that name."""
-    known = read_named(path)
-    left = tuple(key for key in known if key.name != name)
-    if len(left) == len(known):
-        return False
-    _write(path, left)
+    with _alone(path):
+        known = read_named(path)
+        left = tuple(key for key in known if key.name != name)
+        if len(left) == len(known):
+            return False
+        _write(path, left)
     return True
+
+
+def _alone(path: Path) -> filelock.BaseFileLock:
+    """Nobody else changes the file meanwhile: a key would be lost, or one that was taken away be back."""
+    return filelock.FileLock(path.with_name(f".{path.name}.lock"), mode=0o600, timeout=_LOCK_S)
 
 
 def _write(path: Path, keys: tuple[NamedKey, ...]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -117,6 +118,21 @@ def test_a_name_is_given_once(tmp_path: Path) -> None:
     add_named(tmp_path / "clients.json", "a")
     with pytest.raises(UsageError, match="already"):
         add_named(tmp_path / "clients.json", "a")
+
+
+def test_keys_that_are_made_and_taken_away_at_once_are_all_made_and_taken_away(tmp_path: Path) -> None:
+    path = tmp_path / "clients.json"
+    old = [f"old-{number}" for number in range(8)]
+    for name in old:
+        add_named(path, name)
+    new = [f"new-{number}" for number in range(8)]
+    with ThreadPoolExecutor(16) as pool:
+        made = [pool.submit(add_named, path, name) for name in new]
+        gone = [pool.submit(remove_named, path, name) for name in old]
+    assert [task.result() for task in gone] == [True] * 8
+    assert sorted(key.name for key in read_named(path)) == new
+    ring = KeyRing("the-owners-own-key", path)
+    assert [ring.name_of([task.result()]) for task in made] == new
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"keys": [{"name": "a", "sha256": "zz"}]}', '{"keys": 5}', "[]"])
