@@ -22,10 +22,10 @@ import msgspec
 from benchmarks.tui_terminal import POINTER, Terminal
 from planner.core.launch.events import Event
 from planner.serve.state import DeploymentRecord
-from planner.tui.app import run
 from planner.tui.child import Outcome
 from planner.tui.data.aside import Aside
 from planner.tui.data.machine import Situation
+from planner.tui.run import run
 from planner.tui.services import Services
 from tests.tui.world import server
 

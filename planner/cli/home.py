@@ -15,7 +15,7 @@ def home(screen: str | None = None) -> None:
         aside = Aside()
         aside.begin()  # before the app is imported: the two take about as long
 
-        from planner.tui.app import run
+        from planner.tui.run import run
 
         sys.exit(run(aside=aside, page=page, model=model))
     from planner.cli.diagnostics import note

@@ -1,6 +1,6 @@
 """Calm themes of our own; Textual's are there too, by the command palette."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from textual.theme import Theme
 
@@ -76,3 +76,10 @@ def described(names: Iterable[str]) -> tuple[tuple[str, str], ...]:
     """Themes with a word about each, ours first; Textual's own default pair is left out, ours stand for it."""
     others = sorted(set(names) - set(ABOUT) - {"textual-dark", "textual-light"})
     return (*ABOUT.items(), *((name, "") for name in others))
+
+
+def first_theme(remembered: str, available: Container[str], *, few_colours: bool) -> str:
+    """What to begin with: that of last time, if it is still there."""
+    if remembered in available:
+        return remembered
+    return "ansi-dark" if few_colours else DARK.name  # ours rounded to 16 lose the quiet ones

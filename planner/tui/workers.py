@@ -11,6 +11,9 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from textual.dom import DOMNode
+from textual.worker import WorkType
+
 from planner.errors import PlannerError
 from planner.tui.problem import Problem
 
@@ -43,3 +46,13 @@ async def in_background(function: Callable[[], T], *, deadline_s: float | None =
             "Something it depends on hangs: a driver, a network disk. Press r to try again.",
             "deadline",
         )
+
+
+def newest(node: DOMNode, work: WorkType[None], *, group: str) -> None:
+    """Begin work of which only the newest of its group counts: what was begun before is cancelled."""
+    node.run_worker(work, exclusive=True, exit_on_error=False, group=group)
+
+
+def beside(node: DOMNode, work: WorkType[None], *, group: str) -> None:
+    """Begin work that others of its group do not end."""
+    node.run_worker(work, exit_on_error=False, group=group)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from planner.tui.app import PlannerApp, report_crash
+from planner.tui.app import PlannerApp
 from planner.tui.app import __file__ as app_file
+from planner.tui.crash import report_crash
 from tests.tui.conftest import planned
 from tests.tui.world import World
 
@@ -100,7 +101,7 @@ def terminal(request: pytest.FixtureRequest) -> Iterator[Terminal]:
     """The app with a fake world in which looking at the machine does what the parameter says."""
     code = (
         "import sys, time\n"
-        "from planner.tui.app import run\n"
+        "from planner.tui.run import run\n"
         "from planner.tui.services import Services\n"
         f"def look():\n    {request.param}\n"
         "sys.exit(run(Services(look=look, servers=lambda: ())))\n"
@@ -136,15 +137,16 @@ def test_a_terminal_that_is_gone_ends_the_app_also_while_it_draws(every_s: float
     program = tmp_path / "busy.py"
     program.write_text(
         "import sys\n"
-        "from planner.tui import app\n"
+        "from planner.tui import run\n"
+        "from planner.tui.app import PlannerApp\n"
         "from planner.tui.services import Services\n"
-        "class Busy(app.PlannerApp):\n"
+        "class Busy(PlannerApp):\n"
         f"    CSS_PATH = {str(Path(app_file).with_name('planner.tcss'))!r}\n"
         "    def on_mount(self):\n"
         "        super().on_mount()\n"
         f"        self.set_interval({every_s}, lambda: self.screen.refresh(layout=True))\n"
-        "app.PlannerApp = Busy\n"
-        "sys.exit(app.run(Services(servers=lambda: ())))\n"
+        "run.PlannerApp = Busy\n"
+        "sys.exit(run.run(Services(servers=lambda: ())))\n"
     )
     terminal = Terminal(str(program))
     try:
@@ -222,7 +224,7 @@ def test_a_child_that_looks_for_ever_ends_with_the_app(tmp_path: Path) -> None:
     terminal = Terminal(
         "-c",
         "import sys\n"
-        "from planner.tui.app import run\n"
+        "from planner.tui.run import run\n"
         "from planner.tui.data.aside import Aside\n"
         f"aside = Aside((sys.executable, '-I', '-c', {child!r}))\n"
         "aside.begin()\n"

@@ -1,7 +1,8 @@
-"""One model as a plan of its own, so that it is launched as a pair is."""
+"""One model by itself: as a plan of its own, so that it is launched as a pair is, and the file of it to fetch."""
 
 from planner.core.fits.fitting import Fit
-from planner.core.models.model import Model, Role
+from planner.core.fits.model_fit import Fitted
+from planner.core.models.model import Model, Role, Variant
 from planner.core.pairs.recommendation import BudgetUse, Choice, MemoryPlan, Recommendation
 
 
@@ -35,3 +36,18 @@ def single_plan(model: Model, fit: Fit) -> Recommendation:
         reasons=(),
         command=("planner", "launch", f"{model.id}:{fit.variant.quant}"),
     )
+
+
+def to_fetch(model: Model, fitted: Fitted | None) -> Variant | None:
+    """The quant to fetch: the best here, else the one that is usually meant; None where there is no file of it."""
+    from planner.core.fits.model_list import usual_variant
+
+    variant = fitted.fit.variant if fitted is not None else usual_variant(model)
+    return variant if variant is not None and can_fetch(model, variant) else None
+
+
+def can_fetch(model: Model, variant: Variant) -> bool:
+    """Whether there is a file, of a model that can be run."""
+    from planner.core.models.variants import is_fetchable
+
+    return model.deployable and is_fetchable(model, variant)

@@ -261,12 +261,10 @@ class ModelScreen(Detail):
 
     @property
     def _fetchable(self) -> bool:
-        from planner.core.models.variants import is_fetchable
+        from planner.tui.data.single import can_fetch
 
-        quant = self._quant
-        assert self._details is not None, "there is a quant"
-        model = self._details.page.model
-        return quant is not None and model.deployable and is_fetchable(model, quant.variant)
+        quant, details = self._quant, self._details
+        return quant is not None and details is not None and can_fetch(details.page.model, quant.variant)
 
     def action_launch(self) -> None:
         """Launch the highlighted quant."""

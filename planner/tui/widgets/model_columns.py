@@ -14,7 +14,7 @@ from planner.core.models.languages import language_names
 from planner.core.models.model import Commercial, Model, Role
 from planner.tui.columns import MUTED, Cell, Column, hanging, lines
 from planner.tui.data.listing import Listing
-from planner.tui.data.models import Filters, Row
+from planner.tui.data.models import Filters, Row, sort_title
 from planner.tui.marks import Marks
 from planner.tui.problem import Problem
 from planner.tui.widgets.filter_bar import Filter
@@ -114,6 +114,16 @@ def model_filters(filters: Filters) -> tuple[Filter, ...]:
         Filter("i", "switch('installed')", "on disk", "disk", filters.installed),
         Filter("d", "switch('runnable')", "can be run", "runs", filters.runnable),
         *((Filter("x", "clear", "clear", "clear", False),) if filters.any else ()),
+    )
+
+
+def counted(listing: Listing) -> Content:
+    """How many are marked, how many are listed, in which order."""
+    shown, whole = len(listing.shown), len(listing.rows)
+    return Content.assemble(
+        (f"{len(listing.marked)} marked  " if listing.marked else "", "$text-accent"),
+        (f"{shown} of {whole}" if listing.filters.any else f"{whole} models", "bold"),
+        (f"  by {sort_title(listing.sort)} {'↓' if listing.descending else '↑'}", MUTED),
     )
 
 
