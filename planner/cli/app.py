@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "connect": "planner.cli.commands.connect:connect",
     "key": "planner.cli.commands.key:key",
     "bench": "planner.cli.commands.bench:bench",
+    "restart": "planner.cli.commands.restart:restart",
     "stop": "planner.cli.commands.stop:stop",
     "service": "planner.cli.commands.service:service",
     "hardware": "planner.cli.commands.hardware:hardware",

@@ -102,7 +102,7 @@ def bring_up(session: Session, wish: Wish) -> int:
         try:
             return run(session, home, spec, detach=wish.detach)
         except OSError as error:
-            raise _unwritable(session, error) from error
+            raise unwritable(session, error) from error
         except EngineError as error:
             # Built for another processor: remembered, so that `auto` takes the next engine. At most once per binary.
             if error.reference != "engine-wrong-cpu" or engine.binary in ("", *passed) or wish.engine_path:
@@ -116,7 +116,7 @@ def bring_up(session: Session, wish: Wish) -> int:
             session.note(f"{error.message} Trying the next engine.")
 
 
-def _unwritable(session: Session, error: OSError) -> PlannerError:
+def unwritable(session: Session, error: OSError) -> PlannerError:
     """The folder of states, keys and logs cannot be used: full, read-only, or not ours."""
     folder = session.config.state_dir
     settings = session.config.config_dir / "config.toml"

@@ -24,11 +24,12 @@ class _StopSignal(BaseException):
 def already(session: Session, record: DeploymentRecord) -> int:
     """Show what runs instead of starting it twice; the exit code."""
     session.note(f"“{record.name}” is already running.")
-    _print(session, record)
+    show(session, record)
     return ExitCode.OK
 
 
-def _print(session: Session, record: DeploymentRecord, *, foreground: bool = False) -> None:
+def show(session: Session, record: DeploymentRecord, *, foreground: bool = False) -> None:
+    """Print a deployment that runs: where it is reached, with which key, what was measured."""
     if session.as_json:
         write_json({"deployment": record.public()})
     else:
@@ -54,7 +55,7 @@ def run(session: Session, home: Home, spec: DeploymentSpec, *, detach: bool) -> 
                 deployments.wait_claimed(home, supervisor)
             record = deployments.wait_started(home, supervisor, on_change=narrate)
             ready = True
-            _print(session, record, foreground=not detach)
+            show(session, record, foreground=not detach)
             if detach:
                 deployments.let_go(supervisor)
                 return ExitCode.OK

@@ -29,10 +29,16 @@ from planner.serve.state import DeploymentRecord, DeploymentSpec, Home
 EXIT_FAILED = 6
 
 
-def restart_deployment(home: Home, *, tell: Callable[[str], None]) -> DeploymentRecord:
+def restart_deployment(
+    home: Home,
+    *,
+    tell: Callable[[str], None],
+    on_change: Callable[[DeploymentRecord], None] | None = None,
+) -> DeploymentRecord:
     """End a deployment if it runs, and start the same plan at the same address; returns once it answers.
 
-    It is detached from then on, whoever started it before. `tell` hears what happens. Raises NoResultError where
+    It is detached from then on, whoever started it before. `tell` hears what happens; how its processes come up it
+    hears only without `on_change`, which is called with each new state of them. Raises NoResultError where
     nothing was ever planned, EngineError when a file it needs is gone or it does not start.
     """
     with locked(home):
@@ -47,6 +53,12 @@ def restart_deployment(home: Home, *, tell: Callable[[str], None]) -> Deployment
         tell("starting it again …")
         supervisor = start_supervisor(home, spec)
         wait_claimed(home, supervisor)
+    found = wait_started(home, supervisor, on_change=on_change or _told_once(tell))
+    let_go(supervisor)
+    return found
+
+
+def _told_once(tell: Callable[[str], None]) -> Callable[[DeploymentRecord], None]:
     seen: set[tuple[str, str]] = set()
 
     def changed(now: DeploymentRecord) -> None:
@@ -55,9 +67,7 @@ def restart_deployment(home: Home, *, tell: Callable[[str], None]) -> Deployment
                 seen.add(found)
                 tell(f"{process.role}: {process.state}")
 
-    found = wait_started(home, supervisor, on_change=changed)
-    let_go(supervisor)
-    return found
+    return changed
 
 
 def _plan(home: Home) -> DeploymentSpec:

@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from planner.cli.output import table, write_json, write_lines
+from planner.cli.running import running_deployment
 from planner.cli.session import Session, common_options
 from planner.core.estimates.estimator import estimate
 from planner.core.estimates.measurements import Measurement
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from planner.core.memory.estimate import Rate
     from planner.serve.bench import Measured
     from planner.serve.bench_sweep import Point
-    from planner.serve.state import DeploymentRecord, DeploymentSpec
+    from planner.serve.state import DeploymentSpec
 
 _KEPT_SPREAD = 1.25
 """Runs that differ by more say more of what else runs than of the machine."""
@@ -78,7 +79,17 @@ def bench(
     from planner.serve.differences import busy_warning, others_busy
     from planner.serve.state import Home
 
-    record = _running(session, name)
+    record = running_deployment(
+        session,
+        name,
+        to="measure",
+        because=", and they would disturb each other",
+        naming="{}; stop the others for a quiet measurement",
+        no_gateway=(
+            ", and speeds are measured through one.",
+            "Start it without --no-gateway to measure it; the speeds are kept for both.",
+        ),
+    )
     home = Home(session.config.deployments_dir, record.name)
     spec = home.read_plan()
     key = home.read_key(home.gateway_key)
@@ -117,35 +128,6 @@ def bench(
         from planner.cli.bench_page import sweep_lines
 
         write_lines(sweep_lines(points, whole=whole))
-
-
-def _running(session: Session, name: str | None) -> "DeploymentRecord":
-    from planner.serve.deployments import list_deployments
-
-    records = list_deployments(session.config.deployments_dir)
-    usable = [record for record in records if record.state in ("running", "degraded")]
-    if name is not None:
-        usable = [record for record in usable if record.name == name]
-    if not usable:
-        what = "Nothing is running" if name is None else f"No deployment “{name}” is running"
-        raise NoResultError(
-            f"{what}, so there is nothing to measure.",
-            hint="Start one: planner up --detach.",
-            reference="not-running",
-        )
-    if len(usable) > 1:
-        raise UsageError(
-            "Several deployments are running, and they would disturb each other.",
-            hint=f"Name one: {', '.join(record.name for record in usable)}; stop the others for a quiet measurement.",
-            reference="several-running",
-        )
-    if usable[0].gateway_url is None:
-        raise UsageError(
-            f"“{usable[0].name}” runs without a gateway, and speeds are measured through one.",
-            hint="Start it without --no-gateway to measure it; the speeds are kept for both.",
-            reference="no-gateway",
-        )
-    return usable[0]
 
 
 def _estimate(session: Session, measured: "Measured", plan: ProcessPlan) -> "Rate | None":

@@ -6,9 +6,10 @@ import click
 import msgspec
 
 from planner.cli.output import table, write_json, write_lines
+from planner.cli.running import running_deployment
 from planner.cli.session import Session, common_options
 from planner.core.models.model import Role
-from planner.errors import NoResultError, UsageError
+from planner.errors import UsageError
 
 if TYPE_CHECKING:
     from planner.serve.connect import Target
@@ -73,32 +74,19 @@ def connect(session: Session, *, client: str | None, name: str | None, show_key:
 
 
 def _running(session: Session, name: str | None) -> "tuple[DeploymentRecord, Home]":
-    from planner.serve.deployments import list_deployments
     from planner.serve.state import Home
 
-    folder = session.config.deployments_dir
-    running = [record for record in list_deployments(folder) if record.state in ("running", "degraded")]
-    usable = [record for record in running if name in (None, record.name)]
-    if not usable:
-        what = "Nothing is running" if name is None else f"No deployment “{name}” is running"
-        raise NoResultError(
-            f"{what}, so there is nothing to connect to.",
-            hint="Start one: planner up --detach.",
-            reference="not-running",
-        )
-    if len(usable) > 1:
-        raise UsageError(
-            "Several deployments are running.",
-            hint=f"Name one: --name {', '.join(record.name for record in usable)}.",
-            reference="several-running",
-        )
-    if usable[0].gateway_url is None:
-        raise UsageError(
-            f"“{usable[0].name}” runs without a gateway: its engines have an address each, and no prompts are added.",
-            hint="planner status shows the addresses; start it without --no-gateway for these settings.",
-            reference="no-gateway",
-        )
-    return usable[0], Home(folder, usable[0].name)
+    record = running_deployment(
+        session,
+        name,
+        to="connect to",
+        naming="--name {}",
+        no_gateway=(
+            ": its engines have an address each, and no prompts are added.",
+            "planner status shows the addresses; start it without --no-gateway for these settings.",
+        ),
+    )
+    return record, Home(session.config.deployments_dir, record.name)
 
 
 def _seen_from_outside(record: "DeploymentRecord") -> "DeploymentRecord":
