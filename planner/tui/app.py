@@ -67,6 +67,8 @@ class PlannerApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark", "help", "Help", key_display="?", tooltip="this help"),
         Binding("q", "quit", "Quit", tooltip="quit; what is running keeps running"),
+        Binding("f1", "help", "Help", show=False, priority=True, key_display="F1"),
+        Binding("ctrl+q", "quit", "Quit", show=False, priority=True, key_display="^q"),
         Binding("ctrl+c", "quit", show=False, priority=True),
         *(
             Binding(str(number), f"open_page('{name}')", title, show=False)
@@ -199,6 +201,10 @@ class PlannerApp(App[None]):
     def look(self) -> None:
         """Look at the machine, then plan; what is shown stays until there is something newer."""
         self._planning.look()
+
+    def give_up_looking(self) -> None:
+        """Drop a look at the machine, or a search for plans, that goes on."""
+        self._planning.give_up()
 
     def ask_to_stop(self, record: "DeploymentRecord") -> None:
         """Stop a deployment, after a yes."""

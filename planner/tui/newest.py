@@ -18,6 +18,10 @@ class Newest(Generic[T]):
         self._wanted: object = None
         self._busy: asyncio.Event | None = None
 
+    def drop(self) -> None:
+        """Nobody wants the answer of what was asked any more; the work behind it goes on until its end."""
+        self._wanted = None
+
     async def run(self, function: Callable[[], T], *, after_s: float = 0.0) -> T | Problem | None:
         """The function's result or the problem it raised; None where something newer was asked meanwhile.
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LOOK_DEADLINE_S = 20.0
 PLAN_DEADLINE_S = 60.0
+GIVEN_UP = Problem("The search was given up.", "Press r to look at the machine and plan again.", "given-up")
 
 
 class Planning:
@@ -27,7 +28,7 @@ class Planning:
 
     def look(self) -> None:
         """Look at the machine, then plan; a look under way is dropped."""
-        self._app.state = replace(self._app.state, looking=True)
+        self._app.state = replace(self._app.state, looking=True, given_up=False)
         newest(self._app, self._look, group="look")
 
     async def _look(self) -> None:
@@ -36,6 +37,8 @@ class Planning:
     def looked(self, found: Situation | Problem) -> None:
         """Plan for what was found."""
         state = self._app.state
+        if not state.looking:
+            return
         if isinstance(found, Problem):
             self._app.state = replace(state, looking=False, look_problem=found)
             return
@@ -48,6 +51,8 @@ class Planning:
 
     def planned(self, found: Sequence[Recommendation] | Problem) -> None:
         """Show the plans, and find out more about them."""
+        if not self._app.state.planning:
+            return
         plans, problem = ((), found) if isinstance(found, Problem) else (tuple(found), None)
         self._app.state = replace(self._app.state, planning=False, plans=plans, plan_problem=problem)
         situation = self._app.state.situation
@@ -57,6 +62,22 @@ class Planning:
     async def _more(self, situation: Situation, plans: tuple[Recommendation, ...]) -> None:
         find = partial(self._app.services.more, situation, plans)
         self._app.post_message(MoreFound(plans, await in_background(find, deadline_s=PLAN_DEADLINE_S)))
+
+    def give_up(self) -> None:
+        """Wait no longer; what was found before stays. A thread cannot be ended: what it still finds is dropped."""
+        state = self._app.state
+        if not (state.looking or state.planning):
+            return
+        for group in ("look", "plan"):
+            self._app.workers.cancel_group(self._app, group)
+        self._app.state = replace(
+            state,
+            looking=False,
+            planning=False,
+            given_up=True,
+            look_problem=GIVEN_UP if state.situation is None else state.look_problem,
+            plan_problem=state.plan_problem if state.plans else GIVEN_UP,
+        )
 
     def more_found(self, plans: tuple[Recommendation, ...], found: Extras | Problem) -> None:
         """What is not about the plans of now is too late; that nothing more is known is no problem."""

@@ -67,6 +67,7 @@ class State:
     plans: tuple[Recommendation, ...] = ()
     plan_problem: Problem | None = None
     planning: bool = False
+    given_up: bool = False
     extras: Extras = field(default_factory=Extras)
     servers: "tuple[DeploymentRecord, ...]" = ()
     servers_known: bool = False
@@ -84,6 +85,8 @@ class State:
             return "looking at this machine"
         if self.planning:
             return "planning"
+        if self.given_up:
+            return "given up; r looks again"
         if self.look_problem or self.plan_problem:
             return "no plan"
         count = len(self.plans)

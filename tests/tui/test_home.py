@@ -1,5 +1,8 @@
 """The first screen: what it shows, what its keys do, how it behaves at every size."""
 
+import threading
+from dataclasses import replace
+
 import msgspec
 import pytest
 from textual.widgets import OptionList
@@ -7,6 +10,7 @@ from textual.widgets import OptionList
 from planner.core.launch.supervise import DeploymentState, Phase
 from planner.core.machines.hardware import Hardware
 from planner.core.models.model import Role
+from planner.core.pairs.recommendation import Recommendation
 from planner.errors import CatalogError, NoResultError
 from planner.tui.app import PlannerApp
 from planner.tui.data.machine import Situation, plan_pairs
@@ -240,3 +244,49 @@ def test_planning_uses_the_memory_that_is_free_and_names_the_command() -> None:
     taken = msgspec.structs.replace(gpu(0, 24.0), memory_free_bytes=2 * GIB, memory_budget_bytes=2 * GIB)
     busy = plan_pairs(Situation(machine(taken), models))[0]
     assert all(use.total_bytes <= 2 * GIB for use in busy.memory.devices if use.device == "gpu0")
+
+
+@pytest.mark.parametrize("after", ["nothing", "plans"])
+async def test_escape_gives_up_a_look_and_what_was_found_before_stays(world: World, after: str) -> None:
+    if after == "nothing":
+        world.gate.clear()
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        if after == "plans":
+            await planned(pilot)
+            world.gate.clear()
+            await pilot.press("r")
+        await until(pilot, lambda: app.state.looking, "a look")
+        assert "esc gives up" in screen_text(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: "given up; r looks again" in screen_text(app), "that it was given up")
+        assert ("The search was given up." in screen_text(app)) == (after == "nothing")
+        assert ("writer-8b" in screen_text(app)) == (after == "plans")
+        world.gate.set()
+        await pilot.press("escape")
+        await until(pilot, lambda: not app.workers, "the end of all work")
+        assert app.state.given_up, "what came too late is dropped"
+        await pilot.press("r")
+        await planned(pilot)
+        assert "writer-8b" in screen_text(app)
+        assert "given up" not in screen_text(app)
+
+
+async def test_escape_gives_up_the_search_for_plans(world: World) -> None:
+    gate = threading.Event()
+
+    def plan(situation: Situation) -> tuple[Recommendation, ...]:
+        del situation
+        assert gate.wait(60)
+        return world.plans
+
+    app = PlannerApp(replace(world.services, plan=plan))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.state.planning, "a search")
+        await pilot.press("escape")
+        await until(pilot, lambda: "The search was given up." in screen_text(app), "that it was given up")
+        assert "Acme GPU 24" in screen_text(app)
+        gate.set()
+        await pilot.press("r")
+        await planned(pilot)
+        assert app.state.plans == world.plans

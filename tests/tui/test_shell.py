@@ -59,6 +59,23 @@ async def test_every_page_names_itself_help_and_quit_at_every_size(world: World,
             assert any(registry.TITLES[name] in row for row in rows[:2])
 
 
+async def test_while_letters_are_typed_the_keys_that_still_help_and_quit_are_named(world: World) -> None:
+    app = PlannerApp(world.services, page="models")
+    async with app.run_test(size=(60, 15)) as pilot:
+        await planned(pilot)
+        assert screen_text(app).endswith("? Help  q Quit")
+        await pilot.press("slash", "q", "question_mark")
+        await until(pilot, lambda: app.screen.query_one(Input).value == "q?", "letters")
+        assert screen_text(app).endswith("F1 Help  ^q Quit")
+        await pilot.press("f1")
+        await until(pilot, lambda: isinstance(app.screen, Help), "the help")
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, Help), "no help")
+        await pilot.press("ctrl+q")
+        await until(pilot, lambda: not app.is_running, "the end")
+    assert app.return_code == 0
+
+
 def test_screens_are_asked_for_by_name_and_an_unknown_one_names_them() -> None:
     assert registry.page_and_model("home") == ("home", "")
     for text in ("hom", "home:x", "model:", ""):

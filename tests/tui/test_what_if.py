@@ -263,3 +263,21 @@ async def test_a_failing_newest_question_is_a_problem_and_the_next_one_is_asked(
 
     assert isinstance(await newest.run(broken), Problem)
     assert await newest.run(lambda: 3) == 3
+
+
+async def test_escape_gives_up_a_ranking_and_the_next_change_asks_anew(world: World) -> None:
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        before = screen_text(app)
+        world.what_if_gate.clear()
+        await pilot.press("down", "right")
+        await until(pilot, lambda: "esc gives up" in screen_text(app), "a ranking")
+        await pilot.press("escape")
+        await until(pilot, lambda: "given up" in screen_text(app), "that it was given up")
+        assert "71.2" in before
+        assert "71.2" in screen_text(app)
+        asked = len(world.questions)
+        world.what_if_gate.set()
+        await pilot.press("right")
+        await until(pilot, lambda: len(world.questions) > asked and "given up" not in screen_text(app), "an answer")

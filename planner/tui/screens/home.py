@@ -61,6 +61,7 @@ class HomeScreen(Page):
         Binding("s,delete", "stop", "Stop", key_display="s", tooltip="stop a deployment; asks first"),
         Binding("l", "log", "Log", tooltip="see the launch and its log"),
         Binding("r", "refresh", "Refresh", tooltip="look at the machine again and plan anew"),
+        Binding("escape", "give_up", "Give up", show=False, tooltip="give up a look or a search that goes on"),
     ]
 
     def __init__(self, *, marks: Marks) -> None:
@@ -90,7 +91,9 @@ class HomeScreen(Page):
 
     def status(self, state: State) -> str:
         """With a sign that something goes on."""
-        return state.status + (f" {self.marks.ellipsis}" if state.looking or state.planning else "")
+        return (
+            f"{state.status} {self.marks.ellipsis} esc gives up" if state.looking or state.planning else state.status
+        )
 
     def show_state(self, state: State) -> None:
         """Draw what changed."""
@@ -119,6 +122,8 @@ class HomeScreen(Page):
         del parameters
         state = self.planner.state
         match action:
+            case "give_up":
+                return state.looking or state.planning
             case "stop":
                 return bool(state.servers)
             case "log":
@@ -178,6 +183,10 @@ class HomeScreen(Page):
     def action_log(self) -> None:
         """Show the launch."""
         self.planner.show_launch()
+
+    def action_give_up(self) -> None:
+        """Wait no longer for what is looked for."""
+        self.planner.give_up_looking()
 
     def action_refresh(self) -> None:
         """Look and plan anew."""

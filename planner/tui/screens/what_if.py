@@ -33,6 +33,7 @@ DEADLINE_S = 60.0
 _PAUSE_S = 0.12
 """Keys that follow each other faster than this are one change."""
 _REMEMBERED = "what-if"
+GIVEN_UP = Problem("The ranking was given up.", "Change a field to rank again.", "given-up")
 
 
 class PossiblePlans(PlanList):
@@ -74,6 +75,7 @@ class WhatIfPage(Page):
         Binding("y", "copy", "Copy command", tooltip="copy the command that answers the same"),
         Binding("u", "launch", "Launch", tooltip="launch the chosen pair, where the machine is this one"),
         Binding("m", "model", "Model", tooltip="see the generator of the chosen pair"),
+        Binding("escape", "give_up", "Give up", show=False, tooltip="give up a ranking that goes on"),
     ]
 
     def __init__(self, *, marks: Marks) -> None:
@@ -84,7 +86,7 @@ class WhatIfPage(Page):
         self._answer: Answer | None = None
         self._failed: Problem | None = None
         self._errors: dict[str, str] = {}
-        self._ranking = False
+        self._ranking = self._given_up = False
         self._situation: Situation | None = None
         self._newest: Newest[Answer] = Newest(deadline_s=DEADLINE_S)
 
@@ -120,7 +122,9 @@ class WhatIfPage(Page):
         if state.situation is None:
             return state.status
         if self._ranking:
-            return f"ranking {self.marks.ellipsis}"
+            return f"ranking {self.marks.ellipsis} esc gives up"
+        if self._given_up:
+            return "given up: what is shown answers an earlier question" if self._answer else "given up"
         return "this machine, changed" if self._question.described else "this machine with all of its memory"
 
     def show_state(self, state: State) -> None:
@@ -150,7 +154,7 @@ class WhatIfPage(Page):
     def _ask(self, *, after_s: float = 0.0) -> None:
         if self._situation is None or self._errors:
             return
-        self._ranking = True
+        self._ranking, self._given_up = True, False
         self.redraw_status()
         self.run_worker(
             self._answered(self._situation, self._question, after_s), exit_on_error=False, group="what-if"
@@ -299,6 +303,8 @@ class WhatIfPage(Page):
         """Keys that have nothing to act on are not offered."""
         answer = self._answer
         match action:
+            case "give_up":
+                return self._ranking and self._editing is None
             case "reset":
                 return bool(self._question.changed)
             case "copy":
@@ -314,6 +320,15 @@ class WhatIfPage(Page):
         """Leave everything as it is."""
         self._end_editing()
         self._change(Question())
+
+    def action_give_up(self) -> None:
+        """Wait no longer for the answer; the next change asks anew."""
+        self._newest.drop()
+        self._ranking, self._given_up = False, True
+        if self._answer is None:
+            self._failed = GIVEN_UP
+        self._draw()
+        self.redraw_status()
 
     def action_gpu(self) -> None:
         """A list of all devices, once it is read."""

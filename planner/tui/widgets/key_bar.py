@@ -13,7 +13,7 @@ from planner.tui.marks import Marks
 
 _GAP = "  "
 ALWAYS = ("help", "quit")
-"""Actions that are never pushed out."""
+"""Actions that are never pushed out. Where their letters are typed into a field, another key of theirs is named."""
 
 
 class KeyBar(Horizontal):
@@ -48,9 +48,12 @@ class KeyBar(Horizontal):
         now: list[tuple[str, int]] = []
         always: list[tuple[str, int]] = []
         shown: set[str] = set()
-        for active in self.screen.active_bindings.values():
+        actives = [active for active in self.screen.active_bindings.values() if active.enabled]
+        spare = [active for active in actives if active.binding.action in ALWAYS and active.binding.key_display]
+        spare.sort(key=lambda active: ALWAYS.index(active.binding.action))
+        for active in (*(active for active in actives if active.binding.show), *spare):
             binding = active.binding
-            if not binding.show or not active.enabled or binding.action in shown:
+            if binding.action in shown:
                 continue
             shown.add(binding.action)
             key = binding.key_display or binding.key
