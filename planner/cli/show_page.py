@@ -8,27 +8,14 @@ from planner.core.fits.device_grid import REFERENCE_NAME
 from planner.core.models.model import Model, Role
 from planner.core.pages.alternatives import KIND_WORDS
 from planner.core.pages.difference import difference_words
+from planner.core.pages.model_facts import CATEGORY_NAMES, model_facts, source_words, unranked_words
 from planner.core.pages.model_page import Page
-from planner.core.pages.model_words import (
-    architecture_words,
-    language_words,
-    licence_words,
-    parameter_words,
-    pooling_words,
-    prompt_words,
-    summary,
-)
+from planner.core.pages.model_words import licence_words, summary
 from planner.core.scores.evals import Category
 from planner.core.scores.quality import quality
 from planner.core.scores.standing import other_scores
 
 _LABEL = 16
-_CATEGORY = {
-    Category.CLUSTERING: "CLUSTER",
-    Category.RERANKING: "RERANK",
-    Category.RETRIEVAL: "RETRIEVE",
-    Category.STS: "STS",
-}
 
 
 def page(found: Page, *, described: bool, width: int | None, rentals: Iterable[str] = ()) -> Iterator[str]:
@@ -73,36 +60,7 @@ def page(found: Page, *, described: bool, width: int | None, rentals: Iterable[s
 
 
 def _facts(model: Model, width: int | None) -> Iterator[str]:
-    facts = [("parameters", parameter_words(model))]
-    if model.architecture is not None:
-        facts.append(("architecture", "; ".join(architecture_words(model.architecture))))
-    facts.append(("context", f"{model.context_length:,} tokens (trained)"))
-    if model.role is Role.EMBEDDING:
-        length = "not known" if model.embedding_length is None else f"{model.embedding_length:,} numbers"
-        if model.matryoshka:
-            length += f"; may be cut to {', '.join(f'{size:,}' for size in model.matryoshka)} (Matryoshka)"
-        facts.append(("vector", length))
-    if model.role is not Role.GENERATION:
-        facts.append(("pooling", pooling_words(model)))
-        prompts = prompt_words(model)
-        note = " ({task} stands for an instruction)" if "{task}" in "".join(prompts) else ""
-        facts.append(
-            (
-                "prompts",
-                "; ".join(prompts) + note if prompts else "none" if "prompts" in model.sources else "none known",
-            )
-        )
-    facts += [
-        ("languages", language_words(model)),
-        ("licence", licence_words(model)),
-        ("released", model.release_date or "not known"),
-    ]
-    if model.builds_on:
-        facts.append(("built on", ", then ".join(model.builds_on)))
-    if model.aliases:
-        facts.append(("also called", ", ".join(model.aliases)))
-    facts += [("note", text) for text in model.notes]
-    for label, text in facts:
+    for label, text in model_facts(model):
         yield from wrapped(text, width, first=label.ljust(_LABEL), indent=" " * _LABEL)
 
 
@@ -118,7 +76,7 @@ def _scores(found: Page, width: int | None) -> Iterator[str]:
             Column("MODELS", right=True, leaves=1),
             Column("AVERAGE", right=True, short_title="AVG"),
             *(
-                Column(_CATEGORY[category], right=True, leaves=0 if index == 2 else 3)
+                Column(CATEGORY_NAMES[category].upper(), right=True, leaves=0 if index == 2 else 3)
                 for index, category in enumerate(Category)
             ),
         ]
@@ -141,9 +99,7 @@ def _scores(found: Page, width: int | None) -> Iterator[str]:
     elif found.unranked or (model.role is Role.EMBEDDING and not other_scores(model)):
         yield "Scores: no rank; no pool has all of its scores"
     for missing in found.unranked:
-        yield from note_lines(
-            f"no rank in {missing.pool} ({missing.date}): {missing.scored} of {missing.tasks} scores are there", width
-        )
+        yield from note_lines(unranked_words(missing), width)
     others = other_scores(model)
     if found.variant is not None and model.role is Role.GENERATION:
         good = quality(model, found.variant.quant)
@@ -184,8 +140,5 @@ def _quick_start(found: Page, width: int | None) -> Iterator[str]:
 
 def _sources(model: Model, width: int | None) -> Iterator[str]:
     yield "Where these facts come from"
-    fields: dict[str, list[str]] = {}
-    for field, source in model.sources.items():
-        fields.setdefault(source, []).append(field)
-    for source, names in fields.items():
-        yield from note_lines(f"{', '.join(names)}: {source}", width)
+    for words in source_words(model):
+        yield from note_lines(words, width)

@@ -4,18 +4,15 @@ from collections.abc import Mapping
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical
 from textual.content import Content
-from textual.events import Resize
 from textual.message import Message
 from textual.widgets import OptionList, Static
-from textual.widgets.option_list import Option
 
 from planner.tui.columns import MUTED, Cell, Column, Row, Table, hanging, lines
 from planner.tui.figures import cells_of
 from planner.tui.marks import Marks
 from planner.tui.queue import Download, DownloadState, Queue
-from planner.tui.widgets.plan_list import FRAME
+from planner.tui.widgets.fitted_list import FittedList
 from planner.units import format_gb
 
 _BAR = 12
@@ -37,7 +34,7 @@ _STYLES = {
 }
 
 
-class DownloadList(Vertical):
+class DownloadList(FittedList):
     """Shows a queue, or how to fill it."""
 
     class Highlighted(Message):
@@ -48,20 +45,14 @@ class DownloadList(Vertical):
             self.download = download
 
     def __init__(self, *, marks: Marks, id: str | None = None) -> None:  # noqa: A002  # Textual's name
-        super().__init__(id=id)
-        self.marks = marks
+        super().__init__(marks=marks, id=id)
         self.queue: Queue = ()
         self.begun: Mapping[str, int] = {}
-        self._drawn_width = 0
 
     def compose(self) -> ComposeResult:
         """A list, and a text for when it is empty."""
         yield OptionList(id="downloads-list", compact=True, markup=False)
         yield Static(id="downloads-empty", markup=False)
-
-    @property
-    def _list(self) -> OptionList:
-        return self.query_one(OptionList)
 
     @property
     def selected(self) -> Download | None:
@@ -76,19 +67,12 @@ class DownloadList(Vertical):
         same = names == [one.reference for one in self.queue]
         self.queue, self.begun = queue, begun
         if not same:
-            options = self._list
-            options.clear_options()
-            options.add_options([Option("") for _ in queue])
-            options.highlighted = (names.index(before) if before in names else 0) if names else None
+            self._refill(names, before)
             self.post_message(self.Highlighted(self.selected))
         self.redraw()
 
-    def redraw(self) -> None:
-        """Lay out for the width of now."""
-        width = self.content_size.width - FRAME
-        if width <= 0:
-            return
-        self._drawn_width = width
+    def draw(self, width: int) -> None:
+        """Each in its lines, under what all have in common."""
         options, empty = self._list, self.query_one("#downloads-empty", Static)
         options.display, empty.display = bool(self.queue), not self.queue
         empty.update(Content.styled("Nothing is downloaded. a adds a model; D on the Models page does too.", MUTED))
@@ -153,11 +137,6 @@ class DownloadList(Vertical):
             DownloadState.FAILED: marks.failed,
             DownloadState.DONE: marks.done,
         }[state]
-
-    def on_resize(self, _event: Resize) -> None:
-        """Lay out anew when the width changed."""
-        if self.content_size.width - FRAME != self._drawn_width:
-            self.redraw()
 
     @on(OptionList.OptionHighlighted)
     def _highlighted(self, event: OptionList.OptionHighlighted) -> None:

@@ -11,19 +11,11 @@ from planner.core.fits.fitting import Fit, rate_of
 from planner.core.memory.estimate import Verdict
 from planner.core.models.model import Model, Role
 from planner.core.pages.explain_quality import published
+from planner.core.pages.model_facts import CATEGORY_NAMES, model_facts, source_words, unranked_words
 from planner.core.pages.model_page import Page
-from planner.core.pages.model_words import (
-    architecture_words,
-    language_words,
-    licence_words,
-    parameter_words,
-    pooling_words,
-    prompt_words,
-    summary,
-)
+from planner.core.pages.model_words import summary
 from planner.core.pages.offer_view import TIERS, provider_name, usd, usd_range
 from planner.core.pages.offer_words import gpu_words
-from planner.core.scores.evals import Category
 from planner.core.scores.quality import quality
 from planner.core.scores.standing import other_scores
 from planner.tui.columns import MUTED, Cell, Column, Row, Table, hanging, lines
@@ -32,12 +24,6 @@ from planner.tui.marks import Marks
 from planner.units import format_rates, printable
 
 _LABEL = 13
-_CATEGORIES = {
-    Category.CLUSTERING: "cluster",
-    Category.RERANKING: "rerank",
-    Category.RETRIEVAL: "retrieve",
-    Category.STS: "STS",
-}
 
 
 def head(model: Model, installed: Sequence[str], width: int, marks: Marks) -> Content:
@@ -54,36 +40,7 @@ def head(model: Model, installed: Sequence[str], width: int, marks: Marks) -> Co
 
 def facts(model: Model, width: int) -> Content:
     """Label and text, in two columns."""
-    found = [("parameters", parameter_words(model))]
-    if model.architecture is not None:
-        found.append(("architecture", "; ".join(architecture_words(model.architecture))))
-    found.append(("context", f"{model.context_length:,} tokens (trained)"))
-    if model.role is Role.EMBEDDING:
-        length = "not known" if model.embedding_length is None else f"{model.embedding_length:,} numbers"
-        if model.matryoshka:
-            length += f"; may be cut to {', '.join(f'{size:,}' for size in model.matryoshka)} (Matryoshka)"
-        found.append(("vector", length))
-    if model.role is not Role.GENERATION:
-        found += [("pooling", pooling_words(model)), ("prompts", _prompts(model))]
-    found += [
-        ("languages", language_words(model)),
-        ("licence", licence_words(model)),
-        ("released", model.release_date or "not known"),
-    ]
-    if model.builds_on:
-        found.append(("built on", ", then ".join(model.builds_on)))
-    if model.aliases:
-        found.append(("also called", ", ".join(model.aliases)))
-    found += [("note", text) for text in model.notes]
-    return lines([_labelled(label, text, width) for label, text in found])
-
-
-def _prompts(model: Model) -> str:
-    prompts = prompt_words(model)
-    if not prompts:
-        return "none" if "prompts" in model.sources else "none known"
-    note = " ({task} stands for an instruction)" if "{task}" in "".join(prompts) else ""
-    return "; ".join(prompts) + note
+    return lines([_labelled(label, text, width) for label, text in model_facts(model)])
 
 
 def _labelled(label: str, text: str, width: int) -> Content:
@@ -144,7 +101,7 @@ def scores(page: Page, width: int, marks: Marks) -> Content | None:
             Column("MTR %", right=True),
             Column("rank", right=True),
             Column("average", right=True, leaves=1),
-            *(Column(name, right=True, leaves=3) for name in _CATEGORIES.values()),
+            *(Column(name, right=True, leaves=3) for name in CATEGORY_NAMES.values()),
         ]
         table = Table(columns, [_standing(page, index) for index in range(len(page.standings))], width)
         found += [table.header, *table.lines]
@@ -152,8 +109,7 @@ def scores(page: Page, width: int, marks: Marks) -> Content | None:
     elif model.role is Role.EMBEDDING and not other_scores(model):
         found.append(hanging(marks.note, "No rank: no pool has all of its scores.", width))
     for missing in page.unranked:
-        text = f"no rank in {missing.pool} ({missing.date}): {missing.scored} of {missing.tasks} scores are there"
-        found.append(hanging(marks.note, text, width, MUTED))
+        found.append(hanging(marks.note, unranked_words(missing), width, MUTED))
     if model.role is Role.GENERATION and page.variant is not None:
         good = quality(model, page.variant.quant)
         text = f"{100 * good.score:.0f} of 100 as {page.variant.quant}: {good.evidence}"
@@ -166,7 +122,7 @@ def scores(page: Page, width: int, marks: Marks) -> Content | None:
 
 def _standing(page: Page, index: int) -> Row:
     item = page.standings[index]
-    averages = [item.average, *(item.averages.get(category.value) for category in _CATEGORIES)]
+    averages = [item.average, *(item.averages.get(category.value) for category in CATEGORY_NAMES)]
     return (
         item.pool,
         item.date,
@@ -230,11 +186,5 @@ def rentals(details: Details, found: Rentals | None, width: int, marks: Marks) -
 
 def sources(model: Model, width: int, marks: Marks) -> Content | None:
     """Where the facts come from."""
-    fields: dict[str, list[str]] = {}
-    for name, source in model.sources.items():
-        fields.setdefault(source, []).append(name)
-    if not fields:
-        return None
-    return lines(
-        [hanging(marks.note, f"{', '.join(names)}: {source}", width, MUTED) for source, names in fields.items()]
-    )
+    words = source_words(model)
+    return lines([hanging(marks.note, text, width, MUTED) for text in words]) if words else None

@@ -4,12 +4,9 @@ from collections.abc import Sequence
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical
 from textual.content import Content
-from textual.events import Resize
 from textual.message import Message
 from textual.widgets import OptionList, Static
-from textual.widgets.option_list import Option
 
 from planner.core.pairs.recommendation import Recommendation
 from planner.tui.columns import MUTED, Cell, Column, Row, Table, hanging, lines
@@ -17,10 +14,9 @@ from planner.tui.figures import choice_name, main_rate, range_text
 from planner.tui.marks import Marks
 from planner.tui.problem import Problem
 from planner.tui.widgets.fitted import put
+from planner.tui.widgets.fitted_list import FittedList
 from planner.units import format_gib, format_tokens
 
-FRAME = 3
-"""Cells a line of the list cannot use: its padding and a scrollbar."""
 _COLUMNS = (
     Column(""),
     Column("", right=True),
@@ -34,7 +30,7 @@ _COLUMNS = (
 )
 
 
-class PlanList(Vertical):
+class PlanList(FittedList):
     """Shows recommendations, the problem why there are none, or that they are being made."""
 
     class Highlighted(Message):
@@ -52,21 +48,15 @@ class PlanList(Vertical):
             self.plan = plan
 
     def __init__(self, *, marks: Marks, id: str | None = None) -> None:  # noqa: A002  # Textual's name
-        super().__init__(id=id)
-        self.marks = marks
+        super().__init__(marks=marks, id=id)
         self.plans: tuple[Recommendation, ...] = ()
         self.problem: Problem | None = None
-        self._drawn_width = 0
 
     def compose(self) -> ComposeResult:
         """A header, the list, and a text for when there is no list."""
         yield Static(id="plans-header", markup=False)
         yield OptionList(id="plans-list", compact=True, markup=False)
         yield Static(id="plans-empty", markup=False)
-
-    @property
-    def _list(self) -> OptionList:
-        return self.query_one(OptionList)
 
     @property
     def selected(self) -> Recommendation | None:
@@ -78,22 +68,13 @@ class PlanList(Vertical):
         """New values; the highlight stays on the same models if they are still there."""
         before = self.selected.command if self.selected else ()
         self.plans, self.problem = tuple(plans), problem
-        commands = [plan.command for plan in self.plans]
-        index = commands.index(before) if before in commands else 0
-        options = self._list
-        options.clear_options()
-        options.add_options([Option("") for _ in self.plans])
-        options.highlighted = index if self.plans else None
+        self._refill([plan.command for plan in self.plans], before)
         self.redraw()
         if not self.plans:
             self.post_message(self.Highlighted(None))
 
-    def redraw(self) -> None:
-        """Lay out for the width of now."""
-        width = self.content_size.width - FRAME
-        if width <= 0:
-            return
-        self._drawn_width = width
+    def draw(self, width: int) -> None:
+        """Each in its lines, under what all have in common."""
         options = self._list
         table = Table(
             _COLUMNS, [self._row(i, plan) for i, plan in enumerate(self.plans)], width, ellipsis=self.marks.ellipsis
@@ -136,11 +117,6 @@ class PlanList(Vertical):
             hanging(self.marks.arrow, "Press t for the starter pair: two small models, about 0.2 GB.", width)
         )
         return lines(found)
-
-    def on_resize(self, _event: Resize) -> None:
-        """Lay out anew when the width changed."""
-        if self.content_size.width - FRAME != self._drawn_width:
-            self.redraw()
 
     @on(OptionList.OptionHighlighted)
     def _highlighted(self, event: OptionList.OptionHighlighted) -> None:

@@ -5,16 +5,13 @@ from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical
 from textual.content import Content
-from textual.events import Resize
 from textual.widgets import OptionList, Static
-from textual.widgets.option_list import Option
 
 from planner.tui.columns import MUTED, Cell, Column, Row, Table, hanging, lines
 from planner.tui.marks import Marks
 from planner.tui.problem import Problem
-from planner.tui.widgets.plan_list import FRAME
+from planner.tui.widgets.fitted_list import FittedList
 from planner.units import format_gib, format_rate, printable
 
 if TYPE_CHECKING:
@@ -38,26 +35,20 @@ _STYLES = {
 }
 
 
-class ServerList(Vertical):
+class ServerList(FittedList):
     """Shows deployments, the problem why they cannot be read, or that there are none."""
 
     def __init__(self, *, marks: Marks, id: str | None = None) -> None:  # noqa: A002  # Textual's name
-        super().__init__(id=id)
-        self.marks = marks
+        super().__init__(marks=marks, id=id)
         self.records: tuple[DeploymentRecord, ...] = ()
         self.problem: Problem | None = None
         self.stopping: frozenset[str] = frozenset()
         self.known = False
-        self._drawn_width = 0
 
     def compose(self) -> ComposeResult:
         """A list, and a text above it for problems and for when there is nothing."""
         yield Static(id="servers-text", markup=False)
         yield OptionList(id="servers-list", compact=True, markup=False)
-
-    @property
-    def _list(self) -> OptionList:
-        return self.query_one(OptionList)
 
     @property
     def selected(self) -> "DeploymentRecord | None":
@@ -82,21 +73,14 @@ class ServerList(Vertical):
         self.known = known
         before = self.selected.name if self.selected else ""
         names = [record.name for record in records]
-        options = self._list
         same = names == [record.name for record in self.records]
         self.records, self.problem, self.stopping = tuple(records), problem, stopping
         if not same:
-            options.clear_options()
-            options.add_options([Option("") for _ in self.records])
-            options.highlighted = (names.index(before) if before in names else 0) if names else None
+            self._refill(names, before)
         self.redraw()
 
-    def redraw(self) -> None:
-        """Lay out for the width of now."""
-        width = self.content_size.width - FRAME
-        if width <= 0:
-            return
-        self._drawn_width = width
+    def draw(self, width: int) -> None:
+        """Each in its lines, under what all have in common."""
         options, text = self._list, self.query_one("#servers-text", Static)
         options.display = bool(self.records)
         rows = [self._process(process, record) for record in self.records for process in record.processes]
@@ -171,11 +155,6 @@ class ServerList(Vertical):
             "failed": marks.failed,
             "stopped": marks.stopped,
         }.get(state, marks.starting)
-
-    def on_resize(self, _event: Resize) -> None:
-        """Lay out anew when the width changed."""
-        if self.content_size.width - FRAME != self._drawn_width:
-            self.redraw()
 
     @on(OptionList.OptionHighlighted)
     @on(OptionList.OptionSelected)

@@ -4,19 +4,16 @@ from collections.abc import Mapping
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical
 from textual.content import Content
-from textual.events import Resize
 from textual.message import Message
 from textual.widgets import OptionList, Static
-from textual.widgets.option_list import Option
 
 from planner.tui.columns import MUTED, Cell, Column, Row, Table, hanging, lines
 from planner.tui.data.store import Stored, StoreView
 from planner.tui.figures import cells_of
 from planner.tui.marks import Marks
 from planner.tui.problem import Problem
-from planner.tui.widgets.plan_list import FRAME
+from planner.tui.widgets.fitted_list import FittedList
 from planner.units import format_gb
 
 _BAR = 20
@@ -31,7 +28,7 @@ _COLUMNS = (
 )
 
 
-class StoreList(Vertical):
+class StoreList(FittedList):
     """Shows a store; `busy` and `told` say by reference what goes on with a model, and what came of it.
 
     What is told of no reference is about the whole store.
@@ -48,13 +45,11 @@ class StoreList(Vertical):
         """Another one is looked at."""
 
     def __init__(self, *, marks: Marks, id: str | None = None) -> None:  # noqa: A002  # Textual's name
-        super().__init__(id=id)
-        self.marks = marks
+        super().__init__(marks=marks, id=id)
         self.view: StoreView | None = None
         self.problem: Problem | None = None
         self.busy: Mapping[str, str] = {}
         self.told: Mapping[str, Problem | str] = {}
-        self._drawn_width = 0
 
     def compose(self) -> ComposeResult:
         """The room on the disk, a header, the list, and a text for when it is empty."""
@@ -62,10 +57,6 @@ class StoreList(Vertical):
         yield Static(id="store-header", markup=False)
         yield OptionList(id="store-list", compact=True, markup=False)
         yield Static(id="store-empty", markup=False)
-
-    @property
-    def _list(self) -> OptionList:
-        return self.query_one(OptionList)
 
     @property
     def _stored(self) -> tuple[Stored, ...]:
@@ -90,20 +81,11 @@ class StoreList(Vertical):
         same = [one.reference for one in self._stored] == [one.reference for one in view.stored] if view else False
         self.view, self.problem, self.busy, self.told = view, problem, dict(busy), dict(told)
         if not same:
-            names = [one.reference for one in self._stored]
-            options = self._list
-            options.clear_options()
-            options.add_options([Option("") for _ in names])
-            again = names.index(before) if before in names else min(place, len(names) - 1)
-            options.highlighted = again if names else None
+            self._refill([one.reference for one in self._stored], before, otherwise=place)
         self.redraw()
 
-    def redraw(self) -> None:
-        """Lay out for the width of now."""
-        width = self.content_size.width - FRAME
-        if width <= 0:
-            return
-        self._drawn_width = width
+    def draw(self, width: int) -> None:
+        """Each in its lines, under what all have in common."""
         table = Table(_COLUMNS, [self._row(one) for one in self._stored], width, ellipsis=self.marks.ellipsis)
         options = self._list
         for index, (one, line) in enumerate(zip(self._stored, table.lines, strict=True)):
@@ -168,11 +150,6 @@ class StoreList(Vertical):
         if self.view is None:
             return Content.styled(f"reading the store {self.marks.ellipsis}", MUTED)
         return Content.styled("Nothing has been fetched yet. a adds a model.", MUTED)
-
-    def on_resize(self, _event: Resize) -> None:
-        """Lay out anew when the width changed."""
-        if self.content_size.width - FRAME != self._drawn_width:
-            self.redraw()
 
     @on(OptionList.OptionHighlighted)
     def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
