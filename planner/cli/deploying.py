@@ -14,6 +14,7 @@ import msgspec
 
 from planner.cli import steps
 from planner.cli.foreground import already, run
+from planner.cli.offline import what_is_here
 from planner.cli.planning import make_launch_plan, pins_for, plan, planned_hardware
 from planner.cli.session import Session
 from planner.core.launch.events import Step
@@ -162,7 +163,10 @@ def _saved_plan(session: Session, wish: Wish, profile: Profile) -> LaunchPlan:
 
 def _plan(session: Session, wish: Wish) -> LaunchPlan:
     pins = pins_for(session, wish.references, starter=wish.starter)
-    best = plan(session, msgspec.structs.replace(wish.workload, limit=1), pins=pins)[0]
+    models = session.catalog.models
+    if session.config.offline and not wish.starter:
+        models, pins = what_is_here(session, pins, wish.workload.roles)
+    best = plan(session, msgspec.structs.replace(wish.workload, limit=1), pins=pins, models=models)[0]
     for warning in best.warnings:
         session.note(f"note: {warning}")
     chosen = make_launch_plan(session, best, name=wish.name)

@@ -145,26 +145,31 @@ def planned_hardware(session: Session, *, live: bool) -> Hardware:
 
 
 def plan(
-    session: Session, workload: Workload, *, pins: Sequence[Pin] = (), live: bool = True
+    session: Session,
+    workload: Workload,
+    *,
+    pins: Sequence[Pin] = (),
+    live: bool = True,
+    models: Sequence[Model] | None = None,
 ) -> tuple[Recommendation, ...]:
     """The recommendations for this session's machine: with the memory that is free now, or with all there is.
 
-    Raises NoResultError; its hint says so when the plan would fit if nothing else held memory.
+    `models` to choose from, where it is not the whole catalog. Raises NoResultError; its hint says so when the plan
+    would fit if nothing else held memory.
     """
     for pin in pins:
         _check_pin(pin.model, workload)
     hardware = planned_hardware(session, live=live)
     live = live and not session.simulated
+    models = session.catalog.models if models is None else models
     try:
-        return recommend(
-            session.catalog.models, hardware, workload, pins=pins, live=live, calibration=session.calibration
-        )
+        return recommend(models, hardware, workload, pins=pins, live=live, calibration=session.calibration)
     except NoResultError as error:
         if not live or error.reference != "nothing-fits":
             raise
         whole = at_capacity(session.hardware)
         with contextlib.suppress(NoResultError):
-            recommend(session.catalog.models, whole, workload, pins=pins, live=False, calibration=session.calibration)
+            recommend(models, whole, workload, pins=pins, live=False, calibration=session.calibration)
             raise NoResultError(
                 f"{error.message} With all of its memory free this machine could run one.",
                 hint="Close what holds memory (planner hardware shows it), or see the plans with --total.",

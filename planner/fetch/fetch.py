@@ -20,6 +20,7 @@ from planner.errors import (
 from planner.fetch import brought, convert, package
 from planner.fetch.disk import disk_errors, hash_file
 from planner.fetch.from_hub import fetch_from_hub
+from planner.fetch.hub_cache import blobs
 from planner.fetch.job import Job, shard_names
 from planner.fetch.lock import locked
 from planner.fetch.pins import read_pins
@@ -44,6 +45,17 @@ def find_variant(store: Store, model: Model, variant: Variant) -> FetchedModel |
         if found and len(whole) == len(found):
             return FetchedModel(path=whole[0].path, files=whole)
     return None
+
+
+def is_here(store: Store, model: Model, variant: Variant) -> bool:
+    """Whether the variant can be had without a network: from the store, or from the cache of the Hub's tools."""
+    if find_variant(store, model, variant) is not None:
+        return True
+    return any(
+        artifact.sha256 is not None and not artifact.shards and any(blobs(artifact.sha256, artifact.repo))
+        for artifact in variant.artifacts
+        if artifact.source == "hub"
+    )
 
 
 def fetch_variant(

@@ -62,6 +62,13 @@ class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     reranker: bool = False
 
     @property
+    def roles(self) -> tuple[Role, ...]:
+        """The roles that a plan fills; a reranker only where one fits beside the pair."""
+        if self.role != "rag":
+            return (self.role,)
+        return (Role.EMBEDDING, Role.GENERATION, *((Role.RERANKER,) if self.reranker else ()))
+
+    @property
     def needed_context(self) -> int:
         """Tokens an answer needs: the retrieved chunks, the question with its instructions, the answer."""
         return self.prompt_tokens + self.answer_tokens

@@ -64,8 +64,8 @@ class Planner:
         """See the function of that name."""
         machine, hardware = self._machine, self._hardware
         pinned = any(pin.model.role is Role.RERANKER for pin in pins)
-        beside = (Role.RERANKER,) if workload.role == "rag" and (workload.reranker or pinned) else ()
-        wanted = (Role.EMBEDDING, Role.GENERATION, *beside) if workload.role == "rag" else (workload.role,)
+        beside = workload.role == "rag" and (workload.reranker or pinned)
+        wanted = msgspec.structs.replace(workload, reranker=beside).roles
         options = {role: self._options_for(role, workload, pins) for role in wanted}
         rerankers = [candidate for option in options.pop(Role.RERANKER) for candidate in option] if beside else []
         finder = CandidateFinder(self._search, options, machine, workload)
