@@ -131,5 +131,8 @@ async def planned(pilot: Pilot[None]) -> PlannerApp:
         busy = any(worker.is_running for worker in app.workers)
         return not busy and not app.state.looking and not app.state.planning
 
-    await until(pilot, settled, "a plan")
-    return app
+    for _ in range(50):
+        await until(pilot, settled, "a plan")
+        if settled():  # what was drawn meanwhile may have begun something new
+            return app
+    pytest.fail("it never settles")
