@@ -77,6 +77,7 @@ class GatewayServer:
                 log_level="error",
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # nobody stands before it: an address in a header is a stranger's word
                 timeout_graceful_shutdown=_GRACE_S,
                 timeout_keep_alive=30,
                 ssl_certfile=certificate,
