@@ -24,6 +24,7 @@ class Bounds:
 
     def __init__(self, reach: Reach, workload: Workload) -> None:
         self._reach = reach
+        self._most_bytes = reach.machine.total_bytes
         self._weights = WEIGHTS[workload.prefer]
         self._contexts: dict[int, float] = {}
         self._needed = workload.needed_context
@@ -41,7 +42,7 @@ class Bounds:
     def of_option(self, option: Option) -> float | None:
         """The most that any file of a model can add."""
         layers = option.least_layers
-        if layers is not None and layers > self._reach.machine.total_bytes:
+        if layers is not None and layers > self._most_bytes:
             return None
         on_cpu = all(option.on_cpu)
         rate = self._reach.rate(option.model, option.architecture, layers, on_cpu=on_cpu)
@@ -50,7 +51,7 @@ class Bounds:
     def of_file(self, file: File) -> float | None:
         """The most that any way to run a file can add."""
         least, option = file.least, file.option
-        if least is not None and least.tensors > self._reach.machine.total_bytes:
+        if least is not None and least.tensors > self._most_bytes:
             return None
         rate = self._reach.rate_of(file, on_cpu=all(option.on_cpu))
         return self._best(option, file.score, rate, least is not None and self._reach.is_offloaded(least.layers))

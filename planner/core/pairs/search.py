@@ -181,10 +181,11 @@ class Search:
     def rate(self, candidate: Candidate, machine: Machine) -> Rated | None:
         """Estimate a candidate on what a machine has left; None if it does not run, or not fast enough."""
         size = candidate.variant.file_bytes
-        if size is not None and size // 2 > machine.total_bytes:
+        room = machine.total_bytes
+        if size is not None and size // 2 > room:
             return None  # no need to look for a layout
         process = candidate.process
-        if process is None or process.least_bytes > machine.total_bytes:
+        if process is None or process.least_bytes > room:
             return None
         workload, key = self._workload, (candidate, machine)
         if (found := self._known.get(key)) is None:
