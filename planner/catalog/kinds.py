@@ -3,9 +3,6 @@
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
-
-import msgspec
 
 from planner.catalog.answers import PREFIX, read_answers
 from planner.catalog.device_table import DeviceFile
@@ -14,7 +11,7 @@ from planner.catalog.prices import SnapshotFile, snapshot_mistakes
 from planner.catalog.quant_table import QuantTable
 from planner.catalog.reading import FileError, parse, read_bytes, read_file
 from planner.catalog.speed import SpeedFile
-from planner.core.values import Digest
+from planner.core.launch.engine_pins import EnginePins
 
 
 class FileKind(StrEnum):
@@ -28,32 +25,6 @@ class FileKind(StrEnum):
     EVALS = "evals"
     ANSWERS = "answers"
     PRICES = "prices"
-
-
-class EnginePin(msgspec.Struct):
-    """What an entry of `engines.json` must hold; the room that fetches engines knows the rest."""
-
-    name: str
-    version: str
-    variant: str
-    default: bool
-    url: str
-    bytes: int | None
-    sha256: Digest
-    llama_cpp_build: int | None
-    below_minimum: bool
-    licence: str
-
-
-class EngineFile(msgspec.Struct):
-    """`catalog/engines.json`."""
-
-    schema: Literal[1]
-    as_of: str
-    minimum_llama_cpp_build: int
-    minimum_reason: str
-    minimum_source: str
-    engines: tuple[EnginePin, ...]
 
 
 DATA_FILES: dict[str, FileKind] = {
@@ -105,7 +76,7 @@ def mistakes(path: Path, kind: FileKind) -> Iterator[str]:
             if not read_file(path, DeviceFile).devices:
                 yield "it holds no device"
         case FileKind.ENGINES:
-            read_file(path, EngineFile)
+            read_file(path, EnginePins)
         case FileKind.QUANTS:
             read_file(path, QuantTable)
         case FileKind.SPEED:

@@ -12,9 +12,10 @@ import msgspec
 import pytest
 
 from planner.config import Config
+from planner.core.launch.engine_pins import EnginePin, EnginePins
 from planner.core.values import Digest
 from planner.errors import CatalogError, EngineError, IntegrityError, OfflineError, UsageError
-from planner.fetch.engine import EnginePin, EnginePins, cached_engine, engine_fetchable, fetch_engine, load_pins
+from planner.fetch.engine import cached_engine, engine_fetchable, fetch_engine, load_pins
 from planner.fetch.remote import Patience
 from planner.fetch.store import Store
 from tests.fetch.lying_hub import Lie, LyingHub

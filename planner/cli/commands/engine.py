@@ -13,7 +13,7 @@ from planner.errors import EngineError, UsageError
 from planner.units import format_gb
 
 if TYPE_CHECKING:
-    from planner.fetch.engine import EnginePin, EnginePins
+    from planner.core.launch.engine_pins import EnginePin, EnginePins
 
 _OTHERS = ("llama-server", "embedded", "auto")
 
