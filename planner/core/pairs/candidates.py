@@ -21,7 +21,7 @@ from planner.core.scores.quality import base_score, quantised_score
 from planner.core.speed.work import Work, work_per_token
 from planner.errors import NoResultError
 
-CONTEXTS = (4096, 8192, 16384, 32768)
+CONTEXTS = (4096, 8192, 16384, 32768, 65536, 131072)
 QUESTION_TOKENS = 64
 """A question of some forty words."""
 EMBED_CONTEXT = 2048
@@ -254,16 +254,19 @@ def options_for(
     pins: Sequence[Pin],
     *,
     known: dict[Hashable, Option],
+    slow_gpus: bool = False,
 ) -> list[Option]:
     """Models that may fill a role, the best first: those that are pinned, else all that match the wishes.
 
-    `known` are options of other questions, of which those that serve here too are taken; new ones are added.
+    `slow_gpus`: one may be no faster than the host. `known` are options of other questions, of which those that serve
+    here too are taken; new ones are added.
     """
     pinned = [pin for pin in pins if pin.model.role is role]
     chosen = pinned or [Pin(model) for model in models if model.role is role and matches(model, workload)]
     # An embedder on the CPU leaves a card to the generator; a generator on the CPU may use more of a memory that
-    # both share.
-    on_cpu = (False, True) if machine.gpus and (role is Role.GENERATION) is machine.unified else (False,)
+    # both share, and is faster than in part on a card that is hardly faster than the host.
+    useful = slow_gpus or machine.unified if role is Role.GENERATION else not machine.unified
+    on_cpu = (False, True) if machine.gpus and useful else (False,)
     ladder = _ladder(workload)
     found: dict[Hashable, Option] = {}
     for model, variant in ((pin.model, pin.variant) for pin in chosen):

@@ -57,7 +57,7 @@ def nothing_fits(
         return NoResultError(
             f"Nothing is so small: the smallest files for these wishes take {format_gb(least)} together, "
             f"and --max-download allows {format_gb(limit)}.",
-            hint=f"Allow {format_gb(least)} or more.",
+            hint=f"Allow {_enough(least)} or more.",
             reference="nothing-fits",
         )
     if workload.min_speed and (found := _fastest(finder, workload, machine)) is not None:
@@ -76,7 +76,7 @@ def nothing_fits(
         return NoResultError(
             f"Nothing that --max-download allows ({format_gb(limit)}) runs here; {_name(found)} would, with "
             f"{format_gb(size)} of files.",
-            hint=f"Allow {format_gb(size)}.",
+            hint=f"Allow {_enough(size)}.",
             reference="nothing-fits",
         )
     least, name = _least_memory(options, machine, hardware)
@@ -149,6 +149,12 @@ def _speed(plan: Plan) -> float:
 
 def _files_bytes(plan: Plan) -> int:
     return sum(rated.candidate.variant.file_bytes or 0 for rated in plan)
+
+
+def _enough(size_bytes: int) -> str:
+    """A size that can be given as --max-download, never a byte too small: `119MB`, `1.46GB`."""
+    megabytes = math.ceil(size_bytes / 10**6)
+    return f"{megabytes}MB" if megabytes < 1000 else f"{math.ceil(megabytes / 10) / 100:.2f}GB"
 
 
 def _name(plan: Plan) -> str:

@@ -52,7 +52,9 @@ class Rated:
             calibration=calibration,
         )
         if candidate.on_cpu:
-            found = msgspec.structs.replace(found, placement=_deliberate(found.placement, self.machine))
+            found = msgspec.structs.replace(
+                found, placement=_deliberate(found.placement, self.machine, candidate.model.role)
+            )
         return Choice(
             model=candidate.model,
             variant=candidate.variant,
@@ -62,8 +64,13 @@ class Rated:
         )
 
 
-def _deliberate(placement: Placement, machine: Machine) -> Placement:
-    why = "which may use more of the shared memory" if machine.unified else "which leaves the GPU to the generator"
+def _deliberate(placement: Placement, machine: Machine, role: Role) -> Placement:
+    if machine.unified:
+        why = "which may use more of the shared memory"
+    elif role is Role.GENERATION:
+        why = "which a part of it on the GPU would slow down"
+    else:
+        why = "which leaves the GPU to the generator"
     return msgspec.structs.replace(placement, reason=f"on the CPU, {why}")
 
 

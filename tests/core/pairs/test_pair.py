@@ -10,7 +10,7 @@ from planner.core.estimates.estimator import estimate, settings_for
 from planner.core.machines.hardware import Hardware
 from planner.core.memory.estimate import Verdict
 from planner.core.memory.placement import Machine, machine_of
-from planner.core.memory.workload import Settings, Workload
+from planner.core.memory.workload import Prefer, Settings, Workload
 from planner.core.models.model import Commercial, Model, Pooling, Role
 from planner.core.pairs.candidates import CONTEXTS, EMBED_CONTEXT, Pin
 from planner.core.pairs.pair import COMFORT_MARGIN, Planner, recommend
@@ -126,6 +126,23 @@ def test_both_processes_fit_together_with_both_overheads() -> None:
 def test_more_memory_never_lowers_the_best_score() -> None:
     scores = [recommend(MODELS, machine(gpu(0, g)), Workload())[0].score for g in (2, 4, 6, 8, 12, 16, 24, 48)]
     assert scores == sorted(scores)
+
+
+@pytest.mark.parametrize("prefer", ["quality", "speed", "balanced"])
+@pytest.mark.parametrize("bandwidth", [2.0, 10.0, 30.0])
+def test_a_card_that_is_slower_than_the_host_never_lowers_the_best_score(prefer: Prefer, bandwidth: float) -> None:
+    workload = Workload(prefer=prefer)
+    alone = recommend(MODELS, machine(ram_gib=32), workload)[0].score
+    assert recommend(MODELS, machine(gpu(0, 3, bandwidth=bandwidth), ram_gib=32), workload)[0].score >= alone
+
+
+def test_where_chunks_are_long_no_context_that_may_be_asked_for_scores_more() -> None:
+    models = [EMBED_HUGE, msgspec.structs.replace(BIG, context_length=131_072)]
+    wish = Workload(prefer="quality", chunk_tokens=2048)
+    best = recommend(models, machine(gpu(0, 48)), wish)[0].score
+    for context in (32_768, 65_536, 131_072):
+        asked = msgspec.structs.replace(wish, context=context)
+        assert recommend(models, machine(gpu(0, 48)), asked)[0].score <= best
 
 
 def test_a_shared_memory_is_never_overbooked_and_more_of_it_never_scores_less() -> None:

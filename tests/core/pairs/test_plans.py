@@ -20,7 +20,7 @@ from planner.core.pairs.recommendation import Recommendation
 from planner.core.pairs.score import WEIGHTS, Target, combine, generation_speed_term, indexing_speed_term
 from planner.core.speed.calibration import GENERIC
 from planner.errors import NoResultError
-from planner.units import duration_range
+from planner.units import duration_range, parse_disk
 from tests.core.pairs.test_pair import BIG, EMBED_LARGE, EMBED_SMALL, MODELS, TINY
 from tests.core.shapes import BERT_LARGE, GEMMA3_270M, LLAMA_8B, QWEN3_EMBED_06B, apple, gpu, machine, make_model
 
@@ -303,6 +303,16 @@ def test_where_small_files_take_much_memory_the_least_download_that_runs_is_name
     ):
         recommend([EMBED_SMALL, cached, whole], machine(ram_gib=4), wish)
     assert recommend([EMBED_SMALL, cached, lean], machine(ram_gib=4), wish)
+
+
+@pytest.mark.parametrize("odd_bytes", [1, 400_000, 999_999, 2_345_678_901])
+def test_the_download_that_is_said_to_be_enough_is(odd_bytes: int) -> None:
+    tiny = make_model("odd", GEMMA3_270M, 268098176, quants={"Q8_0": 291_000_000 + odd_bytes}, context=8192)
+    models = [EMBED_SMALL, tiny]
+    with pytest.raises(NoResultError) as raised:
+        recommend(models, machine(gpu(0, 24)), Workload(max_download_bytes=400_000_000))
+    enough = parse_disk(raised.value.hint.removeprefix("Allow ").removesuffix(" or more."))
+    assert recommend(models, machine(gpu(0, 24)), Workload(max_download_bytes=enough))
 
 
 @pytest.mark.parametrize("hardware", [machine(gpu(0, 8)), machine(gpu(0, 24, bandwidth=2000.0)), machine(ram_gib=16)])
