@@ -32,15 +32,24 @@ def contradictions(model: Model) -> Iterator[str]:
         yield "aliases: there is one with a letter that cannot be printed"
     if model.parameters and model.active_parameters and model.active_parameters > model.parameters:
         yield "active_parameters: more than parameters"
-    yield from _bad_dates(model)
+    if model.release_date is not None and not is_date(model.release_date):
+        yield f"release_date: {_no_date(model.release_date)}"
+    for index, score in enumerate(model.scores):
+        if not is_date(score.date):
+            yield f"scores[{index}].date: {_no_date(score.date)}"
     quants = [variant.quant.casefold() for variant in model.variants]
     if len(set(quants)) < len(quants):
         yield from (f"variants: {quant.upper()} is there twice" for quant in sorted(_twice(quants)))
     if model.architecture is not None:
         yield from _architecture(model.architecture)
     for variant in model.variants:
-        for problem in _variant(variant):
-            yield f"variants[{variant.quant}]: {problem}"
+        if variant.tensor_bytes and variant.file_bytes and variant.tensor_bytes > variant.file_bytes:
+            yield f"variants[{variant.quant}]: tensor_bytes is larger than file_bytes"
+        for artifact in variant.artifacts:
+            # Nothing can be wrong with what most are: a file of the Hub, whole.
+            if artifact.source != "hub" or artifact.repo is None or artifact.shards or artifact.shard_sha256:
+                for problem in _artifact(artifact):
+                    yield f"variants[{variant.quant}]: {artifact.file}: {problem}"
 
 
 def is_identity(text: str) -> bool:
@@ -52,15 +61,17 @@ def _twice(texts: Sequence[str]) -> set[str]:
     return {text for text in texts if texts.count(text) > 1}
 
 
-def _bad_dates(model: Model) -> Iterator[str]:
-    dates = [("release_date", model.release_date)]
-    dates += [(f"scores[{index}].date", score.date) for index, score in enumerate(model.scores)]
-    for name, text in dates:
-        if text is not None and not is_date(text):
-            yield f"{name}: “{text}” is not a date of the form YYYY-MM-DD"
+def _no_date(text: str) -> str:
+    return f"“{text}” is not a date of the form YYYY-MM-DD"
 
 
-def _architecture(arch: Architecture) -> Iterator[str]:
+@functools.lru_cache(maxsize=1024)
+def _architecture(arch: Architecture) -> tuple[str, ...]:
+    """Cached: hundreds of models share some networks."""
+    return (*_lengths(arch), *_layer_kinds(arch))
+
+
+def _lengths(arch: Architecture) -> Iterator[str]:
     if arch.head_count % arch.head_count_kv:
         yield "architecture: head_count is not a multiple of head_count_kv"
     if arch.leading_dense_layers > arch.layers:
@@ -75,7 +86,6 @@ def _architecture(arch: Architecture) -> Iterator[str]:
         yield "architecture: kv_lora_rank and rope_head_length belong together"
     if arch.full_attention_every is not None and arch.sliding_window is None:
         yield "architecture: full_attention_every without sliding_window"
-    yield from _layer_kinds(arch)
 
 
 def _layer_kinds(arch: Architecture) -> Iterator[str]:
@@ -92,13 +102,6 @@ def _layer_kinds(arch: Architecture) -> Iterator[str]:
         yield "architecture: shared_kv_layers leaves no layer with a cache"
     if arch.feed_forward_lengths and len(arch.feed_forward_lengths) != arch.layers:
         yield "architecture: feed_forward_lengths must have one length a layer"
-
-
-def _variant(variant: Variant) -> Iterator[str]:
-    if variant.tensor_bytes and variant.file_bytes and variant.tensor_bytes > variant.file_bytes:
-        yield "tensor_bytes is larger than file_bytes"
-    for artifact in variant.artifacts:
-        yield from (f"{artifact.file}: {problem}" for problem in _artifact(artifact))
 
 
 def _artifact(artifact: Artifact) -> Iterator[str]:

@@ -93,9 +93,12 @@ class _Sizes:
         """One more, of which the same is known."""
         size, tensors = variant.file_bytes, variant.tensor_bytes
         if size is not None and self.least is not None and self.most is not None:
-            self.least, self.most = min(self.least, size), max(self.most, size)
-        if tensors is not None and self.least_tensors is not None:
-            self.least_tensors = min(self.least_tensors, tensors)
+            if size < self.least:
+                self.least = size
+            elif size > self.most:
+                self.most = size
+        if tensors is not None and self.least_tensors is not None and tensors < self.least_tensors:
+            self.least_tensors = tensors
 
     @property
     def span_bytes(self) -> int | None:
