@@ -24,32 +24,22 @@ _NO_NAME = re.compile(r"[\s:]")
 
 def contradictions(model: Model) -> Iterator[str]:
     """What cannot be true of the entry, one sentence each."""
+    yield from _names(model)
+    if model.parameters and model.active_parameters and model.active_parameters > model.parameters:
+        yield "active_parameters: more than parameters"
+    yield from _dates(model)
+    if model.architecture is not None:
+        yield from _architecture(model.architecture)
+    yield from _variants(model.variants)
+
+
+def _names(model: Model) -> Iterator[str]:
     if _NO_NAME.search(model.id):
         yield "id: white space and “:” are not allowed, they end a model's name on the command line"
     elif not is_identity(model.id):
         yield "id: it must be “name” or “owner/name” in letters that can be printed, and no part may be “.” or “..”"
     if not all(alias.isprintable() for alias in model.aliases):
         yield "aliases: there is one with a letter that cannot be printed"
-    if model.parameters and model.active_parameters and model.active_parameters > model.parameters:
-        yield "active_parameters: more than parameters"
-    if model.release_date is not None and not is_date(model.release_date):
-        yield f"release_date: {_no_date(model.release_date)}"
-    for index, score in enumerate(model.scores):
-        if not is_date(score.date):
-            yield f"scores[{index}].date: {_no_date(score.date)}"
-    quants = [variant.quant.casefold() for variant in model.variants]
-    if len(set(quants)) < len(quants):
-        yield from (f"variants: {quant.upper()} is there twice" for quant in sorted(_twice(quants)))
-    if model.architecture is not None:
-        yield from _architecture(model.architecture)
-    for variant in model.variants:
-        if variant.tensor_bytes and variant.file_bytes and variant.tensor_bytes > variant.file_bytes:
-            yield f"variants[{variant.quant}]: tensor_bytes is larger than file_bytes"
-        for artifact in variant.artifacts:
-            # Nothing can be wrong with what most are: a file of the Hub, whole.
-            if artifact.source != "hub" or artifact.repo is None or artifact.shards or artifact.shard_sha256:
-                for problem in _artifact(artifact):
-                    yield f"variants[{variant.quant}]: {artifact.file}: {problem}"
 
 
 def is_identity(text: str) -> bool:
@@ -59,6 +49,14 @@ def is_identity(text: str) -> bool:
 
 def _twice(texts: Sequence[str]) -> set[str]:
     return {text for text in texts if texts.count(text) > 1}
+
+
+def _dates(model: Model) -> Iterator[str]:
+    if model.release_date is not None and not is_date(model.release_date):
+        yield f"release_date: {_no_date(model.release_date)}"
+    for index, score in enumerate(model.scores):
+        if not is_date(score.date):
+            yield f"scores[{index}].date: {_no_date(score.date)}"
 
 
 def _no_date(text: str) -> str:
@@ -102,6 +100,20 @@ def _layer_kinds(arch: Architecture) -> Iterator[str]:
         yield "architecture: shared_kv_layers leaves no layer with a cache"
     if arch.feed_forward_lengths and len(arch.feed_forward_lengths) != arch.layers:
         yield "architecture: feed_forward_lengths must have one length a layer"
+
+
+def _variants(variants: Sequence[Variant]) -> Iterator[str]:
+    quants = [variant.quant.casefold() for variant in variants]
+    if len(set(quants)) < len(quants):
+        yield from (f"variants: {quant.upper()} is there twice" for quant in sorted(_twice(quants)))
+    for variant in variants:
+        if variant.tensor_bytes and variant.file_bytes and variant.tensor_bytes > variant.file_bytes:
+            yield f"variants[{variant.quant}]: tensor_bytes is larger than file_bytes"
+        for artifact in variant.artifacts:
+            # Nothing can be wrong with what most are: a file of the Hub, whole.
+            if artifact.source != "hub" or artifact.repo is None or artifact.shards or artifact.shard_sha256:
+                for problem in _artifact(artifact):
+                    yield f"variants[{variant.quant}]: {artifact.file}: {problem}"
 
 
 def _artifact(artifact: Artifact) -> Iterator[str]:

@@ -18,18 +18,18 @@ from planner.core.machines.hardware import (
     Host,
     Vendor,
 )
-from planner.probe.amd import probe_amd
+from planner.probe.amd.gpus import probe_amd
 from planner.probe.apple import probe_apple, read_sysctl
-from planner.probe.cgroup import read_limits
-from planner.probe.cpu import Counters, HostFacts, apple_cpu, read_host, system_counters
 from planner.probe.intel import probe_intel
 from planner.probe.machine_store import machine_id, read_bandwidth, with_bandwidth
-from planner.probe.memory_modules import read_memory_modules
 from planner.probe.merging import merge_devices, with_host_bandwidth
-from planner.probe.nvidia import probe_nvidia
+from planner.probe.nvidia.gpus import probe_nvidia
 from planner.probe.surroundings import Finding, Surroundings
-from planner.probe.topology import apple_core_kinds
-from planner.probe.vulkan import probe_vulkan
+from planner.probe.system.cgroup import read_limits
+from planner.probe.system.cpu import Counters, HostFacts, apple_cpu, read_host, system_counters
+from planner.probe.system.memory_modules import read_memory_modules
+from planner.probe.system.topology import apple_core_kinds
+from planner.probe.vulkan.gpus import probe_vulkan
 
 SOURCE_DEADLINE_S = 3.0
 

@@ -10,9 +10,9 @@ from planner.core.machines.devices import unified_budget
 from planner.core.machines.hardware import Device, DeviceKind, DeviceSpec, PcieLink, Vendor
 from planner.probe.access import foreign_driver, node_access
 from planner.probe.building import build_device
-from planner.probe.pci import INTEL, PciCard, children, graphics_cards, listed_names, product_name
-from planner.probe.pci_match import Match, match_card
-from planner.probe.pcie import pcie_link
+from planner.probe.pci.cards import INTEL, PciCard, children, graphics_cards, listed_names, product_name
+from planner.probe.pci.link import pcie_link
+from planner.probe.pci.match import Match, match_card
 from planner.probe.surroundings import Finding, Surroundings
 from planner.units import GIB, format_gib, printable
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from planner.core.machines.hardware import Device, DeviceSpec
-from planner.probe.nvidia import probe_nvidia
+from planner.probe.nvidia.gpus import probe_nvidia
 from planner.probe.surroundings import Finding, Finished, Surroundings, run_program
 from planner.units import GIB
 

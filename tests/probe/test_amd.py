@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from planner.core.machines.hardware import Backend, DeviceKind, DeviceSpec, MemoryHolder, PcieLink
-from planner.probe.amd import probe_amd
-from planner.probe.kfd import gfx_name
+from planner.probe.amd.gpus import probe_amd
+from planner.probe.amd.kfd import gfx_name
 from planner.probe.surroundings import Finding, Finished, Surroundings
 from planner.units import GIB, MIB
 from tests.probe import sysfs_trees as trees

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.errors import NoResultError
-from planner.probe.bandwidth import (
+from planner.probe.surroundings import Surroundings
+from planner.probe.system.bandwidth import (
     LARGEST_BUFFER_BYTES,
     Pass,
     buffer_bytes,
@@ -17,7 +18,6 @@ from planner.probe.bandwidth import (
     measure_bandwidth,
     steady_gbps,
 )
-from planner.probe.surroundings import Surroundings
 from planner.units import GIB, MIB
 
 Tree = Callable[[Mapping[str, str]], Surroundings]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from planner.probe.cgroup import Limits, read_limits
 from planner.probe.surroundings import Surroundings
+from planner.probe.system.cgroup import Limits, read_limits
 
 MIB = 2**20
 NONE_V1 = "9223372036854771712\n"

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from planner.probe.cgroup import Limits
-from planner.probe.cpu import Counters, apple_cpu, read_host, system_counters
 from planner.probe.surroundings import Surroundings
+from planner.probe.system.cgroup import Limits
+from planner.probe.system.cpu import Counters, apple_cpu, read_host, system_counters
 from planner.units import GIB
 
 Tree = Callable[[Mapping[str, str]], Surroundings]

@@ -14,10 +14,10 @@ import pytest
 from planner.core.machines.hardware import Backend, BandwidthBasis, Device, DeviceKind, DeviceSpec, Vendor
 from planner.core.machines.overrides import hardware_from_json
 from planner.core.pages.views import hardware_view
-from planner.probe.cpu import Counters
 from planner.probe.host import Question, Source, probe
 from planner.probe.machine_store import StoredBandwidth, machine_file, machine_id, write_bandwidth
 from planner.probe.surroundings import Finding, Finished, Surroundings, run_program
+from planner.probe.system.cpu import Counters
 from planner.units import GIB
 from tests.probe.conftest import FakeDriver, write_tree
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from planner.core.machines.hardware import Backend, Device, DeviceKind, DeviceSpec, PcieLink
-from planner.probe.cpu import Counters
 from planner.probe.host import probe
 from planner.probe.intel import probe_intel
 from planner.probe.surroundings import Finding, Surroundings
+from planner.probe.system.cpu import Counters
 from planner.units import GIB, MIB
 from tests.probe import sysfs_trees as trees
 from tests.probe.sysfs_trees import arc, gpu

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from planner.core.machines.hardware import DeviceKind, DeviceSpec
-from planner.probe.jetson import board_name, board_spec
-from planner.probe.nvidia import probe_nvidia
+from planner.probe.nvidia.gpus import probe_nvidia
+from planner.probe.nvidia.jetson import board_name, board_spec
 from planner.probe.surroundings import Finding, Surroundings
 from planner.units import GIB
 from tests.probe.conftest import FakeDriver, write_tree

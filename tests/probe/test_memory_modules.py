@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.probe.memory_modules import (
+from planner.probe.surroundings import Surroundings
+from planner.probe.system.memory_modules import (
     MAX_MODULES,
     MemoryFacts,
     MemoryModule,
@@ -17,7 +18,6 @@ from planner.probe.memory_modules import (
     parse_udev,
     read_memory_modules,
 )
-from planner.probe.surroundings import Surroundings
 from planner.units import GIB
 
 Tree = Callable[[Mapping[str, str]], Surroundings]

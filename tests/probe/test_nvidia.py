@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from planner.core.machines.hardware import Backend, DeviceKind, DeviceSpec
-from planner.probe.nvidia import probe_nvidia
-from planner.probe.nvidia_answer import Status, folder_of_binding, read
-from planner.probe.nvidia_child import library_problem
+from planner.probe.nvidia.answer import Status, folder_of_binding, read
+from planner.probe.nvidia.child import library_problem
+from planner.probe.nvidia.gpus import probe_nvidia
 from planner.probe.surroundings import Finding, Finished, Surroundings
 from planner.units import GIB
 from tests.probe.conftest import Ask, FakeDriver, write_tree

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from planner.core.machines.hardware import Device, DeviceSpec
-from planner.probe.nvidia import probe_nvidia
+from planner.probe.nvidia.gpus import probe_nvidia
 from planner.probe.surroundings import Finding, Finished, Surroundings
 from tests.probe.conftest import Ask, FakeDriver
 
@@ -55,7 +55,7 @@ WALK = """
 import json, os, sys
 sys.path += sys.argv[3:]
 import pynvml
-from planner.probe.nvidia_ask import report
+from planner.probe.nvidia.ask import report
 for code in json.loads(sys.argv[2]):
     os.environ["FAKE_NVML_FAIL"] = f"{sys.argv[1]}:{code}"
     print(json.dumps([code, "\\n".join(map(json.dumps, report(pynvml)))]))

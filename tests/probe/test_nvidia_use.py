@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from planner.core.machines.hardware import DeviceSpec, MemoryHolder, PcieLink
-from planner.probe.nvidia import process_name
-from planner.probe.nvidia_answer import Holder
-from planner.probe.nvidia_ask import report
+from planner.probe.nvidia.answer import Holder
+from planner.probe.nvidia.ask import report
+from planner.probe.nvidia.gpus import process_name
 from planner.probe.surroundings import Surroundings
 from planner.units import GIB, MIB
 from tests.probe.conftest import Ask, runs_nothing, write_tree

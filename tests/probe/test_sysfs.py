@@ -9,10 +9,10 @@ import pytest
 
 from planner.core.machines.hardware import DeviceKind, DeviceSpec, Vendor
 from planner.probe.access import Access, in_container, node_access
-from planner.probe.amd import probe_amd
+from planner.probe.amd.gpus import probe_amd
 from planner.probe.intel import probe_intel
-from planner.probe.pci import AMD, PciCard, card_name, graphics_cards, pci_address
-from planner.probe.pci_match import Match, match_card
+from planner.probe.pci.cards import AMD, PciCard, card_name, graphics_cards, pci_address
+from planner.probe.pci.match import Match, match_card
 from planner.probe.surroundings import Finding, Surroundings
 from planner.units import GIB
 from tests.probe import sysfs_trees as trees

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.probe.surroundings import Surroundings
-from planner.probe.topology import (
+from planner.probe.system.topology import (
     MOST_CPUS,
     CoreKinds,
     allowed_cpus,

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from planner.core.machines.hardware import Backend, Device, DeviceKind, DeviceSpec, Vendor
-from planner.probe.cpu import Counters
 from planner.probe.host import probe
 from planner.probe.surroundings import Finding, Finished, Surroundings
-from planner.probe.vulkan import probe_vulkan
-from planner.probe.vulkaninfo import Heap, read_vulkaninfo
+from planner.probe.system.cpu import Counters
+from planner.probe.vulkan.gpus import probe_vulkan
+from planner.probe.vulkan.vulkaninfo import Heap, read_vulkaninfo
 from planner.units import GIB, MIB
 from tests.probe import sysfs_trees as trees
 from tests.probe.sysfs_trees import gpu

@@ -54,9 +54,9 @@ def _measured(session: Session) -> Hardware:
     """This machine with the bandwidth of its memory, measured now and kept for later runs."""
     from datetime import UTC, datetime
 
-    from planner.probe.bandwidth import last_level_cache_bytes, measure_bandwidth
     from planner.probe.machine_store import StoredBandwidth, machine_id, with_bandwidth, write_bandwidth
     from planner.probe.surroundings import Surroundings
+    from planner.probe.system.bandwidth import last_level_cache_bytes, measure_bandwidth
 
     machine, here = session.hardware, Surroundings()
     host = machine.host

@@ -107,7 +107,7 @@ def hardware(context: Context) -> Found:
 
 def limits(context: Context) -> Found:
     """What this process may use: open files, address space, and what its control group leaves it."""
-    from planner.probe.cgroup import read_limits
+    from planner.probe.system.cgroup import read_limits
 
     group = read_limits(context.here)
     facts: dict[str, object] = dict(_resource_limits())

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from planner.core.machines.hardware import Cpu
-from planner.probe.cgroup import Limits
 from planner.probe.surroundings import Surroundings
-from planner.probe.topology import allowed_cpus, core_kinds, count_cores
-from planner.probe.windows_cpu import windows_cpu_name, windows_features
+from planner.probe.system.cgroup import Limits
+from planner.probe.system.topology import allowed_cpus, core_kinds, count_cores
+from planner.probe.system.windows_cpu import windows_cpu_name, windows_features
 from planner.units import format_gib
 
 T = TypeVar("T")

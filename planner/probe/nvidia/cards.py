@@ -7,8 +7,8 @@ import msgspec
 from planner.core.machines.devices import match_driver_name, unified_budget
 from planner.core.machines.hardware import Device, DeviceKind, DeviceSpec, MemoryHolder, PcieLink, Vendor
 from planner.probe.building import build_device
-from planner.probe.nvidia_answer import Card, Failure, Holder, Instance
-from planner.probe.pci import pci_address
+from planner.probe.nvidia.answer import Card, Failure, Holder, Instance
+from planner.probe.pci.cards import pci_address
 from planner.units import GIB, MIB, format_gib, printable
 
 _LOST = {15: "the GPU is lost", 16: "the GPU needs a reset", 999: "the driver reports an unknown error"}

@@ -11,7 +11,7 @@ import msgspec
 from planner.core.machines.hardware import PcieLink
 from planner.probe.surroundings import Finished, Surroundings
 
-_CHILD = Path(__file__).with_name("nvidia_child.py")
+_CHILD = Path(__file__).with_name("child.py")
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -113,7 +113,7 @@ def ask(here: Surroundings, timeout_s: float) -> Answer:
     The child is told where its modules are and leaves the interpreter's own search out, which is quicker. Where
     that does not work, e.g. in a Python that finds its library by a site file, it is started the ordinary way.
     """
-    package = str(Path(__file__).resolve().parents[2])
+    package = str(Path(__file__).resolve().parents[3])
     binding = folder_of_binding()
     extra = _library_path(here)
     finished = Finished(None, "")
@@ -121,7 +121,7 @@ def ask(here: Surroundings, timeout_s: float) -> Answer:
         finished = here.run([sys.executable, "-S", "-P", str(_CHILD), package, binding], timeout_s, extra)
     if not finished.output and not finished.timed_out and (finished.returncode or 1) > 0:
         path = os.pathsep.join(filter(None, [package, here.environ.get("PYTHONPATH", "")]))
-        command = [sys.executable, "-P", "-m", "planner.probe.nvidia_child"]
+        command = [sys.executable, "-P", "-m", "planner.probe.nvidia.child"]
         finished = here.run(command, timeout_s, {**extra, "PYTHONPATH": path})
     return read(finished, timeout_s)
 

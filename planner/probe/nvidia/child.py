@@ -1,6 +1,6 @@
 """The process that asks NVML: a driver call may hang or crash, and takes this process with it, no other.
 
-Started as `python nvidia_child.py FOLDER...` with the folders of this package and of the binding, so that the
+Started as `python child.py FOLDER...` with the folders of this package and of the binding, so that the
 interpreter need not look for them itself. It prints one JSON object a line, each as soon as it is known, so that
 what was found before a hang is kept. It looks for the driver's library before it imports anything: on a machine
 without one, which is most, nearly all of the time would go into imports.
@@ -44,7 +44,7 @@ def main() -> None:
         if problem == "":
             out.write(NO_LIBRARY + "\n")
             return
-        from planner.probe.nvidia_ask import write_report  # noqa: PLC0415  # see above
+        from planner.probe.nvidia.ask import write_report  # noqa: PLC0415  # see above
 
         write_report(out, problem)
 

@@ -7,7 +7,7 @@ import msgspec
 
 from planner.core.machines.hardware import Device
 from planner.probe.building import visible_order
-from planner.probe.pci import NVIDIA, graphics_cards
+from planner.probe.pci.cards import NVIDIA, graphics_cards
 from planner.probe.surroundings import Surroundings
 from planner.units import printable
 

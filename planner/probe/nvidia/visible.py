@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import msgspec
 
 from planner.core.machines.hardware import Device
-from planner.probe.nvidia_answer import Instance
-from planner.probe.nvidia_cards import Seen
+from planner.probe.nvidia.answer import Instance
+from planner.probe.nvidia.cards import Seen
 from planner.units import printable
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"

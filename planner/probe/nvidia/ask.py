@@ -1,6 +1,6 @@
 """What to ask NVML, and in which order: first what makes a card usable, of every card, then the trimmings.
 
-Runs in the process of `nvidia_child`; imports nothing but the standard library, so that it starts fast.
+Runs in the process of `child`; imports nothing but the standard library, so that it starts fast.
 """
 
 import json

@@ -11,10 +11,10 @@ from planner.core.machines.devices import match_driver_name
 from planner.core.machines.hardware import Backend, Device, DeviceKind, DeviceSpec, Vendor
 from planner.probe.building import build_device, visible_order
 from planner.probe.intel import memory_untold
-from planner.probe.pci import AMD, INTEL, NVIDIA, PciCard, children, graphics_cards
-from planner.probe.pci_match import match_card
+from planner.probe.pci.cards import AMD, INTEL, NVIDIA, PciCard, children, graphics_cards
+from planner.probe.pci.match import match_card
 from planner.probe.surroundings import Finding, Surroundings
-from planner.probe.vulkaninfo import VulkanGpu, read_vulkaninfo
+from planner.probe.vulkan.vulkaninfo import VulkanGpu, read_vulkaninfo
 from planner.units import printable
 
 _VENDORS = {NVIDIA: Vendor.NVIDIA, AMD: Vendor.AMD, INTEL: Vendor.INTEL, 0x106B: Vendor.APPLE}

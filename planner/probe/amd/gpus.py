@@ -7,14 +7,14 @@ import msgspec
 
 from planner.core.machines.hardware import Backend, Device, DeviceKind, DeviceSpec, MemoryHolder, Vendor
 from planner.probe.access import Access, foreign_driver, node_access
-from planner.probe.amd_memory import Memory, Vram, read_vram, weigh
-from planner.probe.amd_visible import Counted, apply_visible
+from planner.probe.amd.kfd import KfdNode, kfd_holders, kfd_nodes
+from planner.probe.amd.memory import Memory, Vram, read_vram, weigh
+from planner.probe.amd.rocm_smi import Told, ask_rocm_tools
+from planner.probe.amd.visible import Counted, apply_visible
 from planner.probe.building import build_device
-from planner.probe.kfd import KfdNode, kfd_holders, kfd_nodes
-from planner.probe.pci import AMD, PciCard, children, graphics_cards, listed_names, product_name
-from planner.probe.pci_match import Match, match_card
-from planner.probe.pcie import pcie_link
-from planner.probe.rocm_smi import Told, ask_rocm_tools
+from planner.probe.pci.cards import AMD, PciCard, children, graphics_cards, listed_names, product_name
+from planner.probe.pci.link import pcie_link
+from planner.probe.pci.match import Match, match_card
 from planner.probe.surroundings import Finding, Surroundings
 from planner.units import GIB, format_gib, printable
 

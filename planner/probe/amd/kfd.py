@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from planner.core.machines.hardware import MemoryHolder
-from planner.probe.pci import children
+from planner.probe.pci.cards import children
 from planner.probe.surroundings import Surroundings
 from planner.units import printable
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from planner.core.machines.hardware import PcieLink
-from planner.probe.pci import PciCard, pci_address
+from planner.probe.pci.cards import PciCard, pci_address
 from planner.probe.surroundings import Surroundings
 
 _GENERATIONS = {"2.5": 1, "5": 2, "8": 3, "16": 4, "32": 5, "64": 6}

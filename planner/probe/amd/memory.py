@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from planner.core.machines.hardware import DeviceKind, DeviceSpec
-from planner.probe.kfd import KfdNode
-from planner.probe.pci import PciCard
-from planner.probe.rocm_smi import Told
+from planner.probe.amd.kfd import KfdNode
+from planner.probe.amd.rocm_smi import Told
+from planner.probe.pci.cards import PciCard
 from planner.probe.surroundings import Surroundings
 from planner.units import GIB
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from planner.core.machines.devices import match_driver_name
 from planner.core.machines.hardware import Device, DeviceKind, DeviceSpec, Vendor
 from planner.probe.building import build_device
-from planner.probe.jetson import board_device, board_name, board_spec
-from planner.probe.nvidia_answer import Answer, Card, Holder, Status, ask
-from planner.probe.nvidia_cards import Context, Seen, look_at, unusable
-from planner.probe.nvidia_visible import choose
-from planner.probe.pci import NVIDIA, card_name, graphics_cards, pci_address
+from planner.probe.nvidia.answer import Answer, Card, Holder, Status, ask
+from planner.probe.nvidia.cards import Context, Seen, look_at, unusable
+from planner.probe.nvidia.jetson import board_device, board_name, board_spec
+from planner.probe.nvidia.visible import choose
+from planner.probe.pci.cards import NVIDIA, card_name, graphics_cards, pci_address
 from planner.probe.surroundings import Finding, Surroundings
 from planner.units import printable
 

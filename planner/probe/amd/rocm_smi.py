@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from planner.probe.pci import pci_address
+from planner.probe.pci.cards import pci_address
 from planner.probe.surroundings import Surroundings
 from planner.units import MIB
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from planner.errors import NoResultError
 from planner.probe.surroundings import Surroundings
-from planner.probe.topology import allowed_cpus
+from planner.probe.system.topology import allowed_cpus
 from planner.units import MIB
 
 LARGEST_BUFFER_BYTES = 512 * MIB

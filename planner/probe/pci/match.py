@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from planner.core.machines.device_names import alternatives, read_name
 from planner.core.machines.devices import DRIVER_MEMORY_TOLERANCE, match_driver_name, same_speed
 from planner.core.machines.hardware import DeviceSpec
-from planner.probe.pci import PciCard
+from planner.probe.pci.cards import PciCard
 from planner.units import GIB
 
 _SHOWN = 3

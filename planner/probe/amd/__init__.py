@@ -1,0 +1,1 @@
+"""AMD cards and APUs, through sysfs, KFD and rocm-smi."""

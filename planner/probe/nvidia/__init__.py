@@ -1,0 +1,1 @@
+"""NVIDIA cards and boards, through NVML in a process of its own."""

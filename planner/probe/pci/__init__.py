@@ -1,0 +1,1 @@
+"""Graphics cards on the PCI bus: which there are, what they are, how they are connected."""

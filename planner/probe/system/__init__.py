@@ -1,0 +1,1 @@
+"""Processors, host memory and what limits them."""

@@ -1,0 +1,1 @@
+"""GPUs that only Vulkan tells of."""
