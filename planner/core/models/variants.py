@@ -12,6 +12,11 @@ def is_fetchable(model: Model, variant: Variant) -> bool:
     return bool(variant.artifacts or model.gguf_repos)
 
 
+def fetchable(model: Model) -> tuple[Variant, ...]:
+    """The quants of which there is a file to be had."""
+    return model.variants if model.gguf_repos else tuple(v for v in model.variants if v.artifacts)
+
+
 def default_variant(model: Model) -> Variant:
     """The quant to take when none is named.
 
@@ -19,7 +24,7 @@ def default_variant(model: Model) -> Variant:
     comes nearest; embedders and rerankers, which lose more by quantisation and are small: Q8_0 or F16. Raises
     UsageError when the catalog knows no file.
     """
-    usable = [variant for variant in model.variants if is_fetchable(model, variant)]
+    usable = fetchable(model)
     if not usable:
         raise UsageError(
             f"The catalog knows no file of {model.id}. {model.deploy_note}".strip(),

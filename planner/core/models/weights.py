@@ -69,7 +69,7 @@ class OutputMatrix:
 
     def __init__(self, arch: Architecture) -> None:
         self._arch = arch
-        self._sizes: dict[str, tuple[FileSize | None, FileSize | None]] = {}
+        self._sizes: dict[str, tuple[FileSize, FileSize | None, int] | None] = {}
 
     def is_in(self, variant: Variant) -> bool:
         """Whether it is in a file; always False for models that are not tied: it is in all of theirs."""
@@ -77,12 +77,18 @@ class OutputMatrix:
         if not self._arch.tied_embeddings or size is None:
             return False
         if quant not in self._sizes:
-            self._sizes[quant] = file_size(self._arch, canonical(quant)), _untied(self._arch, canonical(quant))[1]
-        recipe, own = self._sizes[quant]
-        if recipe is None or size <= recipe.tensor_bytes:
+            self._sizes[quant] = self._usual(canonical(quant))
+        usual = self._sizes[quant]
+        if usual is None or size <= usual[2]:
             return False
+        recipe, own, _ = usual
         tensor_bytes = _known_tensor_bytes(self._arch, variant, recipe)
         return tensor_bytes is not None and _has_own_output(tensor_bytes, recipe, own)
+
+    def _usual(self, quant: str) -> tuple[FileSize, FileSize | None, int] | None:
+        """A file without the matrix, one with it, and the tensors' bytes of the first."""
+        recipe = file_size(self._arch, quant)
+        return None if recipe is None else (recipe, _untied(self._arch, quant)[1], recipe.tensor_bytes)
 
 
 def _untied(arch: Architecture, quant: str) -> tuple[Architecture, FileSize | None]:

@@ -116,17 +116,19 @@ class _Sizes:
 
 def _sizes(arch: Architecture, members: Sequence[Option]) -> list[_Sizes]:
     output = OutputMatrix(arch)
+    tied = arch.tied_embeddings
     found: dict[tuple[Hashable, ...], _Sizes] = {}
     for option in members:
         for variant in option.variants:
             form = (
                 variant.quant, variant.file_bytes_source, variant.token_embedding_bytes, variant.file_bytes is None,
-                variant.tensor_bytes is None, output.is_in(variant),
+                variant.tensor_bytes is None, tied and output.is_in(variant),
             )  # fmt: skip
-            if form in found:
-                found[form].add(variant)
-            else:
+            sizes = found.get(form)
+            if sizes is None:
                 found[form] = _Sizes(variant)
+            else:
+                sizes.add(variant)
     return list(found.values())
 
 

@@ -14,7 +14,7 @@ from planner.core.memory.workload import Settings, Workload
 from planner.core.models.file_size import header_bytes, most_header_bytes
 from planner.core.models.model import Architecture, Commercial, Model, Role, Variant
 from planner.core.models.quants import canonical
-from planner.core.models.variants import is_fetchable
+from planner.core.models.variants import fetchable, is_fetchable
 from planner.core.models.weights import WeightTable
 from planner.core.pairs.score import context_term
 from planner.core.scores.quality import base_score, quantised_score
@@ -268,10 +268,13 @@ def options_for(
     useful = slow_gpus or machine.unified if role is Role.GENERATION else not machine.unified
     on_cpu = (False, True) if machine.gpus and useful else (False,)
     ladder = _ladder(workload)
+    ladders: dict[int, tuple[int, ...]] = {}
     found: dict[Hashable, Option] = {}
     for model, variant in ((pin.model, pin.variant) for pin in chosen):
-        variants = [v for v in ((variant,) if variant else model.variants) if is_fetchable(model, v)]
-        contexts = _contexts(model, role, workload, ladder)
+        variants = fetchable(model) if variant is None else (variant,) if is_fetchable(model, variant) else ()
+        contexts = ladders.get(model.context_length)
+        if contexts is None:
+            contexts = ladders[model.context_length] = _contexts(model, role, workload, ladder)
         if model.architecture is None or not variants or not contexts:
             continue
         option = Option(model, model.architecture, variants, workload, contexts=contexts, on_cpu=on_cpu)

@@ -32,6 +32,7 @@ class CandidateFinder:
         self._workload = workload
         self._starts = {role: bundled(found, workload) for role, found in options.items()}
         self._worth: dict[Prefer, Worth] = {}
+        self._families: dict[tuple[Role, str], list[Model]] = {}
 
     def best(self, wish: Workload, machine: Machine) -> Iterator[Plan]:
         """Plans, best first, one of all models that are relatives of each other.
@@ -75,8 +76,13 @@ class CandidateFinder:
     def relatives(self, plan: Plan) -> tuple[Model, ...]:
         """Other models that match the wishes and for which the main model of a plan stands."""
         main = plan[-1].candidate.model
-        options = [each for option in self._options[main.role] for each in (option, *option.twins)]
-        return tuple(o.model for o in options if o.model is not main and are_relatives(main, o.model))
+        if not self._families:
+            for options in self._options.values():
+                for option in options:
+                    for each in (option, *option.twins):
+                        self._families.setdefault((each.model.role, each.model.family), []).append(each.model)
+        family = self._families[main.role, main.family]
+        return tuple(model for model in family if model is not main and are_relatives(main, model))
 
     def _of(self, ways: Sequence[Sequence[Candidate]]) -> Plan | None:
         search = self._searches(self._machine, self._workload)
