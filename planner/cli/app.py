@@ -105,7 +105,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with the contract's exit code."""
     gc.set_threshold(200_000, 20, 20)  # a catalog stays: to look for what does not takes a third of the time
     arguments = list(sys.argv[1:] if argv is None else argv)
-    sys.exit(run(arguments))
+    code = run(arguments)
+    gc.freeze()  # nothing will be kept, so at the end there is no garbage to look for
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
