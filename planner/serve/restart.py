@@ -50,12 +50,14 @@ def restart_deployment(
         spec = msgspec.structs.replace(
             spec, supervisor_token=secrets.token_hex(16), tied=False, port=_port(record) or spec.port
         )
-        tell("starting it again …")
         supervisor = start_supervisor(home, spec)
         wait_claimed(home, supervisor)
-    found = wait_started(home, supervisor, on_change=on_change or _told_once(tell))
-    let_go(supervisor)
-    return found
+    try:
+        # Not before it has begun: who no longer listens must not leave it between its end and its start.
+        tell("starting it again …")
+        return wait_started(home, supervisor, on_change=on_change or _told_once(tell))
+    finally:
+        let_go(supervisor)
 
 
 def _told_once(tell: Callable[[str], None]) -> Callable[[DeploymentRecord], None]:
@@ -95,8 +97,11 @@ def _check_files(spec: DeploymentSpec) -> None:
 
 
 def _port(record: DeploymentRecord | None) -> int | None:
-    """The port its clients know."""
-    return urlsplit(record.gateway_url).port if record is not None and record.gateway_url else None
+    """The port its clients know: the public one where it is open to others, a single engine's without a gateway."""
+    if record is None:
+        return None
+    urls = [record.public_url or record.gateway_url] if record.gateway_url else [p.url for p in record.processes]
+    return urlsplit(urls[0]).port if len(urls) == 1 and urls[0] else None
 
 
 def main(arguments: list[str]) -> int:

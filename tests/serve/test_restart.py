@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
@@ -14,7 +15,7 @@ from planner.core.launch.supervise import DeploymentState
 from planner.errors import EngineError, NoResultError
 from planner.serve import deployments
 from planner.serve.restart import restart_deployment
-from planner.serve.state import Home
+from planner.serve.state import Door, Home
 from tests.serve.plans import spec
 from tests.serve.test_deployments import Runner, gone, until
 
@@ -45,6 +46,39 @@ def test_it_runs_again_at_the_same_address_with_new_processes_and_is_detached(ru
     assert said[:2] == ["stopping “test” …", "starting it again …"]
     assert "generation: running" in said
     assert not runner.home().read_plan().tied
+
+
+def test_one_that_is_open_to_others_keeps_the_port_they_know(runner: Runner) -> None:
+    opened = msgspec.structs.replace(spec(runner.folder), door=Door(host="127.0.0.2"))
+    before = runner.up(opened)
+    after = restart_deployment(runner.home(), tell=lambda _: None)
+    assert before.public_url is not None
+    assert after.public_url == before.public_url
+
+
+def test_a_single_engine_without_a_gateway_keeps_its_port(runner: Runner) -> None:
+    whole = spec(runner.folder)
+    before = runner.up(msgspec.structs.replace(whole, processes=whole.processes[1:], door=Door(gateway=False)))
+    after = restart_deployment(runner.home(), tell=lambda _: None)
+    assert before.processes[0].url is not None
+    assert after.processes[0].url == before.processes[0].url
+
+
+def test_who_stops_listening_does_not_leave_it_between_its_end_and_its_start(runner: Runner) -> None:
+    runner.up(spec(runner.folder))
+
+    def tell(text: str) -> None:
+        if "starting" in text:
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        restart_deployment(runner.home(), tell=tell)
+    until(lambda: _state(runner) is DeploymentState.RUNNING, "the deployment")
+
+
+def _state(runner: Runner) -> DeploymentState | None:
+    record = runner.home().read_state()
+    return None if record is None else record.state
 
 
 def test_what_crashed_runs_again_without_being_stopped_first(runner: Runner) -> None:
