@@ -175,6 +175,38 @@ async def test_a_pair_for_this_machine_can_be_launched_and_one_for_another_canno
         assert world.jobs[0].arguments[:2] == ["up", "acme/finder-large-v1:F16"]
 
 
+async def test_a_pair_for_another_machine_cannot_be_launched_while_this_one_is_ranked_anew(world: World) -> None:
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        await pilot.press("down", "right", "right", "right")
+        await until(pilot, lambda: "+13.4" in screen_text(app), "the pairs of another machine")
+        world.what_if_gate.clear()
+        await pilot.press("r")
+        await until(pilot, lambda: "esc gives up" in screen_text(app), "a ranking")
+        await pilot.press("u")
+        await pilot.press("escape")
+        await until(pilot, lambda: "given up" in screen_text(app), "that it was given up")
+        await pilot.press("u")
+        assert "u Launch" not in screen_text(app)
+        assert not world.jobs
+        world.what_if_gate.set()
+
+
+async def test_scores_weighed_alike_are_compared_until_those_weighed_otherwise_are_there(world: World) -> None:
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        world.what_if_gate.clear()
+        await pilot.press(*["down"] * 7, "right", "tab")
+        await until(pilot, lambda: "esc gives up" in screen_text(app), "a ranking")
+        await pilot.press("down")
+        assert world.questions[-1].prefer == "quality"
+        assert "weighs otherwise" not in screen_text(app)
+        world.what_if_gate.set()
+        await until(pilot, lambda: "weighs otherwise" in screen_text(app), "the answer")
+
+
 async def test_the_command_is_copied(world: World) -> None:
     app = PlannerApp(world.services)
     async with app.run_test(size=(120, 40)) as pilot:

@@ -214,7 +214,7 @@ class WhatIfPage(Page):
             text = f"This machine runs no pair; this one would run {plan_name(plan)}."
             table.show(None, Content(text), in_words=False)
         else:
-            found = compare_plans(answer.best_here, plan, same_weights=not self._question.prefer)
+            found = compare_plans(answer.best_here, plan, same_weights=not answer.question.prefer)
             table.show(found, Content(""), in_words=in_words)
 
     def _without(self, answer: Answer | None) -> Content:
@@ -297,7 +297,8 @@ class WhatIfPage(Page):
 
     @property
     def _launchable(self) -> bool:
-        return not self._question.described and self._failed is None
+        """Whether what is shown was planned for this machine, whatever the fields ask by now."""
+        return self._answer is not None and not self._answer.question.described and self._failed is None
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that have nothing to act on are not offered."""
