@@ -112,7 +112,7 @@ class PlannerApp(App[None]):
         self._ending.listen()
         self.look()
         self.downloader.recall()
-        self.set_interval(READ_EVERY_S, self._deployments.read)
+        self.set_interval(READ_EVERY_S, self._deployments.follow)
         page, model = self._first
         self.open_page(page)
         if model:

@@ -8,7 +8,7 @@ from planner.tui.child import Outcome
 from planner.tui.messages import ServersRead, StopEnded
 from planner.tui.problem import Problem
 from planner.tui.screens.confirm import Confirm
-from planner.tui.workers import beside, in_background, newest
+from planner.tui.workers import beside, in_background
 
 if TYPE_CHECKING:
     from planner.serve.state import DeploymentRecord
@@ -23,10 +23,19 @@ class Deployments:
 
     def __init__(self, app: "PlannerApp") -> None:
         self._app = app
+        self._reading = False
+        self._changed = False
+
+    def follow(self) -> None:
+        """Read what runs, unless that is being done: a slow disk must be able to answer."""
+        if not self._reading:
+            self._reading = True
+            beside(self._app, self._read, group="servers")
 
     def read(self) -> None:
-        """Read what runs; a reading under way is dropped."""
-        newest(self._app, self._read, group="servers")
+        """Read what runs after something has changed: anew where a reading has begun before that."""
+        self._changed = self._reading
+        self.follow()
 
     async def _read(self) -> None:
         found = await in_background(self._app.services.servers, deadline_s=READ_DEADLINE_S)
@@ -34,6 +43,10 @@ class Deployments:
 
     def found(self, found: "tuple[DeploymentRecord, ...] | Problem") -> None:
         """Where they cannot be read, those of before stay."""
+        self._reading = False
+        if self._changed:
+            self.read()
+            return
         if isinstance(found, Problem):
             self._app.state = replace(self._app.state, servers_problem=found, servers_known=True)
         else:

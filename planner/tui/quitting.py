@@ -13,20 +13,21 @@ class Quitting:
 
     def __init__(self, app: "PlannerApp") -> None:
         self._app = app
+        self._question: Confirm | None = None
 
     def quit(self) -> None:
         """Asks only when that ends a launch or a download; a second time it no longer asks."""
         ends = self._ends()
-        if not ends or isinstance(self._app.screen, Confirm):
+        if not ends or self._app.screen is self._question:
             self._leave(True)
             return
         kept = "What was downloaded is kept."
         if self._app.downloader.at_stake:
             kept += " Next time downloads wait on their page where they stopped; space lets them go on."
-        question = Confirm(
+        self._question = Confirm(
             f"Quit and {' and '.join(ends)}?", f"{kept} What is already running keeps running.", yes="Quit", no="Stay"
         )
-        self._app.push_screen(question, self._leave)
+        self._app.push_screen(self._question, self._leave)
 
     def _leave(self, yes: bool | None) -> None:
         if yes:

@@ -1,5 +1,7 @@
 """From a key to a running pair: progress, result, failure, cancelling, stopping, quitting."""
 
+import threading
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -9,8 +11,10 @@ from planner.core.launch.events import ProgressTold, Step, StepState, StepTold
 from planner.core.launch.supervise import DeploymentState, Phase
 from planner.core.models.model import Commercial, Licence
 from planner.errors import BadDataError
+from planner.serve.state import DeploymentRecord
 from planner.tui.app import PlannerApp
 from planner.tui.child import Outcome
+from planner.tui.messages import StopEnded
 from planner.tui.problem import Problem
 from planner.tui.screens.confirm import Confirm
 from planner.tui.screens.home import HomeScreen
@@ -190,6 +194,27 @@ async def test_a_stop_that_fails_is_explained(world: World) -> None:
         assert "● default  running" in screen_text(app)
 
 
+async def test_a_slow_reading_is_waited_for_and_made_once_more_after_a_change(world: World) -> None:
+    gate, readings = threading.Event(), 0
+
+    def servers() -> tuple[DeploymentRecord, ...]:
+        nonlocal readings
+        readings += 1
+        found = (server(f"reading-{readings}"),)
+        assert gate.wait(60)
+        return found
+
+    app = PlannerApp(replace(world.services, servers=servers))
+    async with app.run_test(size=(100, 40)) as pilot:
+        await until(pilot, lambda: readings == 1, "the first reading")
+        for _ in range(3):
+            app.post_message(StopEnded("other", Outcome({})))
+            await pilot.pause()
+        assert readings == 1
+        gate.set()
+        await until(pilot, lambda: "reading-2" in screen_text(app), "what was read after the change")
+
+
 async def test_the_chosen_deployment_is_the_one_that_is_stopped(world: World) -> None:
     world.servers = (server("one"), server("two"))
     app = PlannerApp(world.services)
@@ -242,6 +267,22 @@ async def test_quitting_during_a_launch_asks_and_then_ends_it(world: World) -> N
     app.end()
     assert world.jobs[0].interrupted.is_set()
     assert world.jobs[0].settled
+
+
+async def test_quitting_beside_another_question_asks_its_own(world: World) -> None:
+    world.servers = (server(),)
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await planned(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, LaunchScreen), "the launch")
+        await pilot.press("1", "escape", "s")
+        await until(pilot, lambda: "Stop “default”?" in screen_text(app), "the question of another thing")
+        await pilot.press("ctrl+c")
+        await until(pilot, lambda: "Quit and cancel the launch?" in screen_text(app), "the question")
+        assert app.is_running
+        await pilot.press("ctrl+c")
+        await until(pilot, lambda: not app.is_running, "the end")
 
 
 async def test_quitting_leaves_running_servers_alone(world: World) -> None:
