@@ -180,6 +180,18 @@ async def test_too_small_says_so_swallows_keys_and_comes_back_as_it_was(world: W
         assert "Plan 1 (balanced)" in screen_text(app)
 
 
+async def test_room_that_comes_while_help_is_in_front_is_used_once_that_is_closed(world: World) -> None:
+    app = PlannerApp(world.services)
+    async with app.run_test(size=(40, 12)) as pilot:
+        await planned(pilot)
+        await pilot.press("f1")
+        await until(pilot, lambda: isinstance(app.screen, Help), "the help")
+        await pilot.resize_terminal(100, 30)
+        await until(pilot, lambda: app.size == (100, 30), "the room")
+        await pilot.press("escape")
+        await until(pilot, lambda: "writer-8b" in screen_text(app), "the plans")
+
+
 async def test_starts_too_small_and_becomes_usable(world: World) -> None:
     app = PlannerApp(world.services)
     async with app.run_test(size=(40, 12)) as pilot:

@@ -22,6 +22,11 @@ class TooSmall(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("q,ctrl+c,ctrl+q", "app.quit", "Quit")]
 
+    def on_screen_resume(self) -> None:
+        """There may be room by now: it may have come while something else was in front."""
+        if not too_small(self.app.size):
+            self.dismiss()
+
     def compose(self) -> ComposeResult:
         """A few words in the middle."""
         yield Static(
