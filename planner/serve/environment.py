@@ -50,6 +50,9 @@ def engine_environment(
     # The probe numbers cards as the driver does; CUDA's own default is fastest first, and a plan for unlike cards
     # would land on the wrong one.
     kept["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+    # Threads that wait for each other spin, by default for so long that two busy engines on one processor take the
+    # time from each other and all but stop (docs/engines.md). So many turns are some 20 µs: enough for one that runs.
+    kept["GOMP_SPINCOUNT"] = "1000"
     if temp_dir is not None:
         kept["TMPDIR"] = str(temp_dir)
     return kept

@@ -92,6 +92,11 @@ def test_cards_are_numbered_as_the_probe_numbers_them() -> None:
     assert made["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
 
 
+def test_threads_of_two_busy_engines_do_not_spin_the_processor_away() -> None:
+    made = engine_environment({"GOMP_SPINCOUNT": "infinity"}, config_home=Path("/c"))
+    assert made["GOMP_SPINCOUNT"] == "1000"
+
+
 def test_a_flag_its_help_does_not_name_is_not_passed() -> None:
     made = argv(EngineKind.LLAMA_SERVER, Role.GENERATION, flags="--host --port --api-key-file --ctx-size")
     assert {part for part in made if part.startswith("--")} == {"--host", "--port", "--api-key-file", "--ctx-size"}
@@ -118,7 +123,8 @@ def test_the_embedded_engine_gets_its_key_on_stdin_only() -> None:
     assert KEY not in " ".join(command.argv) + repr(command.environ)
     assert command.stdin is not None
     assert json.loads(command.stdin)["api_key"] == KEY
-    assert set(command.environ) == {"PATH", "PYTHONPATH", "XDG_CONFIG_HOME", "CUDA_DEVICE_ORDER"}
+    ours = {"XDG_CONFIG_HOME", "CUDA_DEVICE_ORDER", "GOMP_SPINCOUNT"}
+    assert set(command.environ) == {"PATH", "PYTHONPATH"} | ours
 
 
 class Names:
@@ -185,7 +191,7 @@ def test_the_environment_is_an_allow_list() -> None:
         "HTTPS_PROXY": "http://user:password@proxy",
     }
     seen = engine_environment(outside, config_home=Path("/empty"), temp_dir=Path("/t"))
-    ours = {"XDG_CONFIG_HOME", "TMPDIR", "CUDA_DEVICE_ORDER"}
+    ours = {"XDG_CONFIG_HOME", "TMPDIR", "CUDA_DEVICE_ORDER", "GOMP_SPINCOUNT"}
     assert set(seen) == {"PATH", "HOME", "LC_ALL", "CUDA_VISIBLE_DEVICES"} | ours
     assert (seen["XDG_CONFIG_HOME"], seen["TMPDIR"]) == ("/empty", "/t")
 
