@@ -45,7 +45,7 @@ class Front:
 def open_front(home: Home, spec: DeploymentSpec, upstreams: Upstreams) -> Front:
     """Bind the sockets of a deployment's gateway. Raises EngineError for ports and hosts, UsageError for TLS files.
 
-    With a `door.host` the wanted port is that one's, and this machine's own programs get any other.
+    With a `door.host` the wanted port is that one's, and this machine's own programs get the one before or any other.
     """
     door = spec.door
     check_tls(door)
@@ -53,7 +53,7 @@ def open_front(home: Home, spec: DeploymentSpec, upstreams: Upstreams) -> Front:
         bound, other = bind_gateway(spec.port, wanted=spec.port_wanted), None
     else:
         other = bind_gateway(spec.port, wanted=spec.port_wanted, host=door.host)
-        bound = bind_gateway(0, wanted=False)
+        bound = bind_gateway(spec.local_port, wanted=False)
     log = AccessLog(home.log("access"))
     app = create_app(
         GatewayConfig(

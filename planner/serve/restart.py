@@ -47,8 +47,13 @@ def restart_deployment(
         tell(f"stopping “{home.name}” …")
         with contextlib.suppress(NoResultError):
             stop_deployment(home)
+        port, local_port = _ports(record)
         spec = msgspec.structs.replace(
-            spec, supervisor_token=secrets.token_hex(16), tied=False, port=_port(record) or spec.port
+            spec,
+            supervisor_token=secrets.token_hex(16),
+            tied=False,
+            port=port or spec.port,
+            local_port=local_port or spec.local_port,
         )
         supervisor = start_supervisor(home, spec)
         wait_claimed(home, supervisor)
@@ -96,12 +101,18 @@ def _check_files(spec: DeploymentSpec) -> None:
         )
 
 
-def _port(record: DeploymentRecord | None) -> int | None:
-    """The port its clients know: the public one where it is open to others, a single engine's without a gateway."""
+def _ports(record: DeploymentRecord | None) -> tuple[int, int]:
+    """The ports its clients know, as a plan names them; 0 where it is not known, or of several engines."""
     if record is None:
-        return None
-    urls = [record.public_url or record.gateway_url] if record.gateway_url else [p.url for p in record.processes]
-    return urlsplit(urls[0]).port if len(urls) == 1 and urls[0] else None
+        return 0, 0
+    if record.gateway_url is not None:
+        public = record.public_url is not None
+        return _port(record.public_url or record.gateway_url), _port(record.gateway_url) if public else 0
+    return _port(record.processes[0].url) if len(record.processes) == 1 else 0, 0
+
+
+def _port(url: str | None) -> int:
+    return (urlsplit(url).port or 0) if url is not None else 0
 
 
 def main(arguments: list[str]) -> int:

@@ -63,9 +63,10 @@ class DeploymentSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What a supervisor is told to run.
 
     `request` is what the user asked for and `fingerprint` what was planned for it: either being equal makes two
-    starts the same. `port` 0 means any; `port_wanted` is set when the user named one. `supervisor_token` marks the
-    supervisor's process. `tied`: it ends with the process that started it. `known_models` are names that the
-    gateway refuses when they are asked for and do not run here. `door` says who can reach it.
+    starts the same. `port` 0 means any; `port_wanted` is set when the user named one. With a public address `port` is
+    that one's, and `local_port` (0: any) this machine's own. `supervisor_token` marks the supervisor's process.
+    `tied`: it ends with the process that started it. `known_models` are names that the gateway refuses when they are
+    asked for and do not run here. `door` says who can reach it.
     """
 
     name: str
@@ -76,6 +77,7 @@ class DeploymentSpec(msgspec.Struct, frozen=True, kw_only=True):
     processes: tuple[ProcessSpec, ...]
     port: int = 0
     port_wanted: bool = False
+    local_port: int = 0
     tied: bool = False
     known_models: tuple[str, ...] = ()
     door: Door = Door()

@@ -48,12 +48,12 @@ def test_it_runs_again_at_the_same_address_with_new_processes_and_is_detached(ru
     assert not runner.home().read_plan().tied
 
 
-def test_one_that_is_open_to_others_keeps_the_port_they_know(runner: Runner) -> None:
+def test_one_that_is_open_to_others_keeps_the_ports_that_they_and_this_machine_know(runner: Runner) -> None:
     opened = msgspec.structs.replace(spec(runner.folder), door=Door(host="127.0.0.2"))
     before = runner.up(opened)
     after = restart_deployment(runner.home(), tell=lambda _: None)
     assert before.public_url is not None
-    assert after.public_url == before.public_url
+    assert (after.public_url, after.gateway_url) == (before.public_url, before.gateway_url)
 
 
 def test_a_single_engine_without_a_gateway_keeps_its_port(runner: Runner) -> None:
