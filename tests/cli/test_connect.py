@@ -137,6 +137,14 @@ def test_a_client_gets_a_key_of_its_own_and_loses_it(planner: Planner) -> None:
     assert planner("key", "list").out.startswith("No client has a key")
 
 
+def test_keys_that_cannot_be_written_are_told_with_what_to_do(planner: Planner, running: Home) -> None:
+    (running.path / ".clients.json.lock").mkdir()
+    refused = planner("key", "add", "notebook", "--json")
+    assert refused.code == 2
+    assert refused.json["error"]["reference"] == "state-not-writable"
+    assert "Is a directory" in refused.json["error"]["message"]
+
+
 def test_without_a_gateway_a_key_opens_nothing_and_nothing_is_measured(planner: Planner, running: Home) -> None:
     record = running.read_state()
     assert record is not None

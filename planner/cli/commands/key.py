@@ -1,6 +1,8 @@
 """`planner key`: API keys for single clients, beside the deployment's own."""
 
+import contextlib
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -41,7 +43,8 @@ def add(session: Session, *, name: str, deployment: str) -> None:
     Example:
       planner key add notebook
     """
-    secret = add_named(_file(session, deployment), name)
+    with _writing(session):
+        secret = add_named(_file(session, deployment), name)
     if session.as_json:
         write_json({"schema": 1, "deployment": deployment, "name": name, "key": secret})
         return
@@ -84,7 +87,9 @@ def remove(session: Session, *, name: str, deployment: str) -> None:
     Example:
       planner key remove notebook
     """
-    if not remove_named(_file(session, deployment), name):
+    with _writing(session):
+        removed = remove_named(_file(session, deployment), name)
+    if not removed:
         raise NoResultError(
             f"There is no key named “{name}”.", hint="planner key list shows them.", reference="no-such-key"
         )
@@ -92,6 +97,17 @@ def remove(session: Session, *, name: str, deployment: str) -> None:
         write_json({"schema": 1, "deployment": deployment, "removed": name})
         return
     write_lines([f"Removed the key of “{name}”."])
+
+
+@contextlib.contextmanager
+def _writing(session: Session) -> Iterator[None]:
+    """A full disk, or a folder that is not ours, is told as where deployments are started."""
+    try:
+        yield
+    except OSError as error:
+        from planner.cli.deploying import unwritable
+
+        raise unwritable(session, error) from error
 
 
 def _file(session: Session, deployment: str) -> Path:

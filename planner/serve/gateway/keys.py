@@ -4,19 +4,20 @@ Named keys live in `clients.json` beside the deployment's key (0600) as SHA-256 
 made. The gateway looks at the file's time stamp, so that adding and removing one needs no restart.
 """
 
+import contextlib
 import datetime as dt
 import hashlib
 import hmac
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import filelock
 import msgspec
 
-from planner.errors import BadDataError, UsageError
+from planner.errors import BadDataError, EngineError, UsageError
 from planner.files import replace_file
 
 OWNER = "owner"
@@ -24,7 +25,7 @@ OWNER = "owner"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _LOOK_EVERY_S = 1.0
 _MAX_BYTES = 2**20
-_LOCK_S = 10.0
+_PATIENCE_S = 10.0
 
 
 class NamedKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,8 +60,12 @@ def read_named(path: Path) -> tuple[NamedKey, ...]:
         ) from error
 
 
-def add_named(path: Path, name: str) -> str:
-    """Make a key for a client and return it: the only time it is seen. Raises UsageError for a name that is taken."""
+def add_named(path: Path, name: str, *, patience_s: float = _PATIENCE_S) -> str:
+    """Make a key for a client and return it: the only time it is seen. Raises UsageError for a name that is taken.
+
+    As `remove_named` it raises EngineError while somebody else changes the file for longer than `patience_s`, and
+    OSError when it cannot be written.
+    """
     if _NAME.fullmatch(name) is None or name == OWNER:
         raise UsageError(
             f"“{name}” cannot be the name of a key.",
@@ -69,7 +74,7 @@ def add_named(path: Path, name: str) -> str:
         )
     secret = secrets.token_urlsafe(32)
     today = dt.datetime.now(dt.UTC).date().isoformat()
-    with _alone(path):
+    with _alone(path, patience_s):
         known = read_named(path)
         if any(key.name == name for key in known):
             raise UsageError(
@@ -81,9 +86,9 @@ def add_named(path: Path, name: str) -> str:
     return secret
 
 
-def remove_named(path: Path, name: str) -> bool:
+def remove_named(path: Path, name: str, *, patience_s: float = _PATIENCE_S) -> bool:
     """Take a client's key away; False when there is none of that name."""
-    with _alone(path):
+    with _alone(path, patience_s):
         known = read_named(path)
         left = tuple(key for key in known if key.name != name)
         if len(left) == len(known):
@@ -92,9 +97,22 @@ def remove_named(path: Path, name: str) -> bool:
     return True
 
 
-def _alone(path: Path) -> filelock.BaseFileLock:
+@contextlib.contextmanager
+def _alone(path: Path, patience_s: float) -> Iterator[None]:
     """Nobody else changes the file meanwhile: a key would be lost, or one that was taken away be back."""
-    return filelock.FileLock(path.with_name(f".{path.name}.lock"), mode=0o600, timeout=_LOCK_S)
+    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), mode=0o600)
+    try:
+        lock.acquire(timeout=patience_s)
+    except filelock.Timeout as error:
+        raise EngineError(
+            f"Another planner has been changing {path} for more than {patience_s:.0f} s, so nothing was changed.",
+            hint="Try again once it has ended.",
+            reference="deployment-busy",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _write(path: Path, keys: tuple[NamedKey, ...]) -> None:
@@ -140,5 +158,6 @@ class KeyRing:
         try:
             self._named = tuple((key.name, bytes.fromhex(key.sha256)) for key in read_named(self._path))
         except (BadDataError, ValueError):
-            self._named = ()
-        self._stamp = stamp
+            self._stamp, self._named = None, ()  # for want of a descriptor, say: it may be readable the next time
+        else:
+            self._stamp = stamp

@@ -8,9 +8,10 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import filelock
 import pytest
 
-from planner.errors import UsageError
+from planner.errors import EngineError, UsageError
 from planner.serve.gateway.access_log import AccessEntry, AccessLog
 from planner.serve.gateway.keys import KeyRing, add_named, read_named, remove_named
 
@@ -106,6 +107,31 @@ def test_named_keys_are_kept_as_sums_and_can_be_taken_away(tmp_path: Path) -> No
     now = 4.0
     assert (ring.name_of([first]), ring.name_of([second])) == (None, "notebook")
     assert [key.name for key in read_named(path)] == ["notebook"]
+
+
+def test_a_file_that_could_not_be_read_for_a_moment_is_read_the_next_time(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="descriptors are limited otherwise")
+    path = tmp_path / "clients.json"
+    key = add_named(path, "notebook")
+    now = 0.0
+    ring = KeyRing(KEY, path, clock=lambda: now)
+    few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, most))
+    try:
+        assert ring.name_of([key]) is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (few, most))
+    now = 2.0
+    assert ring.name_of([key]) == "notebook"
+
+
+def test_who_finds_the_file_being_changed_for_long_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "clients.json"
+    with filelock.FileLock(tmp_path / ".clients.json.lock"):
+        for change in (add_named, remove_named):
+            with pytest.raises(EngineError) as error:
+                change(path, "notebook", patience_s=0.0)
+            assert error.value.reference == "deployment-busy"
 
 
 @pytest.mark.parametrize("name", ["", "owner", "a b", "../x", "x" * 64])
