@@ -6,7 +6,8 @@ In the foreground the command stays until it is told to end, and ends everything
 import contextlib
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 
 from planner.cli import steps
 from planner.cli.deployment_view import changes, summary
@@ -15,6 +16,8 @@ from planner.cli.output import write_json, write_lines
 from planner.cli.session import Session
 from planner.core.launch.events import Step
 from planner.serve.state import DeploymentRecord, DeploymentSpec, Home
+
+_ENDING = ("SIGTERM", "SIGHUP")
 
 
 class _StopSignal(BaseException):
@@ -43,7 +46,7 @@ def run(session: Session, home: Home, spec: DeploymentSpec, *, detach: bool) -> 
     narrate = steps.watching(changes(session.note))
     supervisor: subprocess.Popen[bytes] | None = None
     ready = False
-    with _signals_as_exceptions():
+    with _handled(_ENDING, _stop):  # a closed terminal and `kill` end the command like Ctrl-C does: in order
         try:
             with deployments.locked(home):
                 running = deployments.find_running(home, request=spec.request, plan=spec.fingerprint)
@@ -84,20 +87,17 @@ def _stay(session: Session, home: Home, supervisor: "subprocess.Popen[bytes]") -
 
 
 def _end(session: Session, home: Home, supervisor: "subprocess.Popen[bytes]") -> None:
-    """End what this command started. A second Ctrl-C must not leave engines behind, so it is not listened to."""
+    """End what this command started. A second signal must not leave engines behind, so none is listened to."""
     from planner.serve import deployments
 
     was_running = supervisor.poll() is None
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
+    with _handled(("SIGINT", *_ENDING), signal.SIG_IGN):
         if was_running:
             session.note("Stopping …")
         deployments.stop_supervisor(supervisor)
         deployments.end_leftovers(home)
         if was_running:
             session.note("Stopped; nothing is left running.")
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 @contextlib.contextmanager
@@ -107,30 +107,27 @@ def _signals_held_back() -> Iterator[None]:
     By handlers, not by a mask: a mask would be inherited by what is started here.
     """
     caught: list[int] = []
-    names = ("SIGINT", "SIGTERM", "SIGHUP")
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    previous = {number: signal.signal(number, lambda number, _frame: caught.append(number)) for number in numbers}
     try:
-        yield
+        with _handled(("SIGINT", *_ENDING), lambda number, _frame: caught.append(number)):
+            yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
         if caught:
             signal.raise_signal(caught[0])
 
 
+def _stop(_number: int, _frame: object) -> None:
+    raise _StopSignal
+
+
 @contextlib.contextmanager
-def _signals_as_exceptions() -> Iterator[None]:
-    """A closed terminal and `kill` end the command like Ctrl-C does: in order."""
-
-    def stop(_number: int, _frame: object) -> None:
-        raise _StopSignal
-
-    names: Sequence[str] = ("SIGTERM", "SIGHUP")
+def _handled(
+    names: Sequence[str], handler: Callable[[int, FrameType | None], None] | signal.Handlers
+) -> Iterator[None]:
+    """Those of the signals that there are on this system, handled so."""
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    previous = {number: signal.signal(number, stop) for number in numbers}
+    previous = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for number, before in previous.items():
+            signal.signal(number, before)

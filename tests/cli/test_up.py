@@ -246,6 +246,21 @@ def test_the_foreground_ends_with_its_command_and_leaves_nothing(
     assert shell.json("status") == {"deployments": []}
 
 
+def test_further_signals_do_not_disturb_the_end(shell: Shell) -> None:
+    process = shell.begin(*shell.up(), "--json")
+    assert process.stderr is not None
+    pids = pids_of(_first_document(process)["deployment"])
+    process.send_signal(signal.SIGHUP)
+    for line in process.stderr:
+        if "Stopping" in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    returned, _, err = shell.end(process, signal.SIGHUP)
+    assert returned == 0, err
+    assert "nothing is left running" in err
+    assert alive(pids) == []
+
+
 def _first_document(process: subprocess.Popen[str]) -> dict[str, Any]:
     """The JSON document a command prints before it stays."""
     assert process.stdout is not None
