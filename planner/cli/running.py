@@ -3,7 +3,7 @@
 from planner.cli.session import Session
 from planner.core.launch.supervise import DeploymentState
 from planner.errors import NoResultError, UsageError
-from planner.serve.state import DeploymentRecord
+from planner.serve.state import ENDED, DeploymentRecord
 
 _ANSWERS = (DeploymentState.RUNNING, DeploymentState.DEGRADED)
 
@@ -25,16 +25,16 @@ def running_deployment(
     """
     from planner.serve.deployments import list_deployments
 
-    usable = [
-        record
-        for record in list_deployments(session.config.deployments_dir)
-        if record.state in _ANSWERS and name in (None, record.name)
-    ]
+    meant = [r for r in list_deployments(session.config.deployments_dir) if name in (None, r.name)]
+    usable = [record for record in meant if record.state in _ANSWERS]
     if not usable:
-        what = "Nothing is running" if name is None else f"No deployment “{name}” is running"
-        raise NoResultError(
-            f"{what}, so there is nothing to {to}.", hint="Start one: planner up --detach.", reference="not-running"
-        )
+        starting = next((record.name for record in meant if record.state not in ENDED), None)
+        if starting is not None:
+            what, hint = f"“{starting}” does not answer yet", "Wait for it: planner status --watch."
+        else:
+            what = "Nothing is running" if name is None else f"No deployment “{name}” is running"
+            hint = "Start one: planner up --detach."
+        raise NoResultError(f"{what}, so there is nothing to {to}.", hint=hint, reference="not-running")
     if len(usable) > 1:
         raise UsageError(
             f"Several deployments are running{because}.",

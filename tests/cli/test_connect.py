@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from planner.config import load_config
+from planner.core.launch.supervise import DeploymentState
 from planner.core.models.model import Prompts, Role
 from planner.serve.connect import CLIENTS, Target, connect_lines
 from planner.serve.state import DeploymentSpec, Home
@@ -123,6 +124,17 @@ def test_one_model_alone_is_enough(client: str, only: str) -> None:
 def test_words_that_name_no_client_and_nothing_that_runs_are_told(planner: Planner) -> None:
     assert (planner("connect", "netscape").code, planner("connect", "openai").code) == (2, 3)
     assert "openai" in planner("connect", "netscape").err
+
+
+def test_one_that_is_still_starting_is_waited_for_instead_of_started_again(planner: Planner, running: Home) -> None:
+    record = running.read_state()
+    assert record is not None
+    running.write_state(msgspec.structs.replace(record, state=DeploymentState.STARTING))
+    for command in (("connect", "openai"), ("connect", "openai", "--name", "default"), ("bench",)):
+        refused = planner(*command)
+        assert refused.code == 3
+        assert "“default” does not answer yet" in refused.err
+        assert "planner up" not in refused.err
 
 
 @pytest.mark.usefixtures("running")
