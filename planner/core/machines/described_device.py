@@ -115,7 +115,7 @@ def with_table_facts(device: Device, match: Match | None, specs: Sequence[Device
     A card of the same chip adds what the chip decides: compute capability, or gfx target. One that is known by its
     memory size alone stays as it is.
     """
-    if device.memory_bandwidth_range_gbps is not None:
+    if device.known_by_size:
         return device
     # A part of a card (MIG), as a saved machine has it: of that row, and yet not with its figures.
     part = match is not None and device.listed and match.row.slug == device.slug

@@ -92,11 +92,11 @@ class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `memory_budget_bytes` is what a program may take of it now: free memory on a discrete card, the
     working-set limit on Apple silicon, a share of host memory on other unified parts.
-    `memory_bandwidth_range_gbps` is set when the device is only known by its memory size: the spread of
-    the cards with that size; `fp16_range_tflops` when that peak was estimated from FP32. `listed` is False for
-    a device that is known by figures alone, without a row of the catalog. `memory_limit_bytes` is what the user
-    allows of it, None where nobody said; unlike a budget it holds whatever is free. `usable` is False for a card
-    that was seen but cannot be driven here; `note` says why. `source` names, per field, how the value was found.
+    The ranges are set when the device is only known by its memory size: the spread of the cards with that size;
+    `fp16_range_tflops` also when that peak was estimated from FP32. `listed` is False for a device that is known by
+    figures alone, without a row of the catalog. `memory_limit_bytes` is what the user allows of it, None where nobody
+    said; unlike a budget it holds whatever is free. `usable` is False for a card that was seen but cannot be driven
+    here; `note` says why. `source` names, per field, how the value was found.
     `gfx_target` is the LLVM name of an AMD architecture (gfx1100), `tdp_w` the data sheet's power in watts,
     `power_limit_w` the driver's, `holders` the processes that take its memory, largest first.
     """
@@ -129,6 +129,13 @@ class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     listed: bool = True
     fp16_range_tflops: tuple[float, float] | None = None
     memory_limit_bytes: int | None = None
+    fp32_range_tflops: tuple[float, float] | None = None
+    tdp_range_w: tuple[float, float] | None = None
+
+    @property
+    def known_by_size(self) -> bool:
+        """Whether a card is known by its memory alone: its figures are those of the cards of that size."""
+        return self.memory_bandwidth_range_gbps is not None or self.fp32_range_tflops is not None
 
     @property
     def told_tdp_w(self) -> float | None:

@@ -112,6 +112,8 @@ class _FileDevice(msgspec.Struct, frozen=True):
     listed: bool | None = None
     fp16_range_tflops: tuple[float, float] | None = None
     memory_limit_bytes: int | None = None
+    fp32_range_tflops: tuple[float, float] | None = None
+    tdp_range_w: tuple[float, float] | None = None
 
 
 class _WrongFieldError(Exception):
@@ -229,7 +231,7 @@ def _file_device(device: _FileDevice, position: int, at: str, specs: Sequence[De
     for name in ("memory_free_bytes", "memory_budget_bytes", "memory_used_bytes", "memory_limit_bytes"):
         _not_negative(getattr(device, name), f"{at}.{name}")
         _within(getattr(device, name), device.memory_total_bytes, f"{at}.{name}")
-    for name in ("memory_bandwidth_range_gbps", "fp16_range_tflops"):
+    for name in ("memory_bandwidth_range_gbps", "fp16_range_tflops", "fp32_range_tflops", "tdp_range_w"):
         for bound in getattr(device, name) or ():
             _positive(bound, f"{at}.{name}", 1e6)
     if device.vendor is Vendor.UNKNOWN and device.backend in VENDOR_OF:

@@ -8,7 +8,7 @@ from planner.core.memory.placement import Machine
 from planner.core.memory.workload import Settings, Workload
 from planner.core.models.model import Architecture, Role
 from planner.core.pairs.candidates import Candidate, File, Option
-from planner.core.pairs.reach import Reach
+from planner.core.pairs.reach import Reach, Speed
 from planner.core.pairs.score import (
     WEIGHTS,
     answering,
@@ -85,10 +85,10 @@ class Bounds:
             on_cpu=False, offloaded=beside.on_host, host_s=beside.host_s,
         )  # fmt: skip
 
-    def _too_slow(self, option: Option, rate: float | None) -> bool:
-        return option.model.role is Role.GENERATION and rate is not None and rate < self._least_speed
+    def _too_slow(self, option: Option, rate: Speed | None) -> bool:
+        return option.model.role is Role.GENERATION and rate is not None and rate.rate < self._least_speed
 
-    def _best(self, option: Option, good: float, rate: float | None, offloaded: bool) -> float | None:
+    def _best(self, option: Option, good: float, rate: Speed | None, offloaded: bool) -> float | None:
         """With the longest context, on whatever device is faster: `rate` is that of the faster one.
 
         The wait for the first word is left out: to know its bound takes longer than to look at a file.
@@ -101,24 +101,22 @@ class Bounds:
         if rate is not None:
             arch, lows = option.architecture, self._reach.lows
             low = max(lows(arch, on_cpu=cpu, offloaded=offloaded and not cpu)[0] for cpu in option.on_cpu)
-            reading = self._reading_target.value(rate * low)
+            reading = self._reading_target.value(rate.low(low))
         return self._answers(good, reading, 1.0, max(map(_context, option.settings)))
 
-    def _indexing(self, good: float, rate: float | None) -> float:
-        speed = 1.0 if rate is None else self._indexing_target.value(rate)
+    def _indexing(self, good: float, rate: Speed | None) -> float:
+        speed = 1.0 if rate is None else self._indexing_target.value(rate.rate)
         return self._weights.retrieval * good + self._weights.indexing_speed * speed
 
     def _generation(
-        self, arch: Architecture, good: float, rate: float | None, context: int, *, on_cpu: bool, offloaded: bool,
+        self, arch: Architecture, good: float, rate: Speed | None, context: int, *, on_cpu: bool, offloaded: bool,
         host_s: float = 0.0,
     ) -> float:  # fmt: skip
         reach = self._reach
         low, prompt_low = reach.lows(arch, on_cpu=on_cpu, offloaded=offloaded)
-        reading = 1.0 if rate is None else self._reading_target.value(rate * low)
-        prompt = reach.prompt(arch, on_cpu=on_cpu)
-        if host_s > 0:
-            prompt = reach.gain / host_s if prompt is None else min(prompt, reach.gain / host_s)
-        waiting = 1.0 if prompt is None else self._prompt_target.value(prompt * prompt_low)
+        reading = 1.0 if rate is None else self._reading_target.value(rate.low(low))
+        prompt = reach.prompt(arch, on_cpu=on_cpu, host_s=host_s)
+        waiting = 1.0 if prompt is None else self._prompt_target.value(prompt.low(prompt_low))
         return self._answers(good, reading, waiting, context)
 
     def _answers(self, good: float, reading: float, waiting: float, context: int) -> float:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from planner.core.machines.hardware import Device, Hardware
+from planner.core.machines.typical_device import slowest
 from planner.core.memory.estimate import HOST
 from planner.core.memory.memory import BACKEND_OVERHEAD_BYTES, PROCESS_OVERHEAD_BYTES, ProcessMemory
 from planner.core.memory.placement import Machine
@@ -16,6 +17,7 @@ from planner.core.models.model import Architecture, Model, Role
 from planner.core.pairs.candidates import Candidate, File
 from planner.core.speed.calibration import Calibration, HostSpeed, Prompt, prompt_class
 from planner.core.speed.cpu import cpu_bandwidth_gbps, cpu_gflops
+from planner.core.speed.known_by_size import less_fast
 from planner.core.speed.local import LocalCalibration
 from planner.core.speed.prompt import block_flops, link_gbps
 from planner.core.speed.throughput import device_spread
@@ -32,13 +34,29 @@ _SURELY_FITS = 2
 """A file of which so many fit into a card beside a GiB is held whole by it, with cache and buffers."""
 
 
+class Speed(NamedTuple):
+    """Tokens per second that nothing exceeds: on the cards as they are taken to be, and on the slowest they may be.
+
+    Both are the same unless a card is known by its size alone.
+    """
+
+    rate: float
+    slow: float
+
+    def low(self, least: float) -> float:
+        """The most that the low end is, if that is `least` of the middle where the cards are known."""
+        if self.slow >= self.rate:
+            return self.rate * least
+        return self.rate * math.exp(-math.hypot(math.log(least), math.log(self.slow / self.rate)))
+
+
 class Offloaded(NamedTuple):
     """A generator beside another process: the most tokens per second, and what of it the host does.
 
     `host_s` are the seconds that the host's part takes of a prompt's token at least.
     """
 
-    rate: float | None
+    rate: Speed | None
     on_host: bool
     host_s: float
 
@@ -50,29 +68,31 @@ class Reach:
         self.machine = machine
         self.gain = _local_gain(calibration)
         self._needs: dict[Candidate, _Needs] = {}
-        self._rates: dict[tuple[File, bool], float | None] = {}
-        self._prompts: dict[tuple[int, bool], tuple[Architecture, float | None]] = {}
+        self._rates: dict[tuple[File, bool], Speed | None] = {}
+        self._prompts: dict[tuple[int, bool], tuple[Architecture, Speed | None]] = {}
         self._low_ends: dict[tuple[bool, bool, bool], tuple[float, float]] = {}
         self._calibration = calibration
         used = {pool.id for pool in machine.gpus}
         self._devices = devices = [device for device in hardware.devices if device.id in used]
         self._host_gbps = cpu_bandwidth_gbps(hardware, calibration.host)
         self._host_gflops = cpu_gflops(hardware, calibration.host)
-        speeds = [device.memory_bandwidth_gbps for device in devices]
+        slow = [slowest(device) for device in devices]
         shared = self._host_gbps / calibration.host.bandwidth_share if machine.unified else None
-        self._fastest_gbps = _fastest(speeds, shared, self._host_gbps)
+        self._fastest_gbps = _fastest(devices, shared, self._host_gbps)
+        self._slow_gbps = _fastest(slow, shared, self._host_gbps) or 0.0
         peaks = [prompt_class(device)[1] for device in devices]
         self._fastest_gflops = max([1e3 * _PROMPT_SLACK * (peak or 0) for peak in peaks] + [self._host_gflops])
         self._peaks_known = all(peaks)
         self._host_prompt_flops = self._host_gflops * 1e9 * _best_share(calibration.host)
         self._prompt_flops = _prompt_flops(devices, calibration, self._host_prompt_flops)
+        self._slow_prompt_flops = _prompt_flops(slow, calibration, self._host_prompt_flops)
         self._link_gbps = max([calibration.host.link_gbps_default, *(link_gbps(device) or 0 for device in devices)])
         # A card that holds a layer holds the backend's own memory too.
         self._card_bytes = sum(
             max(0, (pool.budget_bytes or 0) - BACKEND_OVERHEAD_BYTES[pool.backend]) for pool in machine.gpus
         )
 
-    def rate(self, model: Model, arch: Architecture, layers: int | None, *, on_cpu: bool) -> float | None:
+    def rate(self, model: Model, arch: Architecture, layers: int | None, *, on_cpu: bool) -> Speed | None:
         """Tokens per second that a model cannot exceed in its role; None where that is not known.
 
         `layers`: the bytes that its layers have at least.
@@ -81,7 +101,7 @@ class Reach:
             return self._generation(arch, layers, on_cpu=on_cpu)
         return self._indexing(arch, model.parameters, on_cpu=on_cpu)
 
-    def rate_of(self, file: File, *, on_cpu: bool) -> float | None:
+    def rate_of(self, file: File, *, on_cpu: bool) -> Speed | None:
         """`rate` of a file."""
         key = (file, on_cpu)
         if key not in self._rates:
@@ -90,19 +110,31 @@ class Reach:
             self._rates[key] = self.rate(file.model, file.architecture, layers, on_cpu=on_cpu)
         return self._rates[key]
 
-    def _generation(self, arch: Architecture, layers: int | None, *, on_cpu: bool) -> float | None:
+    def _generation(self, arch: Architecture, layers: int | None, *, on_cpu: bool) -> Speed | None:
         """Every token reads at least the active weights of all layers; what no card can hold the host reads."""
-        if layers is None or self._fastest_gbps is None:
+        if layers is None:
             return None
         active = (arch.expert_used_count or 1) / (arch.expert_count or 1) if arch.is_moe else 1.0
         if on_cpu or not self.machine.gpus:
             host = layers
         else:
             host = 0 if self.machine.unified else max(0, layers - self._card_bytes)
-        seconds = active * (host / (self._host_gbps * 1e9) + (layers - host) / (self._fastest_gbps * 1e9))
-        return self.gain / seconds if seconds > 0 else None
+        return self._reading(active * host, active * (layers - host))
 
-    def _indexing(self, arch: Architecture, parameters: int | None, *, on_cpu: bool) -> float | None:
+    def _reading(self, host_bytes: float, card_bytes: float) -> Speed | None:
+        """Tokens per second where so much is read of the host's memory for each, and of the fastest card's."""
+        if self._fastest_gbps is None:
+            return None
+        host_s = host_bytes / (self._host_gbps * 1e9)
+        seconds = host_s + card_bytes / (self._fastest_gbps * 1e9)
+        if seconds <= 0:
+            return None
+        rate = self.gain / seconds
+        if self._slow_gbps >= self._fastest_gbps:
+            return Speed(rate, rate)
+        return Speed(rate, self.gain / (host_s + card_bytes / (self._slow_gbps * 1e9)))
+
+    def _indexing(self, arch: Architecture, parameters: int | None, *, on_cpu: bool) -> Speed | None:
         """Every token is multiplied with all weights of the layers."""
         if parameters is None or arch.is_moe or not self._peaks_known:
             return None
@@ -111,17 +143,27 @@ class Reach:
         if operations <= 0:
             return None
         gflops = self._host_gflops if on_cpu else self._fastest_gflops
-        return self.gain * gflops * 1e9 / operations
+        rate = self.gain * gflops * 1e9 / operations
+        return Speed(rate, rate)
 
-    def prompt(self, arch: Architecture, *, on_cpu: bool) -> float | None:
-        """Prompt tokens per second that a generator cannot exceed: each is multiplied with all active weights."""
+    def prompt(self, arch: Architecture, *, on_cpu: bool, host_s: float) -> Speed | None:
+        """Prompt tokens per second that a generator cannot exceed: each is multiplied with all active weights.
+
+        `host_s`: what the host takes of a token at least.
+        """
         key = (id(arch), on_cpu)  # the value keeps the architecture alive, and so its id its own
         if key not in self._prompts:
-            flops = self._host_prompt_flops if on_cpu else self._prompt_flops
-            operations = 2.0 * sum(layer_parameters(arch))
-            rate = None if flops is None or operations <= 0 else self.gain * flops / operations
-            self._prompts[key] = arch, rate
-        return self._prompts[key][1]
+            host, operations = self._host_prompt_flops, 2.0 * sum(layer_parameters(arch))
+            flops, slow = (host, host) if on_cpu else (self._prompt_flops, self._slow_prompt_flops)
+            if flops is None or slow is None or operations <= 0:
+                self._prompts[key] = arch, None
+            else:
+                self._prompts[key] = arch, Speed(self.gain * flops / operations, self.gain * slow / operations)
+        found = self._prompts[key][1]
+        if host_s <= 0:
+            return found
+        most = self.gain / host_s
+        return Speed(most, most) if found is None else Speed(min(found.rate, most), min(found.slow, most))
 
     def is_offloaded(self, layers: int | None) -> bool:
         """Whether the cards surely have no room for all layers."""
@@ -145,6 +187,10 @@ class Reach:
         else:
             tiers, known = (spreads.prompt_moe if moe else spreads.prompt), calibration.known_prompt
         found = [device_spread(device, tiers, known)[0] for device in self._devices]
+        # Of fast memory less is known, but a card is not slower for having it.
+        found += [
+            device_spread(less_fast(device), tiers, known)[0] for device in self._devices if device.known_by_size
+        ]
         return max((each.wider(spreads.offload) if offloaded else each).low for each in found) * _ROUNDING
 
     def beside(self, candidate: Candidate, process: ProcessMemory, rest: Machine) -> Offloaded | None:
@@ -161,11 +207,10 @@ class Reach:
         needs = self._needs[candidate]
         off = max(0, needs.total_bytes - room)
         host = min(needs.active_bytes, off * needs.active_share)
-        seconds = host / (self._host_gbps * 1e9) + (needs.active_bytes - host) / (self._fastest_gbps * 1e9)
         # A prompt meets what the host holds where that is sooner done: on the CPU, or on the GPU it is sent to.
         computed = min(needs.operations, off * needs.operations_per_byte) / self._host_prompt_flops
         sent = min(needs.total_bytes, off) * needs.weight_share / (self._link_gbps * 1e9) / _MICRO_BATCH
-        rate = self.gain / seconds if seconds > 0 else None
+        rate = self._reading(host, needs.active_bytes - host)
         return Offloaded(rate, host > 0, min(computed, sent))
 
     def least_usage(self, candidate: Candidate) -> dict[str, int] | None:
@@ -212,12 +257,12 @@ def _needs(candidate: Candidate, process: ProcessMemory) -> _Needs:
     )
 
 
-def _fastest(speeds: list[float | None], shared: float | None, host_gbps: float) -> float | None:
+def _fastest(devices: Sequence[Device], shared: float | None, host_gbps: float) -> float | None:
     """The highest bandwidth in GB/s that any device has; None where one's is not known.
 
     A GPU without a figure of its own that shares the host's memory has the host's, `shared`.
     """
-    known = [speed or shared for speed in speeds]
+    known = [device.memory_bandwidth_gbps or shared for device in devices]
     return None if None in known else max([host_gbps, *(speed for speed in known if speed)]) * _ROUNDING
 
 

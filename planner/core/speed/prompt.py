@@ -39,7 +39,7 @@ def prompt_time(run: Run) -> PromptTime | None:
     """
     arch, settings = run.arch, run.settings
     seen = settings.n_prompt / 2 if arch.causal else settings.n_prompt
-    attention = attention_flops(arch, settings.depth + seen)
+    each = token_operations(run, attention_flops(arch, settings.depth + seen)) / arch.layers
     operations = fixed = 0.0
     for part in run.parts:
         first, end = part.first, min(part.end, arch.layers)
@@ -48,14 +48,14 @@ def prompt_time(run: Run) -> PromptTime | None:
         flops = device_flops(run, part.device)
         if flops is None:
             return None
-        operations += (end - first) / arch.layers * token_operations(run, attention) / flops
+        operations += (end - first) * each / flops
         fixed += batch_seconds(run, part.device, first, end)
     split = math.pow(max(1, len(run.parts)), run.calibration.prompt.split_gain)
     operations, fixed = operations / split, fixed / split
     host = min(run.host_layers, arch.layers)
     if host:
         weights = sum(run.work.layer_bytes[:host])
-        operations += host_seconds(run, host / arch.layers * token_operations(run, attention), weights)
+        operations += host_seconds(run, host * each, weights)
     if run.moved:
         # On the GPU they count as if they were there: what comes on top is sending them, or doing them on the CPU.
         share = len(run.moved) / arch.layers

@@ -6,6 +6,8 @@ measured here. This module turns them into rates and says how sure they are.
 
 from typing import Literal
 
+import msgspec
+
 from planner.core.machines.hardware import Device, Hardware
 from planner.core.machines.tensor_cores import has_tensor_cores
 from planner.core.memory.estimate import Memory, Placement, Rate, Seconds, Throughput, Verdict
@@ -13,7 +15,6 @@ from planner.core.memory.workload import Settings
 from planner.core.models.model import Architecture
 from planner.core.models.weights import WeightTable
 from planner.core.speed.calibration import (
-    FAST_GBPS,
     GENERIC,
     Calibration,
     Known,
@@ -24,8 +25,9 @@ from planner.core.speed.calibration import (
 )
 from planner.core.speed.generation import generation_seconds, step_seconds
 from planner.core.speed.interval import NONE, Interval
+from planner.core.speed.known_by_size import Ends, ends_of, is_fast, on_less_fast, size_spread
 from planner.core.speed.local import Quantity, local_rate
-from planner.core.speed.prompt import prompt_time
+from planner.core.speed.prompt import PromptTime, prompt_time
 from planner.core.speed.work import Run, run_of, work_per_token
 from planner.errors import BadDataError
 
@@ -67,10 +69,11 @@ def estimate_throughput(
     )
     if not _paced(run):
         return Throughput()
+    ends = ends_of(run)
     if settings.embedding or not arch.causal:
         # An encoder has no next token.
-        return Throughput(embed=_prompt_rate(run, "embed"))
-    prompt, generation = _prompt_rate(run, "pp"), _generation_rate(run)
+        return Throughput(embed=_prompt_rate(run, "embed", ends))
+    prompt, generation = _prompt_rate(run, "pp", ends), _generation_rate(run, ends)
     return Throughput(
         pp=prompt,
         tg=generation,
@@ -80,12 +83,16 @@ def estimate_throughput(
 
 
 def leading_rates(run: Run) -> tuple[Rate | None, Rate | None]:
-    """The rates that a plan is chosen by: of generation and of its prompt, or of embedding alone; None if unknown."""
+    """The rates that a plan is chosen by: of generation and of its prompt, or of embedding alone; None if unknown.
+
+    Nothing is chosen by an upper end: what a card's size leaves open upwards is left out.
+    """
     if not _paced(run):
         return None, None
+    ends = ends_of(run, both=False)
     if run.settings.embedding or not run.arch.causal:
-        return _prompt_rate(run, "embed"), None
-    return _generation_rate(run), _prompt_rate(run, "pp")
+        return _prompt_rate(run, "embed", ends), None
+    return _generation_rate(run, ends), _prompt_rate(run, "pp", ends)
 
 
 def _paced(run: Run) -> bool:
@@ -110,7 +117,7 @@ def _check_speed(name: str, field: str, value: float | None) -> None:
         )
 
 
-def _generation_rate(run: Run) -> Rate:
+def _generation_rate(run: Run, ends: Ends | None) -> Rate:
     spreads = run.calibration.spreads
     tiers = spreads.generation_moe if run.arch.is_moe else spreads.generation
     interval, calibrated = _spread(run, tiers, run.calibration.known_generation)
@@ -118,7 +125,15 @@ def _generation_rate(run: Run) -> Rate:
         interval = interval.wider(spreads.split_generation)
     if run.device is not None and not run.device.fp32_tflops:
         interval, calibrated = interval.wider(spreads.no_peak), False
-    return _rate(run, "tg", 1.0 / generation_seconds(run), interval, calibrated=calibrated)
+    seconds = generation_seconds(run)
+    interval = interval.wider(size_spread(ends, seconds, generation_seconds))
+    found = _rate(run, "tg", 1.0 / seconds, interval, calibrated=calibrated)
+    slower = None if ends is None else on_less_fast(run)
+    if slower is None:
+        return found
+    return msgspec.structs.replace(
+        found, low=max(found.low, _generation_rate(slower, ends_of(slower, both=False)).low)
+    )
 
 
 def _slots_rate(run: Run, one: Rate) -> Rate:
@@ -130,7 +145,7 @@ def _slots_rate(run: Run, one: Rate) -> Rate:
     return _made(mid, interval, "estimated")
 
 
-def _prompt_rate(run: Run, quantity: Quantity) -> Rate | None:
+def _prompt_rate(run: Run, quantity: Quantity, ends: Ends | None) -> Rate | None:
     time = prompt_time(run)
     if time is None:
         return None
@@ -147,9 +162,25 @@ def _prompt_rate(run: Run, quantity: Quantity) -> Rate | None:
     if quantity == "embed" and run.arch.causal:
         interval, calibrated = interval.wider(spreads.embed), False
     if not run.arch.causal:
-        small = run.device is not None and time.fixed > time.operations
-        interval, calibrated = interval.wider(spreads.small_encoder if small else spreads.encoder), False
+        interval, calibrated = interval.wider(_encoder_spread(run, time)), False
+    interval = interval.wider(size_spread(ends, time.seconds, _prompt_seconds))
     return _rate(run, quantity, 1.0 / time.seconds, interval, calibrated=calibrated and not run.arch.is_moe)
+
+
+def _encoder_spread(run: Run, time: PromptTime) -> Interval:
+    """Between that of an encoder and that of a small one, by how much of the time is spent on starting its kernels.
+
+    In steps it would make a faster card the slower one at its low end.
+    """
+    spreads = run.calibration.spreads
+    share = 0.0 if run.device is None else max(0.0, 2.0 * time.fixed / time.seconds - 1.0)
+    large, small = spreads.encoder.scaled(1.0 - share), spreads.small_encoder.scaled(share)
+    return Interval(low=large.low * small.low, high=large.high * small.high)
+
+
+def _prompt_seconds(run: Run) -> float | None:
+    time = prompt_time(run)
+    return None if time is None else time.seconds
 
 
 def _peak_spread(device: Device, interval: Interval) -> tuple[Interval, bool]:
@@ -157,7 +188,7 @@ def _peak_spread(device: Device, interval: Interval) -> tuple[Interval, bool]:
     if not device.listed and has_tensor_cores(device) and not (device.told_tdp_w or device.power_limit_w):
         interval = interval.wider(_NO_WATTS)
     spread, middle = device.fp16_range_tflops, device.fp16_tflops
-    if spread is None or not middle:
+    if spread is None or not middle or device.known_by_size:
         return interval, True
     return interval.wider(Interval(low=min(1.0, spread[0] / middle), high=max(1.0, spread[1] / middle))), False
 
@@ -180,20 +211,16 @@ def _spread(run: Run, tiers: Tiers, known: Known) -> tuple[Interval, bool]:
 
 
 def device_spread(device: Device, tiers: Tiers, known: Known) -> tuple[Interval, bool]:
-    """By how near the rows come to a device; wider for one that no table lists, and by what only a size can tell."""
+    """By how near the rows come to a device; wider for one that no table lists."""
+    if device.known_by_size:  # no row is about what nobody could name
+        return tiers.fast if is_fast(device) else tiers.other, False
     if device_key(device) in known.devices:
         interval, calibrated = tiers.device, True
     elif family_key(device) in known.families:
         interval, calibrated = tiers.family, True
     else:
-        fast = (device.memory_bandwidth_gbps or 0.0) >= FAST_GBPS
-        interval, calibrated = tiers.fast if fast else tiers.other, False
-    if not device.listed:
-        interval = interval.wider(UNLISTED)
-    spread, middle = device.memory_bandwidth_range_gbps, device.memory_bandwidth_gbps
-    if spread is None or not middle:
-        return interval, calibrated
-    return interval.wider(Interval(low=min(1.0, spread[0] / middle), high=max(1.0, spread[1] / middle))), False
+        interval, calibrated = tiers.fast if is_fast(device) else tiers.other, False
+    return (interval if device.listed else interval.wider(UNLISTED)), calibrated
 
 
 def _rate(run: Run, quantity: Quantity, mid: float, interval: Interval, *, calibrated: bool) -> Rate:

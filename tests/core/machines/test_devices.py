@@ -18,7 +18,7 @@ from planner.core.machines.devices import (
     unified_budget,
 )
 from planner.core.machines.hardware import Backend, DeviceKind, DeviceSpec, Vendor
-from planner.core.machines.typical_device import anonymous_device
+from planner.core.machines.typical_device import anonymous_device, fastest, slowest
 from planner.errors import UsageError
 from planner.units import GIB
 
@@ -26,6 +26,13 @@ DEVICES_JSON = Path(__file__).parents[3] / "catalog" / "devices.json"
 FILE = json.loads(DEVICES_JSON.read_bytes())
 SPECS = msgspec.convert(FILE["devices"], tuple[DeviceSpec, ...])
 BY_SLUG = {spec.slug: spec for spec in SPECS}
+FIGURES = {
+    "memory_bandwidth_gbps": "memory_bandwidth_range_gbps",
+    "fp16_tflops": "fp16_range_tflops",
+    "fp32_tflops": "fp32_range_tflops",
+    "tdp_w": "tdp_range_w",
+}
+"""A figure of a card known by its size → the spread of it."""
 
 
 # The names other tools do not know or take for another card (bandwidth in GB/s, memory in GiB).
@@ -231,11 +238,37 @@ def test_a_card_known_by_its_memory_is_like_the_cards_of_that_size() -> None:
 @given(st.floats(0.5, 600), st.floats(0.5, 600))
 def test_more_memory_is_never_slower(one: float, other: float) -> None:
     small, large = (anonymous_device(int(g * GIB), SPECS, 0) for g in sorted((one, other)))
-    for field in ("memory_bandwidth_gbps", "fp16_tflops", "fp32_tflops"):
+    for field, spread in FIGURES.items():
         assert getattr(small, field) <= getattr(large, field)
+        for end in (0, 1):
+            assert getattr(small, spread)[end] <= getattr(large, spread)[end]
     for device in (small, large):
-        low, high = device.memory_bandwidth_range_gbps or (0.0, 0.0)
-        assert 0 < low <= (device.memory_bandwidth_gbps or 0) <= high
+        for field, spread in FIGURES.items():
+            low, high = getattr(device, spread)
+            assert 0 < low <= getattr(device, field) <= high
+
+
+@given(st.floats(0.5, 600))
+def test_the_slowest_and_the_fastest_of_a_size_are_the_ends_of_all_its_figures(gib: float) -> None:
+    device = anonymous_device(int(gib * GIB), SPECS, 0)
+    for field, spread in FIGURES.items():
+        assert (getattr(slowest(device), field), getattr(fastest(device), field)) == getattr(device, spread)
+
+
+def test_a_device_with_a_name_has_no_ends() -> None:
+    device = device_from_spec(resolve_device("RTX 4090", SPECS), index=0, host_memory_bytes=16 * GIB)
+    assert slowest(device) == fastest(device) == device
+
+
+def test_where_a_file_tells_how_bandwidths_differ_alone_peaks_differ_as_much() -> None:
+    older = msgspec.structs.replace(
+        anonymous_device(8 * GIB, SPECS, 0),
+        memory_bandwidth_gbps=400.0,
+        memory_bandwidth_range_gbps=(200.0, 600.0),
+        fp16_tflops=50.0,
+        fp16_range_tflops=None,
+    )
+    assert (slowest(older).fp16_tflops, fastest(older).fp16_tflops) == (25.0, 75.0)
 
 
 def test_without_any_known_card_only_the_memory_is_known() -> None:
@@ -243,6 +276,7 @@ def test_without_any_known_card_only_the_memory_is_known() -> None:
     assert device.memory_total_bytes == 8 * GIB
     assert device.memory_bandwidth_gbps is None
     assert device.memory_bandwidth_range_gbps is None
+    assert not device.known_by_size
 
 
 # --- devices of a data sheet ---------------------------------------------------------------------------------------

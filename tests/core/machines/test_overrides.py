@@ -112,6 +112,7 @@ def test_bandwidth_is_the_cards_or_without_a_card_the_hosts() -> None:
     machine = describe(vram=(8 * GIB,), bandwidth_gbps=500)
     assert machine.devices[0].memory_bandwidth_gbps == 500
     assert machine.devices[0].memory_bandwidth_range_gbps is None
+    assert machine.devices[0].fp16_range_tflops is not None, "the bandwidth does not tell how fast its cores are"
     assert describe(ram_bytes=8 * GIB, bandwidth_gbps=90).host.memory_bandwidth_gbps == 90
 
 
@@ -212,6 +213,8 @@ def test_a_hand_written_file_may_leave_out_what_follows_from_the_rest() -> None:
         ("$.devices[0].memory_bandwidth_gbps", 0),
         ("$.devices[0].memory_bandwidth_range_gbps", [1]),
         ("$.devices[0].memory_bandwidth_range_gbps", [-1, 1]),
+        ("$.devices[0].fp32_range_tflops", [0, 1]),
+        ("$.devices[0].tdp_range_w", [100, -1]),
         ("$.devices[0].fp16_tflops", -0.1),
         ("$.devices[0].kind", "virtual"),
         ("$.devices[0].vendor", "3dfx"),
