@@ -7,7 +7,7 @@ test holds it to brute force.
 from planner.core.memory.placement import Machine
 from planner.core.memory.workload import Settings, Workload
 from planner.core.models.model import Architecture, Role
-from planner.core.pairs.candidates import Candidate, File, Option
+from planner.core.pairs.candidates import Candidate, File, OnHost, Option
 from planner.core.pairs.reach import Reach, Speed
 from planner.core.pairs.score import (
     WEIGHTS,
@@ -68,6 +68,15 @@ class Bounds:
         return self._generation(
             file.architecture, file.score, rate, candidate.context, on_cpu=on_cpu, offloaded=offloaded
         )
+
+    def on_host(self, node: OnHost) -> float | None:
+        """The most that a generator can add on the CPU."""
+        file = node.file
+        rate = self._reach.rate_of(file, on_cpu=True)
+        if self._too_slow(file.option, rate):
+            return None
+        context = max(map(_context, file.option.settings))
+        return self._generation(file.architecture, file.score, rate, context, on_cpu=True, offloaded=False)
 
     def on(self, candidate: Candidate, rest: Machine) -> float | None:
         """The most that a generator whose layers are known can add on what a machine has left."""

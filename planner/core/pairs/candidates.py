@@ -149,11 +149,21 @@ class File:
         self.architecture = option.architecture
         self.variant = variant
 
-    @functools.cached_property
+    @property
     def candidates(self) -> tuple["Candidate", ...]:
         """The ways to run it."""
+        return (*self.on_cards, *(() if self.on_host is None else self.on_host.candidates))
+
+    @functools.cached_property
+    def on_cards(self) -> tuple["Candidate", ...]:
+        """The ways to run it with as much on the cards as they hold."""
         option = self.option
-        return tuple(Candidate(self, settings, on_cpu=cpu) for settings in option.settings for cpu in option.on_cpu)
+        return tuple(Candidate(self, each) for each in option.settings) if False in option.on_cpu else ()
+
+    @functools.cached_property
+    def on_host(self) -> "OnHost | None":
+        """The ways to run it on the CPU of a machine with a card; None where that is no choice."""
+        return OnHost(self) if True in self.option.on_cpu else None
 
     @functools.cached_property
     def score(self) -> float:
@@ -183,6 +193,23 @@ class File:
     def sums(self) -> LayerSums | None:
         """What `weights` add up to."""
         return None if self.weights is None else LayerSums(self.architecture, self.weights)
+
+
+class OnHost:
+    """A file on the CPU of a machine that has a card, with whatever context."""
+
+    def __init__(self, file: File) -> None:
+        self.file = file
+
+    @property
+    def option(self) -> Option:
+        """The model with all its files."""
+        return self.file.option
+
+    @functools.cached_property
+    def candidates(self) -> tuple["Candidate", ...]:
+        """The ways to run it so."""
+        return tuple(Candidate(self.file, settings, on_cpu=True) for settings in self.option.settings)
 
 
 def inputs_bytes(arch: Architecture, quant: str) -> float:
@@ -254,18 +281,16 @@ def options_for(
     pins: Sequence[Pin],
     *,
     known: dict[Hashable, Option],
-    slow_gpus: bool = False,
 ) -> list[Option]:
     """Models that may fill a role, the best first: those that are pinned, else all that match the wishes.
 
-    `slow_gpus`: one may be no faster than the host. `known` are options of other questions, of which those that serve
-    here too are taken; new ones are added.
+    `known` are options of other questions, of which those that serve here too are taken; new ones are added.
     """
     pinned = [pin for pin in pins if pin.model.role is role]
     chosen = pinned or [Pin(model) for model in models if model.role is role and matches(model, workload)]
     # An embedder on the CPU leaves a card to the generator; a generator on the CPU may use more of a memory that
-    # both share, and is faster than in part on a card that is hardly faster than the host.
-    useful = slow_gpus or machine.unified if role is Role.GENERATION else not machine.unified
+    # both share, and may be faster than in part on a card.
+    useful = role is Role.GENERATION or not machine.unified
     on_cpu = (False, True) if machine.gpus and useful else (False,)
     ladder = _ladder(workload)
     ladders: dict[int, tuple[int, ...]] = {}

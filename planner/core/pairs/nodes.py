@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from planner.core.pairs.bundles import Bundle
-from planner.core.pairs.candidates import Candidate, File, Option
+from planner.core.pairs.candidates import Candidate, File, OnHost, Option
 from planner.core.pairs.pairing import Beside, Trial
 from planner.core.pairs.plans import Plan, Rated, total_bytes
 
@@ -19,7 +19,7 @@ class Rest:
         self.option = None
 
 
-Node = Rest | Option | File | Candidate | Beside | Trial
+Node = Rest | Option | File | OnHost | Candidate | Beside | Trial
 """What may become a plan."""
 Starts = Sequence[Option] | Sequence[Candidate]
 """Models, the best first; or the ways to run one."""
@@ -34,16 +34,17 @@ def best_first(
     closed: Callable[[Node | Plan], bool] = lambda _node: False,
     bundles: bool = False,
 ) -> Iterator[Plan]:
-    """Plans in the order of what they add; among equals the smaller first.
+    """Plans in the order of what they add; among equals the smaller first, then what was not left to the CPU.
 
     `opened` looks closer at a node, and at what would be the plan of a bundle, unless `bundles` are wanted.
     """
     order = itertools.count()
 
-    def entry(bounded: Bounded) -> tuple[float, bool, int, int, Node | Plan]:
+    def entry(bounded: Bounded) -> tuple[float, bool, int, bool, int, Node | Plan]:
         most, node = bounded
-        is_plan = isinstance(node, tuple)
-        return -most, is_plan, total_bytes(node) if isinstance(node, tuple) else 0, next(order), node
+        if isinstance(node, tuple):
+            return -most, True, total_bytes(node), node[-1].candidate.on_cpu, next(order), node
+        return -most, False, 0, False, next(order), node
 
     heap = [entry(bounded) for bounded in starts]
     heapq.heapify(heap)

@@ -22,13 +22,10 @@ from planner.core.pairs.recommendation import Recommendation
 from planner.core.pairs.reranking import reranker_beside
 from planner.core.pairs.search import Search
 from planner.core.speed.calibration import GENERIC, Calibration
-from planner.core.speed.cpu import cpu_bandwidth_gbps
 from planner.core.speed.throughput import check_speeds
 
 COMFORT_MARGIN = 0.05
 """Share of every device kept free in a recommendation: drivers, a browser, fragmentation."""
-_CLEARLY_FASTER = 4.0
-"""Times what the host reads of its memory from which on no card does a layer later than the host, nor a prompt."""
 
 
 def recommend(
@@ -61,9 +58,6 @@ class Planner:
         self._options: dict[Hashable, Option] = {}
         self._reaches: dict[Machine, Reach] = {}
         self._outlooks: dict[tuple[Candidate, Machine], Outlook] = {}
-        host_gbps = cpu_bandwidth_gbps(hardware, calibration.host)
-        speeds = [pool.bandwidth_gbps for pool in self._machine.gpus]
-        self._slow_gpus = any(speed is None or speed < _CLEARLY_FASTER * host_gbps for speed in speeds)
         check_speeds(hardware)
 
     def recommend(self, workload: Workload, *, pins: Sequence[Pin] = ()) -> tuple[Recommendation, ...]:
@@ -85,9 +79,7 @@ class Planner:
 
     def _options_for(self, role: Role, workload: Workload, pins: Sequence[Pin]) -> list[Option]:
         """The models that may fill a role, each with what was found out about it before."""
-        found = options_for(
-            role, self._models, workload, self._machine, pins, known=self._options, slow_gpus=self._slow_gpus
-        )
+        found = options_for(role, self._models, workload, self._machine, pins, known=self._options)
         if not found:
             raise nothing_matches(role, self._models, workload)
         return found

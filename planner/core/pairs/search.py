@@ -17,7 +17,7 @@ from planner.core.models.model import Model, Role
 from planner.core.models.relatives import are_relatives
 from planner.core.pairs.bounds import Bounds
 from planner.core.pairs.bundles import Bundle
-from planner.core.pairs.candidates import Candidate, File, Option
+from planner.core.pairs.candidates import Candidate, File, OnHost, Option
 from planner.core.pairs.nodes import Bounded, Node, Rest, Starts, best_first, is_bundled, option_of
 from planner.core.pairs.pairing import Beside, Embedders, Pairing, Trial
 from planner.core.pairs.plans import Plan, Rated
@@ -142,6 +142,12 @@ class Search:
         elif isinstance(node, Option):
             yield from self._bounded(node.files)
         elif isinstance(node, File):
+            yield from self._bounded(node.on_cards)
+            if node.on_host is not None:
+                # A generator has as many ways there as contexts, of which few are worth a closer look.
+                several = node.model.role is Role.GENERATION
+                yield from self._bounded([node.on_host] if several else node.on_host.candidates)
+        elif isinstance(node, OnHost):
             yield from self._bounded(node.candidates)
         elif isinstance(node, tuple) and isinstance(bundle := option_of(node), Bundle):
             yield from self._bounded(bundle.halves)
@@ -158,7 +164,7 @@ class Search:
             best = rest.options[rest.place]
             yield self._bounds.of_score(best.model.role, best.score), rest
 
-    def _bounded(self, nodes: Iterable[Option | File | Candidate]) -> Iterator[Bounded]:
+    def _bounded(self, nodes: Iterable[Option | File | OnHost | Candidate]) -> Iterator[Bounded]:
         """Nodes with the most that each can add, without those that cannot be an answer."""
         bounds = self._bounds
         for node in nodes:
@@ -166,6 +172,8 @@ class Search:
                 most = bounds.of_option(node)
             elif isinstance(node, File):
                 most = bounds.of_file(node)
+            elif isinstance(node, OnHost):
+                most = bounds.on_host(node)
             else:
                 most = bounds.of_candidate(node) if self._may_fetch(node) else None
             if most is not None:

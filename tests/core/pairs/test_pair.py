@@ -10,7 +10,7 @@ from planner.core.estimates.estimator import estimate, settings_for
 from planner.core.machines.hardware import Hardware
 from planner.core.memory.estimate import Verdict
 from planner.core.memory.placement import Machine, machine_of
-from planner.core.memory.workload import Prefer, Settings, Workload
+from planner.core.memory.workload import Prefer, Workload
 from planner.core.models.model import Commercial, Model, Pooling, Role
 from planner.core.pairs.candidates import CONTEXTS, EMBED_CONTEXT, Pin
 from planner.core.pairs.pair import COMFORT_MARGIN, Planner, recommend
@@ -48,7 +48,7 @@ def brute_force(models: list[Model], hardware: Hardware, workload: Workload) -> 
     generators = [m for m in models if m.role is Role.GENERATION]
     for embedder, generator in itertools.product(embedders, generators):
         for e_variant, g_variant in itertools.product(embedder.variants, generator.variants):
-            for layers, context in itertools.product((None, 0), CONTEXTS):
+            for layers, context in itertools.product(itertools.product((None, 0), (None, 0)), CONTEXTS):
                 if context > generator.context_length:
                     continue
                 score = _pair_score(
@@ -59,21 +59,22 @@ def brute_force(models: list[Model], hardware: Hardware, workload: Workload) -> 
 
 
 def _pair_score(  # noqa: PLR0917  # the test spells out one whole combination
-    embedder: Model, e_quant: str, generator: Model, g_quant: str, layers: int | None, context: int,
-    where: Machine, hardware: Hardware, workload: Workload,
+    embedder: Model, e_quant: str, generator: Model, g_quant: str, layers: tuple[int | None, int | None],
+    context: int, where: Machine, hardware: Hardware, workload: Workload,
 ) -> float:  # fmt: skip
     e_variant, g_variant = embedder.variant(e_quant), generator.variant(g_quant)
     assert e_variant is not None
     assert g_variant is not None
     e_settings = settings_for(embedder, workload, min(embedder.context_length, EMBED_CONTEXT))
-    if layers is not None:
-        e_settings = Settings(
-            **{**{f: getattr(e_settings, f) for f in Settings.__struct_fields__}, "n_gpu_layers": layers}
-        )
+    g_settings = settings_for(generator, workload, context)
+    e_settings, g_settings = (
+        made if most is None else msgspec.structs.replace(made, n_gpu_layers=most)
+        for made, most in zip((e_settings, g_settings), layers, strict=True)
+    )
     e = estimate(embedder, e_variant, e_settings, hardware, where)
     if e.placement.verdict is Verdict.NO_FIT:
         return -1.0
-    g = estimate(generator, g_variant, settings_for(generator, workload, context), hardware, where.less(e.memory))
+    g = estimate(generator, g_variant, g_settings, hardware, where.less(e.memory))
     if g.placement.verdict is Verdict.NO_FIT:
         return -1.0
     return combine(
