@@ -186,7 +186,7 @@ class LyingHub:
         handler.wfile.write(body if limit is None else body[:limit])
         handler.wfile.flush()
         if lie.stall_after is not None:
-            self.released.wait(10)
+            self.released.wait(60)
         if limit is not None or lie.claim_bytes is not None:
             handler.close_connection = True
 

@@ -79,6 +79,11 @@ def services(hub: LyingHub) -> Services:
     )
 
 
+def stall(hub: LyingHub, after_bytes: int) -> None:
+    """The file comes so far and no further, however long the test takes, until `hub.always` is None."""
+    hub.lies, hub.always = [Lie(stall_after=after_bytes)], Lie(stall_after=0)
+
+
 async def patiently(pilot: Pilot[None], what: str, text: str) -> None:
     """A real command takes its time."""
     for _ in range(8):
@@ -103,7 +108,7 @@ async def added(pilot: Pilot[None], name: str = "tiny") -> PlannerApp:
 
 
 async def test_paused_in_a_stall_it_goes_on_from_the_partial_file(services: Services, hub: LyingHub) -> None:
-    hub.lies = [Lie(stall_after=4 * MB)]
+    stall(hub, 4 * MB)
     app = PlannerApp(services, page="downloads")
     async with app.run_test(size=(120, 40)) as pilot:
         await added(pilot)
@@ -111,6 +116,7 @@ async def test_paused_in_a_stall_it_goes_on_from_the_partial_file(services: Serv
         app.screen.query_one("#downloads-list").focus()
         await pilot.press("space")
         await patiently(pilot, "the pause", "paused")
+        hub.always = None
         await pilot.press("r")
         await patiently(pilot, "the partial file", "4 MB unfinished")
         await pilot.press("space")
@@ -124,7 +130,7 @@ async def test_paused_in_a_stall_it_goes_on_from_the_partial_file(services: Serv
 async def test_quitting_during_a_download_asks_and_the_next_run_goes_on_there(
     services: Services, hub: LyingHub
 ) -> None:
-    hub.lies = [Lie(stall_after=3 * MB)]
+    stall(hub, 3 * MB)
     app = PlannerApp(services, page="downloads")
     async with app.run_test(size=(120, 40)) as pilot:
         await added(pilot)
@@ -133,6 +139,7 @@ async def test_quitting_during_a_download_asks_and_the_next_run_goes_on_there(
         await until(pilot, lambda: isinstance(app.screen, Confirm), "the question")
         await pilot.press("y")
     app.end()
+    hub.always = None
     again = PlannerApp(services, page="downloads")
     async with again.run_test(size=(120, 40)) as pilot:
         await patiently(pilot, "the queue of before", "3 MB of 10 MB")
@@ -158,7 +165,7 @@ async def test_a_hub_that_sends_wrong_bytes_is_told_at_the_download_and_leaves_n
 
 
 async def test_a_cancelled_download_leaves_nothing_on_the_disk(services: Services, hub: LyingHub) -> None:
-    hub.lies = [Lie(stall_after=4 * MB)]
+    stall(hub, 4 * MB)
     app = PlannerApp(services, page="downloads")
     async with app.run_test(size=(120, 40)) as pilot:
         await added(pilot)
