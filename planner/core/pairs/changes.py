@@ -4,8 +4,7 @@ For a generator: the memory that is missing for all of it on the GPU, for its ne
 better model; the context that would have to be given up. For an embedder: what moving it to the CPU would allow.
 """
 
-import bisect
-import math
+import functools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -13,28 +12,25 @@ import msgspec
 
 from planner.core.estimates.estimator import estimate, settings_for, weights_of
 from planner.core.machines.hardware import Hardware
-from planner.core.machines.more_memory import with_more_memory
-from planner.core.memory.estimate import HOST, Estimate, Memory, Placement, Rate, Verdict
+from planner.core.memory.estimate import Estimate, Memory, Placement, Rate, Verdict
 from planner.core.memory.memory import ProcessMemory
-from planner.core.memory.placement import Machine, machine_of, place
+from planner.core.memory.placement import Machine, place
 from planner.core.memory.workload import Workload
 from planner.core.models.model import Model, Role, Variant
 from planner.core.models.variants import default_variant, is_fetchable
 from planner.core.pairs.candidates import CONTEXTS, EMBED_CONTEXT, matches
+from planner.core.pairs.larger import Growth, Larger, is_whole
 from planner.core.pairs.reasons import rate_text
 from planner.core.pairs.recommendation import Choice, Recommendation
 from planner.core.pairs.score import READING_TOKENS_PER_S, indexing_target
 from planner.core.scores.quality import base_score, quality, quantised_score
 from planner.core.speed.calibration import Calibration
-from planner.units import GIB, format_gib
+from planner.units import format_gib
 
 _BETTER = 0.02
 """Answers that are better by less (11 rating points) are no reason for more memory."""
 _TRIED = 6
 """Better models that are looked at, the smallest first."""
-_AMPLE_BYTES = 1 << 50
-_STEP_BYTES = GIB // 2
-"""Memory is missing in steps of this size: nobody buys less."""
 
 
 class _Room(NamedTuple):
@@ -72,8 +68,7 @@ class Changes:
         self._hardware = hardware
         self._workload = workload
         self._calibration = calibration
-        self._margin = margin
-        self._live = live
+        self._growth = Growth(hardware, machine, margin=margin, live=live)
 
     def of(self, plan: Recommendation) -> tuple[str, ...]:
         """What would change a plan, most useful first. The next better model is told beside the first plan."""
@@ -100,20 +95,21 @@ class Changes:
         """What an offloaded model lacks to be on the GPU with all of its layers, and what that would give."""
         if not _offloaded(choice):
             return None
-        missing = self._missing(choice, choice.variant, room.machine)
-        if not missing:
+        larger = self._larger(choice, choice.variant, room)
+        if not larger:
             return None
-        faster = _rate(self._estimate(choice, choice.variant, self._with(room.machine, missing)))
         now = _rate(choice.estimate)
-        gain = "" if faster is None or now is None else f": {rate_text(faster)} instead of {rate_text(now)}"
-        return f"{self._more(missing)} would hold all of {choice.model.name} {choice.variant.quant}{gain}"
+        found = [_rate(self._estimate(choice, choice.variant, each.rest, each.hardware)) for each in larger]
+        faster = list(dict.fromkeys(rate_text(rate) for rate in found if rate is not None))
+        gain = "" if not faster or now is None else f": {' or '.join(faster)} instead of {rate_text(now)}"
+        return f"{_words(larger)} would hold all of {choice.model.name} {choice.variant.quant}{gain}"
 
     def _better_quant(self, choice: Choice, room: _Room) -> str | None:
         """The memory that the next better quant lacks."""
         for variant in self._better(choice, room):
-            missing = self._missing(choice, variant, room.machine)
-            if missing and self._fast_enough(choice, variant, self._with(room.machine, missing)):
-                return f"{self._more(missing)} would allow {variant.quant} of {choice.model.name}"
+            larger = self._larger(choice, variant, room)
+            if larger:
+                return f"{_words(larger)} would allow {variant.quant} of {choice.model.name}"
         return None
 
     def _better_models(self, role: Role, score: float) -> Iterator[Model]:
@@ -142,13 +138,14 @@ class Changes:
             other = msgspec.structs.replace(
                 choice, model=model, variant=variant, settings=settings_for(model, self._workload, context)
             )
-            missing = self._missing(other, variant, room.machine)
-            if not missing or not self._fast_enough(other, variant, self._with(room.machine, missing)):
-                continue
-            rate = _rate(self._estimate(other, variant, self._with(room.machine, missing)))
-            if rate is None or rate.low >= self._least(choice.model.role):
-                gain = _gain(other, choice)
-                return f"{self._more(missing)} would allow {model.name} {variant.quant}{gain}"
+            larger = tuple(
+                each
+                for each in self._larger(other, variant, room)
+                if (rate := _rate(self._estimate(other, variant, each.rest, each.hardware))) is None
+                or rate.low >= self._least(choice.model.role)
+            )
+            if larger:
+                return f"{_words(larger)} would allow {model.name} {variant.quant}{_gain(other, choice)}"
         return None
 
     def _context(self, choice: Choice) -> int:
@@ -234,46 +231,23 @@ class Changes:
                 found[score] = variant
         return [found[score] for score in sorted(found)]
 
-    def _missing(self, choice: Choice, variant: Variant, rest: Machine) -> int | None:
-        """Bytes that are missing for all of a model on the one GPU, or on a host without any; 0: none.
+    def _larger(self, choice: Choice, variant: Variant, room: _Room) -> tuple[Larger, ...]:
+        """The machines that hold all of a model and answer as fast as was asked for; none where this one does."""
+        found = self._growth.enough(room.machine, functools.partial(self._placed, choice, variant))
+        return tuple(each for each in found if self._fast_enough(choice, variant, each.rest, each.hardware))
 
-        None on several GPUs, where it depends on which of them grows.
-        """
-        if len(rest.gpus) > 1:
-            return None
-        placement, memory = self._placed(choice, variant, self._with(rest, _AMPLE_BYTES))
-        pool = rest.gpus[0] if rest.gpus else rest.host
-        if placement.verdict is Verdict.NO_FIT or pool.budget_bytes is None:
-            return None
-        name = HOST if rest.unified else pool.id
-        taken = sum(row.total_bytes for row in memory.devices if row.device == name)
-        return self._bought(taken - pool.budget_bytes)
-
-    def _bought(self, lacking_bytes: int) -> int | None:
-        """The least memory to be added so that as much as is lacking may be taken; None where more is of no use."""
-        if lacking_bytes <= 0:
-            return 0
-        most = 4 * math.ceil(lacking_bytes / _STEP_BYTES) + 8
-        steps = bisect.bisect_left(range(most), lacking_bytes, key=lambda count: self._gained(count * _STEP_BYTES))
-        return None if steps == most else steps * _STEP_BYTES
-
-    def _gained(self, more_bytes: int) -> int:
-        """What more may be taken of a machine with more memory: a part is kept free, a part no GPU may have."""
-        larger = machine_of(with_more_memory(self._hardware, more_bytes), live=self._live, margin=self._margin)
-        before, after = ((m.gpus[0] if m.gpus else m.host).budget_bytes or 0 for m in (self._machine, larger))
-        return after - before
-
-    def _fast_enough(self, choice: Choice, variant: Variant, machine: Machine) -> bool:
+    def _fast_enough(
+        self, choice: Choice, variant: Variant, machine: Machine, hardware: Hardware | None = None
+    ) -> bool:
         """Whether answers come as fast as was asked for."""
         least = self._workload.min_speed
         if not least or choice.model.role is not Role.GENERATION:
             return True
-        rate = self._estimate(choice, variant, machine).throughput.tg
+        rate = self._estimate(choice, variant, machine, hardware).throughput.tg
         return rate is not None and rate.mid >= least
 
     def _fits(self, choice: Choice, variant: Variant, rest: Machine) -> bool:
-        found, _ = self._placed(choice, variant, rest)
-        return found.verdict is Verdict.FITS and not found.n_cpu_moe
+        return is_whole(self._placed(choice, variant, rest)[0])
 
     def _placed(self, choice: Choice, variant: Variant, machine: Machine) -> tuple[Placement, Memory]:
         """Where another file of the model would be."""
@@ -281,26 +255,25 @@ class Changes:
         process = ProcessMemory(choice.model.architecture, weights_of(choice.model, variant), choice.settings)
         return place(process, machine)
 
-    def _estimate(self, choice: Choice, variant: Variant, machine: Machine) -> Estimate:
+    def _estimate(
+        self, choice: Choice, variant: Variant, machine: Machine, hardware: Hardware | None = None
+    ) -> Estimate:
         return estimate(
-            choice.model, variant, choice.settings, self._hardware, machine, calibration=self._calibration
+            choice.model,
+            variant,
+            choice.settings,
+            hardware or self._hardware,
+            machine,
+            calibration=self._calibration,
         )
-
-    def _with(self, machine: Machine, more_bytes: int) -> Machine:
-        """The machine with more memory on its first GPU, or in its host where that is what counts."""
-        first, host = machine.gpus[:1], machine.host
-        grown = [msgspec.structs.replace(p, budget_bytes=(p.budget_bytes or 0) + more_bytes) for p in first]
-        if not first or machine.unified:
-            host = msgspec.structs.replace(host, budget_bytes=(host.budget_bytes or 0) + more_bytes)
-        return Machine(gpus=(*grown, *machine.gpus[1:]), host=host, unified=machine.unified)
-
-    def _more(self, missing_bytes: int) -> str:
-        kind = "memory" if self._machine.unified or not self._machine.gpus else "GPU memory"
-        return f"{missing_bytes / GIB:.1f} GiB more {kind}"
 
 
 def _score(model: Model, variant: Variant) -> float:
     return quantised_score(base_score(model), variant.quant, model.parameters)
+
+
+def _words(larger: Sequence[Larger]) -> str:
+    return " or ".join(each.words for each in larger)
 
 
 def _rate(found: Estimate) -> Rate | None:

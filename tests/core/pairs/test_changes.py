@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterator
 import msgspec
 import pytest
 
+from planner.core.estimates.estimator import estimate
 from planner.core.machines.hardware import Backend, Hardware
-from planner.core.machines.more_memory import with_more_memory
+from planner.core.machines.more_memory import with_more_memory, with_one_more_card
 from planner.core.memory.estimate import Verdict
 from planner.core.memory.placement import machine_of
 from planner.core.memory.workload import Workload
-from planner.core.models.model import Role, Variant
+from planner.core.models.model import Model, Role, Variant
 from planner.core.pairs.candidates import Pin
 from planner.core.pairs.changes import Changes, with_changes
 from planner.core.pairs.pair import COMFORT_MARGIN, recommend
+from planner.core.pairs.reasons import rate_text
 from planner.core.pairs.recommendation import Recommendation
 from planner.core.speed.calibration import GENERIC
 from planner.errors import NoResultError
@@ -73,6 +75,78 @@ def test_the_memory_that_is_missing_is_enough_and_no_step_less_is(described: Cal
                     assert is_whole(plan, variant, with_more_memory(hardware, more)), line
                     assert not is_whole(plan, variant, with_more_memory(hardware, more - GIB // 2)), line
     assert seen
+
+
+SEVERAL = re.compile(
+    r"(?:([\d.]+) GiB more on each GPU)?(?: or )?(one more Card \d)? would "
+    r"(?:hold all of (\S+) (\w+)|allow (\w+) of (\S+)|allow (\S+) (\w+))(?:: (.+) instead of .+)?"
+)
+
+
+def test_what_several_cards_lack_is_told_as_more_on_each_or_one_card_more_and_is_true() -> None:
+    kinds: set[str] = set()
+    for cards in ((4, 4), (6, 6), (3, 3, 3), (2, 5), (5, 2), (1, 1), (2, 2, 2, 2), (8, 3)):
+        for grown in (0.0, 0.5, 1.0, 1.5):
+            made = [gpu(index, size + grown, bandwidth=500.0 - 100 * index) for index, size in enumerate(cards)]
+            hardware = machine(*made)
+            for plan in changed(hardware, Workload(), recommend(MODELS, hardware, Workload())):
+                for line in plan.changes:
+                    if "of context" not in line and "on the CPU" not in line:
+                        kinds.update(_checked(plan, hardware, line))
+    assert kinds == {"each", "one", "rates"}
+
+
+def _checked(plan: Recommendation, hardware: Hardware, line: str) -> Iterator[str]:
+    """What a line about several cards promises, each looked for on the machine that it speaks of."""
+    found = SEVERAL.match(line)
+    assert found is not None, line
+    name, quant = found[3] or found[6] or found[7], found[4] or found[5] or found[8]
+    model = next(each for each in MODELS if each.name == name)
+    rates = []
+    if found[1]:
+        more = int(float(found[1]) * GIB)
+        where = with_more_memory(hardware, more, each=True)
+        rates.append(_whole_beside(plan, model, quant, where))
+        assert not _whole_beside(plan, model, quant, with_more_memory(hardware, more - GIB // 2, each=True)), line
+        yield "each"
+    if found[2]:
+        larger = with_one_more_card(hardware)
+        assert larger is not None
+        assert larger.devices[-1].name == found[2].removeprefix("one more ")
+        rates.append(_whole_beside(plan, model, quant, larger))
+        yield "one"
+    assert rates, line
+    assert all(rates), line
+    if found[9]:
+        assert " or ".join(dict.fromkeys(rates)) == found[9]
+        yield "rates"
+
+
+def _whole_beside(plan: Recommendation, model: Model, quant: str, hardware: Hardware) -> str:
+    """How fast a generator is, whole on what the embedder of a plan leaves; nothing where it is not whole."""
+    assert plan.generation is not None
+    assert plan.embedding is not None
+    variant = model.variant(quant)
+    assert variant is not None
+    where = machine_of(hardware, live=False, margin=COMFORT_MARGIN)
+    embedder = plan.embedding
+    beside = estimate(embedder.model, embedder.variant, embedder.settings, hardware, where).memory
+    context = min(plan.generation.settings.context, model.context_length)
+    settings = msgspec.structs.replace(plan.generation.settings, context=context)
+    found = estimate(model, variant, settings, hardware, where.less(beside))
+    whole = found.placement.verdict is Verdict.FITS and not found.placement.n_cpu_moe
+    return rate_text(found.throughput.tg) if whole and found.throughput.tg is not None else ""
+
+
+def test_one_more_card_is_another_of_the_roomiest_and_empty() -> None:
+    used = msgspec.structs.replace(gpu(1, 8), memory_free_bytes=GIB, memory_budget_bytes=7 * GIB)
+    larger = with_one_more_card(machine(gpu(0, 4), used))
+    assert larger is not None
+    added = larger.devices[-1]
+    assert added.id not in {device.id for device in larger.devices[:-1]}
+    assert (added.name, added.memory_free_bytes, added.memory_budget_bytes) == ("Card 1", 8 * GIB, 8 * GIB)
+    assert with_one_more_card(machine()) is None
+    assert with_one_more_card(machine(apple(16), ram_gib=16)) is None
 
 
 def test_no_change_is_named_that_the_wishes_forbid() -> None:
