@@ -64,12 +64,13 @@ class Planning:
         self._app.post_message(MoreFound(plans, await in_background(find, deadline_s=PLAN_DEADLINE_S)))
 
     def give_up(self) -> None:
-        """Wait no longer; what was found before stays. A thread cannot be ended: what it still finds is dropped."""
+        """Wait no longer; what was found before stays, and what is still found is dropped."""
         state = self._app.state
         if not (state.looking or state.planning):
             return
         for group in ("look", "plan"):
             self._app.workers.cancel_group(self._app, group)
+        self._app.services.give_up()
         self._app.state = replace(
             state,
             looking=False,

@@ -23,7 +23,7 @@ def run(services: Services | None = None, *, aside: Aside | None = None, page: s
     `aside`: where the first look at the machine is under way. The terminal is restored whatever happens.
     """
     aside = aside or Aside()
-    services = services or Services(look=aside.look, plan=aside.plan, more=aside.more)
+    services = services or Services(look=aside.look, plan=aside.plan, more=aside.more, give_up=aside.give_up)
     marks = UNICODE if speaks_unicode(os.environ, sys.stdout.encoding) else ASCII
     sys.setswitchinterval(0.001)  # estimates made in threads let go of the interpreter sooner when a key comes
     app: PlannerApp | None = None

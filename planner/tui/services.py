@@ -1,6 +1,6 @@
 """Everything the app asks of the world, as functions: tests give their own, the app the real ones.
 
-All of them may block and may raise; they are only ever called through `planner.tui.workers`. Where they live is
+Nearly all of them may block and may raise, and are only ever called through `planner.tui.workers`. Where they live is
 imported when they are first called: start-up time is a feature.
 """
 
@@ -33,11 +33,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Services:
-    """The seams. `clock` in seconds, monotonic, `wall` since 1970. `recall` is called once, before the app runs."""
+    """The seams. `clock` in seconds, monotonic, `wall` since 1970. `recall` is called once, before the app runs.
+
+    `give_up` ends a look or a search for plans that goes on; it returns at once and is called in the app's loop.
+    """
 
     look: "Callable[[], Situation]" = Late("machine:look_around")
     plan: "Callable[[Situation], tuple[Recommendation, ...]]" = Late("machine:plan_pairs")
     more: "Callable[[Situation, Sequence[Recommendation]], Extras]" = Late("extras:find_extras")
+    give_up: Callable[[], None] = lambda: None
     servers: "Callable[[], tuple[DeploymentRecord, ...]]" = Late("deployments:read_servers")
     start: Start = start_child
     unaccepted: Callable[[Sequence[tuple[Model, Variant]]], tuple[str, ...]] = Late("licences:unaccepted")

@@ -3,6 +3,7 @@
 import pickle
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,24 @@ def test_a_child_that_hangs_is_ended_by_the_next_look_and_at_the_end(child: Chil
     assert first is not None
     assert second is not None
     assert (first.returncode, second.returncode) == (-9, -9)
+    assert here == []
+
+
+@pytest.mark.parametrize("code", ["time.sleep(600)", "sys.stdout.buffer.write(answers[:3000])\nsys.stdout.flush()"])
+def test_giving_up_ends_the_child_and_nothing_is_done_here_instead(child: Child, here: list[str], code: str) -> None:
+    aside = child(f"{code}\ntime.sleep(600)")
+    aside.begin()
+    process = aside._child
+    assert process is not None
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(lambda: aside.plan(aside.look()))
+        while aside._begun:  # until it waits for the child
+            pass
+        aside.give_up()
+        failed = waiting.exception(30)
+    assert isinstance(failed, PlannerError)
+    assert failed.reference == "superseded"
+    assert process.wait(30) == -9
     assert here == []
 
 

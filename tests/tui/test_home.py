@@ -292,11 +292,13 @@ async def test_escape_gives_up_the_search_for_plans(world: World) -> None:
         assert gate.wait(60)
         return world.plans
 
-    app = PlannerApp(replace(world.services, plan=plan))
+    ended: list[str] = []
+    app = PlannerApp(replace(world.services, plan=plan, give_up=lambda: ended.append("search")))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.state.planning, "a search")
         await pilot.press("escape")
         await until(pilot, lambda: "The search was given up." in screen_text(app), "that it was given up")
+        assert ended == ["search"]
         assert "Acme GPU 24" in screen_text(app)
         gate.set()
         await pilot.press("r")

@@ -33,6 +33,7 @@ class Aside:
         self._child: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._begun = False
+        self._given_up = False
         self._situation: Situation | None = None
         self._plans: tuple[Recommendation, ...] | None = None
 
@@ -44,7 +45,7 @@ class Aside:
                 self._child = subprocess.Popen(
                     self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
                 )
-            self._begun = True
+            self._begun, self._given_up = True, False
 
     def look(self) -> "Situation":
         """The machine and the catalog. Blocks; raises PlannerError."""
@@ -55,8 +56,7 @@ class Aside:
         self._begun = False
         child = self._child
         found = _received(child)
-        if child is not self._child:
-            raise PlannerError("Another look at the machine has begun.", reference="superseded")
+        self._check_wanted(child)
         self._situation = found if isinstance(found, Situation) else None
         return self._situation or look_around()
 
@@ -70,8 +70,7 @@ class Aside:
             if isinstance(found, tuple):
                 self._plans = found
                 return found
-            if child is not self._child:
-                raise PlannerError("Another look at the machine has begun.", reference="superseded")
+        self._check_wanted(child)
         return plan_pairs(situation)
 
     def more(self, situation: "Situation", plans: "Sequence[Recommendation]") -> "Extras":
@@ -83,23 +82,40 @@ class Aside:
             found = _received(child)
             if isinstance(found, Extras):
                 return found
-            if child is not self._child:
-                raise PlannerError("Another look at the machine has begun.", reference="superseded")
+        self._check_wanted(child)
         return find_extras(situation, plans)
+
+    def give_up(self) -> None:
+        """End what is under way; returns at once, as a child that hangs in a driver may not be seen to end."""
+        self._given_up = True
+        if (child := self._let_go()) is not None:
+            threading.Thread(target=_end, args=(child,), name="give-up", daemon=True).start()
 
     def close(self) -> None:
         """End a child that nobody waits for any more."""
         with self._lock:
             self._end()
 
-    def _end(self) -> None:
+    def _check_wanted(self, child: "subprocess.Popen[bytes] | None") -> None:
+        """Nothing is done here for a child that was ended. Raises PlannerError."""
+        if self._given_up or child is not self._child:
+            raise PlannerError("This look at the machine was given up, or another has begun.", reference="superseded")
+
+    def _let_go(self) -> "subprocess.Popen[bytes] | None":
+        """Its answers are nobody's from now on."""
         child, self._child, self._situation, self._plans = self._child, None, None, None
-        if child is None:
-            return
-        child.kill()
-        child.wait()
-        if child.stdout is not None:
-            child.stdout.close()
+        return child
+
+    def _end(self) -> None:
+        if (child := self._let_go()) is not None:
+            _end(child)
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    child.kill()
+    child.wait()
+    if child.stdout is not None:
+        child.stdout.close()
 
 
 def _received(child: "subprocess.Popen[bytes] | None") -> object:
