@@ -13,7 +13,7 @@ from planner.core.memory.workload import Workload
 from planner.core.models.model import Model, Role
 from planner.core.pairs.candidates import Candidate, Option, matches
 from planner.core.pairs.picks import Finder
-from planner.core.pairs.plans import Plan
+from planner.core.pairs.plans import Plan, main_of, speed_of
 from planner.core.pairs.reasons import rate_text
 from planner.errors import NoResultError
 from planner.units import format_gb, format_gib
@@ -61,7 +61,7 @@ def nothing_fits(
             reference="nothing-fits",
         )
     if workload.min_speed and (found := _fastest(finder, workload, machine)) is not None:
-        rate = found[-1].rate
+        rate = main_of(found).rate
         speed = "at a speed that is not known" if rate is None else f"at {rate_text(rate)}"
         within = "" if limit is None else f" with {format_gb(limit)} of files"
         return NoResultError(
@@ -107,17 +107,17 @@ def _fastest(finder: Finder, workload: Workload, machine: Machine) -> Plan | Non
         return next(finder.best(wish, machine), None)
 
     best = first(None)
-    if best is None or _speed(best) <= 0:
+    if best is None or speed_of(best) <= 0:
         return best
     ceiling = math.inf
-    while ceiling > _speed(best) * _CLOSE:
-        least = _speed(best) * 2 if ceiling == math.inf else math.sqrt(_speed(best) * ceiling)
+    while ceiling > speed_of(best) * _CLOSE:
+        least = speed_of(best) * 2 if ceiling == math.inf else math.sqrt(speed_of(best) * ceiling)
         faster = first(least)
         if faster is None:
             ceiling = least
         else:
             best = faster
-    while (faster := first(math.nextafter(_speed(best), math.inf))) is not None:
+    while (faster := first(math.nextafter(speed_of(best), math.inf))) is not None:
         best = faster
     return best
 
@@ -140,11 +140,6 @@ def _smallest_download(finder: Finder, workload: Workload, machine: Machine) -> 
     while best is not None and (smaller := first(_files_bytes(best) - 1)) is not None:
         best = smaller
     return best
-
-
-def _speed(plan: Plan) -> float:
-    rate = plan[-1].rate
-    return 0.0 if rate is None else rate.mid
 
 
 def _files_bytes(plan: Plan) -> int:
