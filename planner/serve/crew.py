@@ -49,7 +49,8 @@ class Crew:
         self._direct = not spec.door.gateway
         self._key_file = home.gateway_key if self._direct else home.engine_key
         self._key = home.read_key(self._key_file)
-        self._ports = {role: spec.port for role in self._specs if self._direct and len(self._specs) == 1}
+        alone = spec.port if len(self._specs) == 1 else 0
+        self._ports = {role: process.port or alone for role, process in self._specs.items() if self._direct}
         self._port_wanted = spec.port_wanted
         self._guard = Guard(home.path)
         self._processes: dict[Role, EngineProcess] = {}

@@ -47,14 +47,8 @@ def restart_deployment(
         tell(f"stopping “{home.name}” …")
         with contextlib.suppress(NoResultError):
             stop_deployment(home)
-        port, local_port = _ports(record)
-        spec = msgspec.structs.replace(
-            spec,
-            supervisor_token=secrets.token_hex(16),
-            tied=False,
-            port=port or spec.port,
-            local_port=local_port or spec.local_port,
-        )
+        spec = _at_the_same_address(spec, record)
+        spec = msgspec.structs.replace(spec, supervisor_token=secrets.token_hex(16), tied=False)
         supervisor = start_supervisor(home, spec)
         wait_claimed(home, supervisor)
     try:
@@ -101,18 +95,25 @@ def _check_files(spec: DeploymentSpec) -> None:
         )
 
 
-def _ports(record: DeploymentRecord | None) -> tuple[int, int]:
-    """The ports its clients know, as a plan names them; 0 where it is not known, or of several engines."""
+def _at_the_same_address(spec: DeploymentSpec, record: DeploymentRecord | None) -> DeploymentSpec:
+    """The plan with the ports that its clients know; without a gateway that is one for each engine."""
     if record is None:
-        return 0, 0
-    if record.gateway_url is not None:
-        public = record.public_url is not None
-        return _port(record.public_url or record.gateway_url), _port(record.gateway_url) if public else 0
-    return _port(record.processes[0].url) if len(record.processes) == 1 else 0, 0
+        return spec
+    public, local = _port(record.public_url), _port(record.gateway_url)
+    engines = {process.role: _port(process.url) for process in record.processes} if local is None else {}
+    return msgspec.structs.replace(
+        spec,
+        port=public or local or spec.port,
+        local_port=local if public and local else spec.local_port,
+        processes=tuple(
+            msgspec.structs.replace(process, port=engines.get(process.plan.role.value) or process.port)
+            for process in spec.processes
+        ),
+    )
 
 
-def _port(url: str | None) -> int:
-    return (urlsplit(url).port or 0) if url is not None else 0
+def _port(url: str | None) -> int | None:
+    return None if url is None else urlsplit(url).port
 
 
 def main(arguments: list[str]) -> int:

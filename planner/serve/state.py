@@ -37,11 +37,15 @@ _CLOCK_SLACK_S = 2.0
 
 
 class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A process to start and the verified file it serves; `smaller`: the plan for when it runs out of memory."""
+    """A process to start and the verified file it serves; `smaller`: the plan for when it runs out of memory.
+
+    `port` is where clients look for it where there is no gateway; 0: any.
+    """
 
     plan: ProcessPlan
     model_path: str
     smaller: ProcessPlan | None = None
+    port: int = 0
 
 
 class Door(msgspec.Struct, frozen=True, kw_only=True):

@@ -56,12 +56,14 @@ def test_one_that_is_open_to_others_keeps_the_ports_that_they_and_this_machine_k
     assert (after.public_url, after.gateway_url) == (before.public_url, before.gateway_url)
 
 
-def test_a_single_engine_without_a_gateway_keeps_its_port(runner: Runner) -> None:
+@pytest.mark.parametrize("engines", [1, 2])
+def test_engines_without_a_gateway_keep_their_ports(runner: Runner, engines: int) -> None:
     whole = spec(runner.folder)
-    before = runner.up(msgspec.structs.replace(whole, processes=whole.processes[1:], door=Door(gateway=False)))
+    before = runner.up(msgspec.structs.replace(whole, processes=whole.processes[:engines], door=Door(gateway=False)))
     after = restart_deployment(runner.home(), tell=lambda _: None)
-    assert before.processes[0].url is not None
-    assert after.processes[0].url == before.processes[0].url
+    urls = [process.url for process in before.processes]
+    assert None not in urls
+    assert [process.url for process in after.processes] == urls
 
 
 def test_who_stops_listening_does_not_leave_it_between_its_end_and_its_start(runner: Runner) -> None:
