@@ -16,6 +16,11 @@ from planner.units import GIB, format_gib
 _UNKNOWN_HOST_BYTES = 8 * GIB
 
 
+def fastest_first(gpus: tuple[Pool, ...]) -> list[Pool]:
+    """Cards by what they read in a second, an unknown speed last."""
+    return sorted(gpus, key=lambda pool: -(pool.bandwidth_gbps or 0.0))
+
+
 class Machine(msgspec.Struct, frozen=True, cache_hash=True):
     """A machine as containers: what is left to take of every usable GPU and of the host, in bytes.
 
@@ -36,6 +41,18 @@ class Machine(msgspec.Struct, frozen=True, cache_hash=True):
         """All budgets together; a pool that GPU and host share counts once, at its larger bound."""
         budgets = [max(0, pool.budget_bytes or 0) for pool in (*self.gpus, self.host)]
         return max(budgets) if self.unified else sum(budgets)
+
+    @property
+    def steps_of_speed(self) -> tuple[int, ...]:
+        """How many of the cards, the fastest first, are faster than all the others; none where all are as fast."""
+        speeds = [pool.bandwidth_gbps or 0.0 for pool in fastest_first(self.gpus)]
+        return tuple(count for count in range(1, len(speeds)) if speeds[count] < speeds[count - 1])
+
+    def fastest(self, count: int) -> "Machine":
+        """The machine with nothing to take of any but its fastest cards."""
+        kept = {pool.id for pool in fastest_first(self.gpus)[:count]}
+        gpus = (p if p.id in kept else msgspec.structs.replace(p, budget_bytes=0) for p in self.gpus)
+        return msgspec.structs.replace(self, gpus=tuple(gpus))
 
     def less(self, memory: Memory) -> "Machine":
         """What is left beside a process that takes `memory`."""

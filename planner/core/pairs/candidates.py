@@ -59,13 +59,14 @@ class Option:
 
     def __init__(
         self, model: Model, architecture: Architecture, variants: Sequence[Variant], workload: Workload,
-        *, contexts: tuple[int, ...], on_cpu: tuple[bool, ...],
+        *, contexts: tuple[int, ...], on_cpu: tuple[bool, ...], fewer_cards: tuple[int, ...] = (),
     ) -> None:  # fmt: skip
         self.model = model
         self.architecture = architecture
         self.variants = variants
         self.contexts = contexts
         self.on_cpu = on_cpu
+        self.fewer_cards = fewer_cards
         self.twins: list[Option] = []
         self._workload = workload
 
@@ -74,7 +75,8 @@ class Option:
         """Equal for the same way to look at the same entry."""
         wishes = self._workload
         return (
-            id(self.model), *map(id, self.variants), self.contexts, self.on_cpu, wishes.parallel, wishes.kv_type
+            id(self.model), *map(id, self.variants), self.contexts, self.on_cpu, self.fewer_cards, wishes.parallel,
+            wishes.kv_type,
         )  # fmt: skip
 
     @property
@@ -156,9 +158,12 @@ class File:
 
     @functools.cached_property
     def on_cards(self) -> tuple["Candidate", ...]:
-        """The ways to run it with as much on the cards as they hold."""
+        """The ways to run it with as much on the cards, or on the fastest of them, as they hold."""
         option = self.option
-        return tuple(Candidate(self, each) for each in option.settings) if False in option.on_cpu else ()
+        if False not in option.on_cpu:
+            return ()
+        cards = (None, *option.fewer_cards)
+        return tuple(Candidate(self, each, cards=some) for each in option.settings for some in cards)
 
     @functools.cached_property
     def on_host(self) -> "OnHost | None":
@@ -226,12 +231,25 @@ def _table_bytes(quant: str) -> tuple[float, float]:
 
 
 class Candidate:
-    """One way to run one model, with everything about it that does not depend on the other processes."""
+    """One way to run one model, with everything about it that does not depend on the other processes.
 
-    def __init__(self, file: File, settings: Settings, *, on_cpu: bool = False) -> None:
+    `cards`: no more than so many of the fastest cards are used; None: as many as it takes.
+    """
+
+    def __init__(self, file: File, settings: Settings, *, on_cpu: bool = False, cards: int | None = None) -> None:
         self.file = file
         self.settings = settings
         self.on_cpu = on_cpu
+        self.cards = cards
+
+    @property
+    def leaves_cards(self) -> bool:
+        """Whether it leaves cards alone that others would use."""
+        return self.on_cpu or self.cards is not None
+
+    def room_on(self, machine: Machine) -> Machine:
+        """What it may use of what a machine has left."""
+        return machine if self.cards is None else machine.fastest(self.cards)
 
     @property
     def option(self) -> Option:
@@ -292,6 +310,8 @@ def options_for(
     # both share, and may be faster than in part on a card.
     useful = role is Role.GENERATION or not machine.unified
     on_cpu = (False, True) if machine.gpus and useful else (False,)
+    # What does not fit on the fast cards may do better in part on the host than in part on a slow card.
+    fewer = machine.steps_of_speed
     ladder = _ladder(workload)
     ladders: dict[int, tuple[int, ...]] = {}
     found: dict[Hashable, Option] = {}
@@ -302,7 +322,9 @@ def options_for(
             contexts = ladders[model.context_length] = _contexts(model, role, workload, ladder)
         if model.architecture is None or not variants or not contexts:
             continue
-        option = Option(model, model.architecture, variants, workload, contexts=contexts, on_cpu=on_cpu)
+        option = Option(
+            model, model.architecture, variants, workload, contexts=contexts, on_cpu=on_cpu, fewer_cards=fewer
+        )
         option = known.setdefault(option.key, option)
         option.twins = []
         first = found.setdefault(option.twin_key, option)

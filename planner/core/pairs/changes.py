@@ -95,14 +95,20 @@ class Changes:
         """What an offloaded model lacks to be on the GPU with all of its layers, and what that would give."""
         if not _offloaded(choice):
             return None
-        larger = self._larger(choice, choice.variant, room)
-        if not larger:
-            return None
         now = _rate(choice.estimate)
-        found = [_rate(self._estimate(choice, choice.variant, each.rest, each.hardware)) for each in larger]
-        faster = list(dict.fromkeys(rate_text(rate) for rate in found if rate is not None))
-        gain = "" if not faster or now is None else f": {' or '.join(faster)} instead of {rate_text(now)}"
-        return f"{_words(larger)} would hold all of {choice.model.name} {choice.variant.quant}{gain}"
+        faster = [
+            (each, rate)
+            for each in self._larger(choice, choice.variant, room)
+            if (rate := _rate(self._estimate(choice, choice.variant, each.rest, each.hardware))) is None
+            or now is None
+            or rate.mid > now.mid  # on a slow card it may be whole and no faster
+        ]
+        if not faster:
+            return None
+        rates = dict.fromkeys(rate_text(rate) for _, rate in faster if rate is not None)
+        gain = "" if not rates or now is None else f": {' or '.join(rates)} instead of {rate_text(now)}"
+        words = _words([each for each, _ in faster])
+        return f"{words} would hold all of {choice.model.name} {choice.variant.quant}{gain}"
 
     def _better_quant(self, choice: Choice, room: _Room) -> str | None:
         """The memory that the next better quant lacks."""

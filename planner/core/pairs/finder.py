@@ -106,7 +106,7 @@ def _smaller(rated: Rated, prefer: Prefer) -> list[Candidate]:
         if 0 < (file.variant.file_bytes or 0) < size and weight * (own.file.score - file.score) < _STEP
     ]
     files.sort(key=lambda file: file.variant.file_bytes or 0)
-    return [c for file in files for c in file.candidates if c.settings == own.settings and not c.on_cpu]
+    return [c for file in files for c in file.candidates if c.settings == own.settings and not c.leaves_cards]
 
 
 _STEP = 1e-3

@@ -34,7 +34,7 @@ def best_first(
     closed: Callable[[Node | Plan], bool] = lambda _node: False,
     bundles: bool = False,
 ) -> Iterator[Plan]:
-    """Plans in the order of what they add; among equals the smaller first, then what was not left to the CPU.
+    """Plans in the order of what they add; among equals the smaller first, then what leaves no card alone.
 
     `opened` looks closer at a node, and at what would be the plan of a bundle, unless `bundles` are wanted.
     """
@@ -43,7 +43,7 @@ def best_first(
     def entry(bounded: Bounded) -> tuple[float, bool, int, bool, int, Node | Plan]:
         most, node = bounded
         if isinstance(node, tuple):
-            return -most, True, total_bytes(node), node[-1].candidate.on_cpu, next(order), node
+            return -most, True, total_bytes(node), node[-1].candidate.leaves_cards, next(order), node
         return -most, False, 0, False, next(order), node
 
     heap = [entry(bounded) for bounded in starts]

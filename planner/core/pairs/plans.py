@@ -9,7 +9,7 @@ import msgspec
 from planner.core.estimates.estimator import Outlook, estimate
 from planner.core.machines.hardware import Hardware
 from planner.core.memory.estimate import HOST, Placement, Seconds
-from planner.core.memory.placement import Machine
+from planner.core.memory.placement import Machine, fastest_first
 from planner.core.memory.workload import Prefer, Workload
 from planner.core.models.model import Model, Role
 from planner.core.pairs.candidates import Candidate, Option
@@ -55,6 +55,10 @@ class Rated:
             found = msgspec.structs.replace(
                 found, placement=_deliberate(found.placement, self.machine, candidate.model.role)
             )
+        elif candidate.cards is not None:
+            found = msgspec.structs.replace(
+                found, placement=_on_fast_cards(found.placement, self.machine, candidate.cards)
+            )
         return Choice(
             model=candidate.model,
             variant=candidate.variant,
@@ -72,6 +76,13 @@ def _deliberate(placement: Placement, machine: Machine, role: Role) -> Placement
     else:
         why = "which leaves the GPU to the generator"
     return msgspec.structs.replace(placement, reason=f"on the CPU, {why}")
+
+
+def _on_fast_cards(placement: Placement, machine: Machine, count: int) -> Placement:
+    left = fastest_first(machine.gpus)[count:]
+    why = "the speed of which is not known" if left[0].bandwidth_gbps is None else "slower than the others"
+    names = ", ".join(pool.id for pool in left)
+    return msgspec.structs.replace(placement, reason=f"{placement.reason}; nothing on {names}, {why}")
 
 
 Plan = tuple[Rated, ...]

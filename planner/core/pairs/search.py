@@ -196,6 +196,7 @@ class Search:
         if process is None or process.least_bytes > room:
             return None
         workload, key = self._workload, (candidate, machine)
+        machine = candidate.room_on(machine)
         if (found := self._known.get(key)) is None:
             found = self._known[key] = outlook(
                 process,

@@ -82,7 +82,11 @@ def alike(option: Option, rated: Rated) -> Iterator[Candidate]:
     like = rated.candidate
     for file in option.files:
         if file.variant.quant == like.variant.quant:
-            yield from (way for way in file.candidates if way.on_cpu is like.on_cpu and way.settings == like.settings)
+            yield from (
+                way
+                for way in file.candidates
+                if (way.on_cpu, way.cards) == (like.on_cpu, like.cards) and way.settings == like.settings
+            )
 
 
 def _takes_no_more(one: dict[str, int], other: dict[str, int]) -> bool:

@@ -123,14 +123,13 @@ def _checked(plan: Recommendation, hardware: Hardware, line: str) -> Iterator[st
 
 
 def _whole_beside(plan: Recommendation, model: Model, quant: str, hardware: Hardware) -> str:
-    """How fast a generator is, whole on what the embedder of a plan leaves; nothing where it is not whole."""
+    """How fast a generator is, whole beside the embedder of a plan as it is; nothing where it is not whole."""
     assert plan.generation is not None
     assert plan.embedding is not None
     variant = model.variant(quant)
     assert variant is not None
     where = machine_of(hardware, live=False, margin=COMFORT_MARGIN)
-    embedder = plan.embedding
-    beside = estimate(embedder.model, embedder.variant, embedder.settings, hardware, where).memory
+    beside = plan.embedding.estimate.memory
     context = min(plan.generation.settings.context, model.context_length)
     settings = msgspec.structs.replace(plan.generation.settings, context=context)
     found = estimate(model, variant, settings, hardware, where.less(beside))

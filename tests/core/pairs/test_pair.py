@@ -48,7 +48,8 @@ def brute_force(models: list[Model], hardware: Hardware, workload: Workload) -> 
     generators = [m for m in models if m.role is Role.GENERATION]
     for embedder, generator in itertools.product(embedders, generators):
         for e_variant, g_variant in itertools.product(embedder.variants, generator.variants):
-            for layers, context in itertools.product(itertools.product((None, 0), (None, 0)), CONTEXTS):
+            ways = [None, 0, *(-count for count in where.steps_of_speed)]
+            for layers, context in itertools.product(itertools.product(ways, ways), CONTEXTS):
                 if context > generator.context_length:
                     continue
                 score = _pair_score(
@@ -68,13 +69,13 @@ def _pair_score(  # noqa: PLR0917  # the test spells out one whole combination
     e_settings = settings_for(embedder, workload, min(embedder.context_length, EMBED_CONTEXT))
     g_settings = settings_for(generator, workload, context)
     e_settings, g_settings = (
-        made if most is None else msgspec.structs.replace(made, n_gpu_layers=most)
-        for made, most in zip((e_settings, g_settings), layers, strict=True)
+        msgspec.structs.replace(made, n_gpu_layers=0) if way == 0 else made
+        for made, way in zip((e_settings, g_settings), layers, strict=True)
     )
-    e = estimate(embedder, e_variant, e_settings, hardware, where)
+    e = estimate(embedder, e_variant, e_settings, hardware, _cards(where, layers[0]))
     if e.placement.verdict is Verdict.NO_FIT:
         return -1.0
-    g = estimate(generator, g_variant, g_settings, hardware, where.less(e.memory))
+    g = estimate(generator, g_variant, g_settings, hardware, _cards(where.less(e.memory), layers[1]))
     if g.placement.verdict is Verdict.NO_FIT:
         return -1.0
     return combine(
@@ -87,6 +88,11 @@ def _pair_score(  # noqa: PLR0917  # the test spells out one whole combination
         ),
         workload.prefer,
     )
+
+
+def _cards(machine: Machine, way: int | None) -> Machine:
+    """All cards, or the fastest so many where that is meant by a negative number."""
+    return machine.fastest(-way) if way else machine
 
 
 @pytest.mark.parametrize("vram", [1.5, 3, 5, 6, 7, 8, 10, 12, 16, 24])
