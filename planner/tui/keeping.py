@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from planner.errors import PlannerError
+from planner.tui.problem import Problem
 from planner.tui.remembered import Remembered
 from planner.tui.workers import in_background, newest
 
@@ -31,11 +32,14 @@ class Keeping:
 
     async def _keep(self) -> None:
         await asyncio.sleep(_AFTER_S)
+        found: Problem | None
         try:
-            await in_background(partial(self._app.services.keep, self.remembered.taken()))
+            found = await in_background(partial(self._app.services.keep, self.remembered.taken()))
         except asyncio.CancelledError:
             self.remembered.changed = True  # nobody knows whether it was written: `close` does it again
             raise
+        if found is not None:
+            self.remembered.changed = True  # a disk that was full may have room by then
 
     def close(self) -> None:
         """After the app: what was not written yet."""

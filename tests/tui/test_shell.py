@@ -203,8 +203,10 @@ async def test_a_state_folder_that_cannot_be_written_costs_the_choice_and_nothin
         app.use_theme(LIGHT.name)
         await pilot.pause(0.5)
         assert app.theme == LIGHT.name
+        world.keep_error = None
     app.end()
     assert app.crash is None
+    assert world.choices == {"theme": LIGHT.name}, "tried again at the end"
 
 
 async def test_a_models_name_in_the_palette_is_never_read_as_markup(world: World) -> None:
