@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from planner.core.models.model import Role
 from planner.errors import UsageError
 from planner.serve.gateway.metrics import Metrics
 from planner.serve.gateway.turns import Turns
+from planner.serve.state import DeploymentRecord
 from planner.tui.app import PlannerApp
 from planner.tui.child import Outcome
 from planner.tui.data.activity import KEPT, Activity, Counters, counters_in, read_counters, with_reading
@@ -283,6 +286,22 @@ async def test_restarting_asks_first_and_stays_in_the_list_meanwhile(world: Worl
         world.servers = (busy(),)
         servers.restarts[0].finish(Outcome({"deployment": {}}))
         await until(pilot, lambda: "restarting" not in screen_text(app), "the end")
+
+
+async def test_that_nothing_runs_is_not_said_before_anybody_has_looked(world: World, servers: Servers) -> None:
+    gate = threading.Event()
+
+    def slow() -> tuple[DeploymentRecord, ...]:
+        assert gate.wait(60)
+        return ()
+
+    app = PlannerApp(replace(servers.with_(world.services), servers=slow), page="servers")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: bool(app.state.plans), "plans")
+        assert "looking at what runs" in screen_text(app)
+        assert "nothing runs" not in screen_text(app)
+        gate.set()
+        await until(pilot, lambda: "nothing runs" in screen_text(app), "what was found")
 
 
 async def test_stopping_asks_first(world: World, servers: Servers) -> None:

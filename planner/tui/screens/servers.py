@@ -138,7 +138,7 @@ class ServersPage(Page):
 
     def status(self, state: State) -> str:
         """How many run."""
-        if not _is_known(state):
+        if not state.servers_known:
             return state.status
         running = sum(record.state not in ENDED for record in state.servers)
         failed = len(state.servers) - running
@@ -148,7 +148,7 @@ class ServersPage(Page):
     def show_state(self, state: State) -> None:
         """Other records."""
         problem = state.stop_problem or state.servers_problem
-        known = _is_known(state)
+        known = state.servers_known
         there = {record.name for record in state.servers}
         between = [old for old in self._records if old.name in self._restarting and old.name not in there]
         records = (*state.servers, *between)
@@ -343,8 +343,3 @@ class ServersPage(Page):
     def _chosen(self, event: RowTable.Chosen) -> None:
         event.stop()
         self.action_settings()
-
-
-def _is_known(state: State) -> bool:
-    """Whether anybody has looked at what runs yet: that is done after the first plans."""
-    return bool(state.servers) or not (state.looking or state.planning)
