@@ -14,14 +14,14 @@ import msgspec
 
 from planner.cli import steps
 from planner.cli.foreground import already, run
-from planner.cli.offline import what_is_here
+from planner.cli.offline import among_what_is_here, what_is_here
 from planner.cli.planning import make_launch_plan, pins_for, plan, planned_hardware
 from planner.cli.session import Session
 from planner.core.launch.events import Step
 from planner.core.launch.launch_plan import CPU_MOE_FLAG, LaunchPlan, ProcessPlan
 from planner.core.memory.workload import Workload
 from planner.core.values import encode_value
-from planner.errors import EngineError, NoSpaceError, PlannerError, RemoteError, UsageError
+from planner.errors import EngineError, NoResultError, NoSpaceError, PlannerError, RemoteError, UsageError
 from planner.serve.choice import AUTO, Sources, choose_engine
 from planner.serve.front import check_tls
 from planner.serve.profile import Profile
@@ -163,10 +163,15 @@ def _saved_plan(session: Session, wish: Wish, profile: Profile) -> LaunchPlan:
 
 def _plan(session: Session, wish: Wish) -> LaunchPlan:
     pins = pins_for(session, wish.references, starter=wish.starter)
-    models = session.catalog.models
-    if session.config.offline and not wish.starter:
+    models, narrowed = session.catalog.models, session.config.offline and not wish.starter
+    if narrowed:
         models, pins = what_is_here(session, pins, wish.workload.roles)
-    best = plan(session, msgspec.structs.replace(wish.workload, limit=1), pins=pins, models=models)[0]
+    try:
+        best = plan(session, msgspec.structs.replace(wish.workload, limit=1), pins=pins, models=models)[0]
+    except NoResultError as error:
+        if not narrowed:
+            raise
+        raise among_what_is_here(error) from error
     for warning in best.warnings:
         session.note(f"note: {warning}")
     chosen = make_launch_plan(session, best, name=wish.name)

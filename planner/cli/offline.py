@@ -7,6 +7,7 @@ import msgspec
 from planner.cli.session import Session
 from planner.core.models.model import Model, Role
 from planner.core.pairs.candidates import Pin
+from planner.errors import NoResultError
 
 
 def what_is_here(
@@ -38,3 +39,9 @@ def what_is_here(
             session.note(f"note: offline, so the {role.value} model is {which} on this machine")
         models += found or wanted
     return tuple(models), named
+
+
+def among_what_is_here(error: NoResultError) -> NoResultError:
+    """An error of a choice among those, with why there were so few."""
+    why = "Offline only what is on this machine was chosen from; without --offline there is more."
+    return NoResultError(error.message, hint=f"{why} {error.hint}".rstrip(), reference=error.reference)

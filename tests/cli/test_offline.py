@@ -10,6 +10,7 @@ from planner.cli.session import Session
 from planner.config import Config
 from planner.core.models.model import Role
 from planner.core.pairs.candidates import Pin
+from tests.cli.conftest import Planner
 
 _REPO = "somebody/tiny-GGUF"
 
@@ -75,3 +76,13 @@ def test_the_choice_is_among_what_is_here_and_whole_for_a_role_of_which_nothing_
     assert [(model.id, [v.quant for v in model.variants]) for model in writers] == [("test/writer", ["Q8_0"])]
     embedders = {model.id for model in models if model.role is Role.EMBEDDING}
     assert embedders == {model.id for model in session.catalog.models if model.role is Role.EMBEDDING}
+
+
+@pytest.mark.usefixtures("session")
+def test_where_nothing_that_is_here_will_do_it_says_that_there_was_little_to_choose_from(
+    planner: Planner, tmp_path: Path
+) -> None:
+    wish = ("up", "--language", "de", "--ram", "64", "--catalog", str(tmp_path / "models.json"))
+    offline = planner(*wish, "--offline", "--json")
+    assert (offline.code, offline.json["error"]["reference"]) == (3, "nothing-matches")
+    assert "on this machine" in offline.json["error"]["hint"]
