@@ -338,12 +338,17 @@ async def test_a_refresh_asks_again_and_keeps_the_row_that_was_pointed_at(world:
     app = make_app(world, prices)
     async with app.run_test(size=(120, 40)) as pilot:
         await settled(pilot)
+        first = next(row for row in gpus(app) if row.startswith("▸"))
         await pilot.press("down", "down")
+        await until(
+            pilot, lambda: first not in gpus(app) and app.screen.query_one(RowTable).highlighted == 2, "a row"
+        )
         before = next(row for row in gpus(app) if row.startswith("▸"))
         await pilot.press("r")
         await until(pilot, lambda: prices.asked[-1] == {"refresh": True}, "the request")
         await settled(pilot)
-        assert next(row for row in gpus(app) if row.startswith("▸")) == before
+        await until(pilot, lambda: before in gpus(app), "the row")  # its costs come after it
+        assert app.screen.query_one(RowTable).highlighted == 2
 
 
 async def test_a_catalog_that_cannot_be_read_is_said_and_tried_again(world: World, prices: Prices) -> None:
