@@ -59,6 +59,8 @@ class Bounds:
     def of_candidate(self, candidate: Candidate) -> float | None:
         """The most that one way to run a file can add."""
         file, on_cpu = candidate.file, candidate.on_cpu
+        if candidate.one_layer:
+            return self._on_host(file, candidate.context, one_layer=True)
         rate = self._reach.rate_of(file, on_cpu=on_cpu)
         if self._too_slow(file.option, rate):
             return None
@@ -70,20 +72,31 @@ class Bounds:
         )
 
     def on_host(self, node: OnHost) -> float | None:
-        """The most that a generator can add on the CPU."""
-        file = node.file
+        """The most that a generator can add on the CPU, or with one layer on a card."""
+        context = max(map(_context, node.option.settings))
+        most = self._on_host(node.file, context, one_layer=False)
+        lent = self._on_host(node.file, context, one_layer=True) if self.lends(node.file) else None
+        return most if lent is None or most is None else max(most, lent)
+
+    def lends(self, file: File) -> bool:
+        """Whether it may be best to have no more than one layer of a generator on a card."""
+        return file.option.lends and self._reach.may_slow_down(file.option)
+
+    def _on_host(self, file: File, context: int, *, one_layer: bool) -> float | None:
+        """The one layer is that of the output, so that the host reads all others; a card does the prompts."""
         rate = self._reach.rate_of(file, on_cpu=True)
         if self._too_slow(file.option, rate):
             return None
-        context = max(map(_context, file.option.settings))
-        return self._generation(file.architecture, file.score, rate, context, on_cpu=True, offloaded=False)
+        return self._generation(
+            file.architecture, file.score, rate, context, on_cpu=not one_layer, offloaded=one_layer
+        )
 
     def on(self, candidate: Candidate, rest: Machine) -> float | None:
         """The most that a generator whose layers are known can add on what a machine has left."""
         process = candidate.process
         if process is None or process.least_bytes > rest.total_bytes:
             return None
-        beside = self._reach.beside(candidate, process, rest)
+        beside = None if candidate.one_layer else self._reach.beside(candidate, process, rest)
         if beside is None:
             return self.of_candidate(candidate)
         if self._too_slow(candidate.option, beside.rate):

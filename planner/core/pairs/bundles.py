@@ -38,6 +38,7 @@ class Bundle(Option):
             contexts=first.contexts,
             on_cpu=first.on_cpu,
             fewer_cards=first.fewer_cards,
+            lends=first.lends,
         )
         self.members = members
         self._workload = workload

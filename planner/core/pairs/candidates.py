@@ -60,6 +60,7 @@ class Option:
     def __init__(
         self, model: Model, architecture: Architecture, variants: Sequence[Variant], workload: Workload,
         *, contexts: tuple[int, ...], on_cpu: tuple[bool, ...], fewer_cards: tuple[int, ...] = (),
+        lends: bool = False,
     ) -> None:  # fmt: skip
         self.model = model
         self.architecture = architecture
@@ -67,6 +68,7 @@ class Option:
         self.contexts = contexts
         self.on_cpu = on_cpu
         self.fewer_cards = fewer_cards
+        self.lends = lends
         self.twins: list[Option] = []
         self._workload = workload
 
@@ -75,8 +77,8 @@ class Option:
         """Equal for the same way to look at the same entry."""
         wishes = self._workload
         return (
-            id(self.model), *map(id, self.variants), self.contexts, self.on_cpu, self.fewer_cards, wishes.parallel,
-            wishes.kv_type,
+            id(self.model), *map(id, self.variants), self.contexts, self.on_cpu, self.fewer_cards, self.lends,
+            wishes.parallel, wishes.kv_type,
         )  # fmt: skip
 
     @property
@@ -213,8 +215,12 @@ class OnHost:
 
     @functools.cached_property
     def candidates(self) -> tuple["Candidate", ...]:
-        """The ways to run it so."""
-        return tuple(Candidate(self.file, settings, on_cpu=True) for settings in self.option.settings)
+        """The ways to run it so: with no layer on a card, and with one, for whose sake a card does the prompts."""
+        option = self.option
+        lent = (False, True) if option.lends else (False,)
+        return tuple(
+            Candidate(self.file, each, on_cpu=not one, one_layer=one) for each in option.settings for one in lent
+        )
 
 
 def inputs_bytes(arch: Architecture, quant: str) -> float:
@@ -233,19 +239,29 @@ def _table_bytes(quant: str) -> tuple[float, float]:
 class Candidate:
     """One way to run one model, with everything about it that does not depend on the other processes.
 
-    `cards`: no more than so many of the fastest cards are used; None: as many as it takes.
+    `cards`: no more than so many of the fastest cards are used; None: as many as it takes. `one_layer`: no more than
+    that is on a card.
     """
 
-    def __init__(self, file: File, settings: Settings, *, on_cpu: bool = False, cards: int | None = None) -> None:
+    def __init__(
+        self,
+        file: File,
+        settings: Settings,
+        *,
+        on_cpu: bool = False,
+        cards: int | None = None,
+        one_layer: bool = False,
+    ) -> None:
         self.file = file
         self.settings = settings
         self.on_cpu = on_cpu
         self.cards = cards
+        self.one_layer = one_layer
 
     @property
     def leaves_cards(self) -> bool:
         """Whether it leaves cards alone that others would use."""
-        return self.on_cpu or self.cards is not None
+        return self.on_cpu or self.one_layer or self.cards is not None
 
     def room_on(self, machine: Machine) -> Machine:
         """What it may use of what a machine has left."""
@@ -282,8 +298,10 @@ class Candidate:
 
     @functools.cached_property
     def placed_settings(self) -> Settings:
-        """Its settings, with no layer on a GPU where that is meant."""
-        return msgspec.structs.replace(self.settings, n_gpu_layers=0) if self.on_cpu else self.settings
+        """Its settings, with no layer on a GPU, or with one, where that is meant."""
+        if not (self.on_cpu or self.one_layer):
+            return self.settings
+        return msgspec.structs.replace(self.settings, n_gpu_layers=int(self.one_layer))
 
     @property
     def context(self) -> int:
@@ -312,6 +330,7 @@ def options_for(
     on_cpu = (False, True) if machine.gpus and useful else (False,)
     # What does not fit on the fast cards may do better in part on the host than in part on a slow card.
     fewer = machine.steps_of_speed
+    lends = role is Role.GENERATION and bool(machine.gpus) and not machine.unified
     ladder = _ladder(workload)
     ladders: dict[int, tuple[int, ...]] = {}
     found: dict[Hashable, Option] = {}
@@ -323,7 +342,14 @@ def options_for(
         if model.architecture is None or not variants or not contexts:
             continue
         option = Option(
-            model, model.architecture, variants, workload, contexts=contexts, on_cpu=on_cpu, fewer_cards=fewer
+            model,
+            model.architecture,
+            variants,
+            workload,
+            contexts=contexts,
+            on_cpu=on_cpu,
+            fewer_cards=fewer,
+            lends=lends,
         )
         option = known.setdefault(option.key, option)
         option.twins = []

@@ -92,7 +92,8 @@ class CandidateFinder:
 
 def _ways(candidate: Candidate) -> list[Candidate]:
     """On a GPU and on the CPU, the file and context of a candidate."""
-    return [c for c in candidate.file.candidates if c.settings == candidate.settings]
+    ways = candidate.file.candidates
+    return [c for c in ways if c.settings == candidate.settings and c.one_layer <= candidate.one_layer]
 
 
 def _smaller(rated: Rated, prefer: Prefer) -> list[Candidate]:

@@ -55,6 +55,8 @@ class Rated:
             found = msgspec.structs.replace(
                 found, placement=_deliberate(found.placement, self.machine, candidate.model.role)
             )
+        elif candidate.one_layer:
+            found = msgspec.structs.replace(found, placement=_lent(found.placement))
         elif candidate.cards is not None:
             found = msgspec.structs.replace(
                 found, placement=_on_fast_cards(found.placement, self.machine, candidate.cards)
@@ -76,6 +78,11 @@ def _deliberate(placement: Placement, machine: Machine, role: Role) -> Placement
     else:
         why = "which leaves the GPU to the generator"
     return msgspec.structs.replace(placement, reason=f"on the CPU, {why}")
+
+
+def _lent(placement: Placement) -> Placement:
+    why = f"1 of {placement.n_layers} layers on the GPU, which does the prompts; more of them would slow it down"
+    return msgspec.structs.replace(placement, reason=why)
 
 
 def _on_fast_cards(placement: Placement, machine: Machine, count: int) -> Placement:

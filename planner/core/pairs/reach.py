@@ -14,9 +14,10 @@ from planner.core.memory.estimate import HOST
 from planner.core.memory.memory import BACKEND_OVERHEAD_BYTES, PROCESS_OVERHEAD_BYTES, ProcessMemory
 from planner.core.memory.placement import Machine
 from planner.core.models.model import Architecture, Model, Role
-from planner.core.pairs.candidates import Candidate, File
+from planner.core.pairs.candidates import Candidate, File, Option
 from planner.core.speed.calibration import Calibration, HostSpeed, Prompt, prompt_class
 from planner.core.speed.cpu import cpu_bandwidth_gbps, cpu_gflops
+from planner.core.speed.generation import flops_by_row, launch_seconds
 from planner.core.speed.known_by_size import less_fast
 from planner.core.speed.local import LocalCalibration
 from planner.core.speed.prompt import block_flops, link_gbps
@@ -68,6 +69,7 @@ class Reach:
         self.machine = machine
         self.gain = _local_gain(calibration)
         self._needs: dict[Candidate, _Needs] = {}
+        self._slowing: dict[Option, bool] = {}
         self._rates: dict[tuple[File, bool], Speed | None] = {}
         self._prompts: dict[tuple[int, bool], tuple[Architecture, Speed | None]] = {}
         self._low_ends: dict[tuple[bool, bool, bool], tuple[float, float]] = {}
@@ -168,6 +170,32 @@ class Reach:
     def is_offloaded(self, layers: int | None) -> bool:
         """Whether the cards surely have no room for all layers."""
         return not self.machine.unified and layers is not None and layers > self._card_bytes
+
+    def may_slow_down(self, option: Option) -> bool:
+        """Whether a card may do a layer of a generator later than the host: its attention, where experts are moved.
+
+        Per token: reading and multiplying the dense weights of a layer and starting it, against reading them alone.
+        What is true of a file is true of the smallest, as starting a layer takes as long.
+        """
+        if option not in self._slowing:
+            self._slowing[option] = self._slows_down(option)
+        return self._slowing[option]
+
+    def _slows_down(self, option: Option) -> bool:
+        layers, arch, constants = option.least_layers, option.architecture, self._calibration.generation
+        dense, experts = layer_parameters(arch)
+        if layers is None or not dense:
+            return False
+        everything = dense + experts * (arch.expert_count or 1) / (arch.expert_used_count or 1)
+        each, bytes_each = dense / arch.layers, layers / everything
+        host_s = each * bytes_each / (self._host_gbps * 1e9)
+        return any(
+            each * (bytes_each / (constants.bandwidth_share * gbps * 1e9) + 2.0 / flops_by_row(constants, device))
+            + launch_seconds(constants, device, moe=arch.is_moe)
+            > host_s
+            for device in self._devices
+            if (gbps := device.memory_bandwidth_gbps)
+        )
 
     def lows(self, arch: Architecture, *, on_cpu: bool, offloaded: bool) -> tuple[float, float]:
         """The most that the low ends of generation and prompt can be of the middle."""

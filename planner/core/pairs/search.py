@@ -148,7 +148,8 @@ class Search:
                 several = node.model.role is Role.GENERATION
                 yield from self._bounded([node.on_host] if several else node.on_host.candidates)
         elif isinstance(node, OnHost):
-            yield from self._bounded(node.candidates)
+            lends = self._bounds.lends(node.file)
+            yield from self._bounded(way for way in node.candidates if lends or not way.one_layer)
         elif isinstance(node, tuple) and isinstance(bundle := option_of(node), Bundle):
             yield from self._bounded(bundle.halves)
 

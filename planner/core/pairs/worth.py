@@ -85,7 +85,8 @@ def alike(option: Option, rated: Rated) -> Iterator[Candidate]:
             yield from (
                 way
                 for way in file.candidates
-                if (way.on_cpu, way.cards) == (like.on_cpu, like.cards) and way.settings == like.settings
+                if (way.on_cpu, way.one_layer, way.cards) == (like.on_cpu, like.one_layer, like.cards)
+                and way.settings == like.settings
             )
 
 

@@ -8,7 +8,7 @@ another, so their times add up too.
 
 from planner.core.machines.hardware import Device, Vendor
 from planner.core.machines.tensor_cores import capability
-from planner.core.speed.calibration import device_class
+from planner.core.speed.calibration import Generation, device_class
 from planner.core.speed.cpu import cpu_bandwidth_gbps
 from planner.core.speed.work import Run
 
@@ -77,7 +77,16 @@ def _part_seconds(run: Run, device: Device, first: int, end: int, slots: int) ->
 
 def row_flops(run: Run, device: Device) -> float:
     """FLOP/s that a device reaches while it multiplies one row."""
-    constants = run.calibration.generation
+    return flops_by_row(run.calibration.generation, device)
+
+
+def layer_seconds(run: Run, device: Device) -> float:
+    """Launches and synchronisation of one layer of the model on a device."""
+    return launch_seconds(run.calibration.generation, device, moe=run.arch.is_moe)
+
+
+def flops_by_row(constants: Generation, device: Device) -> float:
+    """FLOP/s that a device reaches while it multiplies one row."""
     share = constants.arithmetic_share.get(device.vendor.value, constants.arithmetic_share_default)
     version = capability(device)
     if device.vendor is Vendor.NVIDIA and version is not None and version < 7:
@@ -86,8 +95,7 @@ def row_flops(run: Run, device: Device) -> float:
     return share * (peak or constants.flops_per_byte * (device.memory_bandwidth_gbps or 0.0) * 1e9)
 
 
-def layer_seconds(run: Run, device: Device) -> float:
-    """Launches and synchronisation of one layer of the model on a device."""
-    constants = run.calibration.generation
+def launch_seconds(constants: Generation, device: Device, *, moe: bool) -> float:
+    """Launches and synchronisation of one layer on a device."""
     micros = constants.layer_us.get(device_class(device), constants.layer_us_default)
-    return micros * 1e-6 * (constants.moe_layers if run.arch.is_moe else 1.0)
+    return micros * 1e-6 * (constants.moe_layers if moe else 1.0)

@@ -48,6 +48,25 @@ def test_cards_beside_the_fastest_never_lower_the_best_score(names: str, prefer:
     assert best(hardware, wish) >= best(alone, wish)
 
 
+@pytest.mark.parametrize("name", ["GeForce MX350", "Quadro P400", "GeForce MX110"])
+def test_a_card_that_hardly_helps_never_lowers_the_best_score_by_growing(name: str) -> None:
+    scores = []
+    for gib in (1, 1.5, 2, 4, 7, 8, 10, 11, 12):
+        size = Overrides(gpu=name, vram=(int(gib * GIB),), ram_bytes=32 * GIB)
+        hardware = virtual_hardware(size, CATALOG.devices)
+        scores.append(best(hardware, Workload(prefer="quality", limit=1)))
+    assert scores == sorted(scores)
+
+
+def test_where_a_card_slows_a_model_down_one_layer_is_on_it_for_the_sake_of_prompts() -> None:
+    hardware = virtual_hardware(Overrides(gpu="GeForce MX350", vram=(11 * GIB,), ram_bytes=32 * GIB), CATALOG.devices)
+    plan = recommend(CATALOG.models, hardware, Workload(prefer="quality", limit=1), calibration=CATALOG.speed)[0]
+    assert plan.generation is not None
+    placement = plan.generation.estimate.placement
+    assert placement.n_gpu_layers == 1
+    assert placement.reason.endswith("on the GPU, which does the prompts; more of them would slow it down")
+
+
 def generator(*cards: Device) -> Choice:
     """The one generator that is pinned, in a file that no card holds whole."""
     variant = BIG.variant("Q8_0")

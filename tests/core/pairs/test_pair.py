@@ -49,7 +49,7 @@ def brute_force(models: list[Model], hardware: Hardware, workload: Workload) -> 
     for embedder, generator in itertools.product(embedders, generators):
         for e_variant, g_variant in itertools.product(embedder.variants, generator.variants):
             ways = [None, 0, *(-count for count in where.steps_of_speed)]
-            for layers, context in itertools.product(itertools.product(ways, ways), CONTEXTS):
+            for layers, context in itertools.product(itertools.product(ways, [*ways, 1]), CONTEXTS):
                 if context > generator.context_length:
                     continue
                 score = _pair_score(
@@ -69,7 +69,7 @@ def _pair_score(  # noqa: PLR0917  # the test spells out one whole combination
     e_settings = settings_for(embedder, workload, min(embedder.context_length, EMBED_CONTEXT))
     g_settings = settings_for(generator, workload, context)
     e_settings, g_settings = (
-        msgspec.structs.replace(made, n_gpu_layers=0) if way == 0 else made
+        msgspec.structs.replace(made, n_gpu_layers=way) if way in {0, 1} else made
         for made, way in zip((e_settings, g_settings), layers, strict=True)
     )
     e = estimate(embedder, e_variant, e_settings, hardware, _cards(where, layers[0]))
@@ -92,7 +92,7 @@ def _pair_score(  # noqa: PLR0917  # the test spells out one whole combination
 
 def _cards(machine: Machine, way: int | None) -> Machine:
     """All cards, or the fastest so many where that is meant by a negative number."""
-    return machine.fastest(-way) if way else machine
+    return machine.fastest(-way) if way and way < 0 else machine
 
 
 @pytest.mark.parametrize("vram", [1.5, 3, 5, 6, 7, 8, 10, 12, 16, 24])
