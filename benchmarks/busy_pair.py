@@ -21,7 +21,7 @@ from pathlib import Path
 
 import httpx2
 
-from planner.serve.environment import engine_environment
+from planner.serve.engine.environment import engine_environment
 
 _CHILD = """
 import sys, xllamacpp

@@ -28,7 +28,7 @@ import msgspec
 from benchmarks.hollow import write_hollow_gguf
 from benchmarks.memory_accuracy import describe, print_engine_rows
 from benchmarks.memory_rows import ENGINE_CSV, ENGINE_FIELDS, EngineRow, cut, engine_rows, shapes
-from planner.serve.embedded_child import common_params
+from planner.serve.engine.embedded_child import common_params
 
 _DEADLINE_S = 180.0
 _LINE = re.compile(r"(\w+)\s+(model|KV|RS|compute|output) buffer size\s*=\s*([\d.]+) MiB")

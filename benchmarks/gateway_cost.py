@@ -20,8 +20,8 @@ from multiprocessing.queues import Queue
 from planner.catalog.loader import load
 from planner.core.models.model import Role
 from planner.serve.gateway.app import GatewayConfig, create_app
-from planner.serve.gateway_server import GatewayServer, bind_gateway
-from planner.serve.upstream import Upstream, Upstreams
+from planner.serve.gateway.server import GatewayServer, bind_gateway
+from planner.serve.gateway.upstream import Upstream, Upstreams
 
 _KEY = "a-key-for-this-measurement-only"
 _TEXT = {"input": "The ferry to the island leaves at seven."}

@@ -8,7 +8,7 @@ from planner.cli.output import table
 from planner.units import format_rate
 
 if TYPE_CHECKING:
-    from planner.serve.bench_sweep import Kind, Point
+    from planner.serve.proof.bench_sweep import Kind, Point
 
 _BAR = 24
 

@@ -22,15 +22,15 @@ from planner.core.launch.launch_plan import CPU_MOE_FLAG, LaunchPlan, ProcessPla
 from planner.core.memory.workload import Workload
 from planner.core.values import encode_value
 from planner.errors import EngineError, NoResultError, NoSpaceError, PlannerError, RemoteError, UsageError
-from planner.serve.choice import AUTO, Sources, choose_engine
-from planner.serve.front import check_tls
+from planner.serve.engine.choice import AUTO, Sources, choose_engine
+from planner.serve.gateway.front import check_tls
 from planner.serve.profile import Profile
 from planner.serve.state import DEFAULT_PORT, Door, Home
 from planner.units import format_gb, format_gib, format_rate
 
 if TYPE_CHECKING:
     from planner.fetch.progress import Progress
-    from planner.serve.engines import Engine
+    from planner.serve.engine.engines import Engine
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def bring_up(session: Session, wish: Wish) -> int:
             # Built for another processor: remembered, so that `auto` takes the next engine. At most once per binary.
             if error.reference != "engine-wrong-cpu" or engine.binary in ("", *passed) or wish.engine_path:
                 raise
-            from planner.serve.capabilities import remember_wrong_cpu
+            from planner.serve.engine.capabilities import remember_wrong_cpu
 
             remember_wrong_cpu(Path(engine.binary), cache_dir=session.config.cache_dir)
             passed.append(engine.binary)
@@ -214,7 +214,7 @@ def _smaller(session: Session, wish: Wish, chosen: LaunchPlan) -> tuple[ProcessP
 
 def _engine(session: Session, wish: Wish, chosen: LaunchPlan) -> "Engine":
     from planner.cli.progress import ProgressLine
-    from planner.serve.engines import embedded_version
+    from planner.serve.engine.engines import embedded_version
 
     config = session.config
     if wish.starter and wish.engine == AUTO and wish.engine_path is None and embedded_version() is not None:

@@ -19,10 +19,7 @@ import psutil
 from planner.core.launch.launch_plan import LaunchPlan, ProcessPlan
 from planner.core.launch.supervise import DeploymentState, Phase
 from planner.errors import EngineError, NoResultError
-from planner.serve.claim import CLAIM_WAIT_S, held_error, is_claimed, supervisors
-from planner.serve.engines import Engine
-from planner.serve.leftovers import end_leftovers_of
-from planner.serve.log_file import open_log
+from planner.serve.engine.engines import Engine
 from planner.serve.state import (
     ENDED,
     DeploymentRecord,
@@ -35,6 +32,9 @@ from planner.serve.state import (
     supervisor_alive,
     unreadable_record,
 )
+from planner.serve.supervision.claim import CLAIM_WAIT_S, SUPERVISOR, held_error, is_claimed, supervisors
+from planner.serve.supervision.leftovers import end_leftovers_of
+from planner.serve.supervision.log_file import open_log
 
 _POLL_S = 0.05
 _WATCH_S = 0.2
@@ -177,7 +177,7 @@ def start_supervisor(home: Home, spec: DeploymentSpec, *, stall_s: float | None 
     log = open_log(home.log("supervisor"))
     try:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "planner.serve.supervisor", str(home.path), spec.supervisor_token, *extra],
+            [sys.executable, "-P", "-m", SUPERVISOR, str(home.path), spec.supervisor_token, *extra],
             stdin=subprocess.PIPE if spec.tied else subprocess.DEVNULL,
             stdout=log,
             stderr=log,

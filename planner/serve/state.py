@@ -23,7 +23,7 @@ from planner.core.launch.supervise import DeploymentState, Phase
 from planner.core.values import decode_value, encode_value
 from planner.errors import BadDataError, UsageError
 from planner.files import replace_file
-from planner.serve.engines import Engine
+from planner.serve.engine.engines import Engine
 
 SCHEMA = 1
 DEFAULT_NAME = "default"

@@ -1,7 +1,7 @@
 """The tables of `planner bench`."""
 
 from planner.cli.bench_page import bar, sweep_lines
-from planner.serve.bench_sweep import Point
+from planner.serve.proof.bench_sweep import Point
 
 POINTS = (
     Point(kind="generation-clients", tokens_per_s=80, clients=1, first_s=0.1),

@@ -22,8 +22,8 @@ from planner.config import default_config, load_config
 from planner.core.launch.supervise import DeploymentState, Phase
 from planner.errors import UsageError
 from planner.probe.surroundings import Surroundings
-from planner.serve.records import first_record
 from planner.serve.state import CheckRecord, Home
+from planner.serve.supervision.records import first_record
 from tests.cli.conftest import Planner
 from tests.serve.plans import spec
 

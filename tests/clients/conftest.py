@@ -16,7 +16,7 @@ import pytest
 from planner.core.models.model import Role
 from planner.serve.gateway.app import create_app
 from planner.serve.gateway.context import GatewayConfig
-from planner.serve.upstream import Upstreams
+from planner.serve.gateway.upstream import Upstreams
 from tests.serve.gateway.conftest import EMBEDDER, GENERATOR, FakeEngine, run_server, upstream_for
 
 KEY = "gateway-key-of-the-tests-0123456789"

@@ -7,9 +7,9 @@ from planner.core.machines.hardware import Backend
 from planner.core.memory.estimate import Estimate, Memory, Placement, Rate, Throughput, Verdict
 from planner.core.memory.workload import Settings
 from planner.core.models.model import Commercial, Licence, Model, Pooling, Role, Variant
-from planner.serve.capabilities import parse_flags
 from planner.serve.deployments import make_spec
-from planner.serve.engines import Engine
+from planner.serve.engine.capabilities import parse_flags
+from planner.serve.engine.engines import Engine
 from planner.serve.state import DeploymentSpec
 from tests.serve.fake_engine import FLAGS, install
 

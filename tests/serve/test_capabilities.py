@@ -7,7 +7,7 @@ import pytest
 
 from planner.core.launch.launch_plan import EngineKind
 from planner.errors import EngineError, UsageError
-from planner.serve.capabilities import (
+from planner.serve.engine.capabilities import (
     FLOOR_BUILD,
     Capabilities,
     parse_flags,
@@ -15,8 +15,8 @@ from planner.serve.capabilities import (
     probe_binary,
     remember_wrong_cpu,
 )
-from planner.serve.choice import Sources, choose_engine
-from planner.serve.failure import LaunchError
+from planner.serve.engine.choice import Sources, choose_engine
+from planner.serve.engine.failure import LaunchError
 from tests.serve.fake_engine import install
 
 

@@ -411,7 +411,7 @@ def test_a_damaged_state_file_lets_no_second_supervisor_in(runner: Runner, conte
 def test_a_second_supervisor_in_the_same_folder_ends_at_once(runner: Runner) -> None:
     record = runner.up(spec(runner.folder))
     home = runner.home()
-    module = "planner.serve.supervisor"
+    module = "planner.serve.supervision.supervisor"
     second = subprocess.run(
         [sys.executable, "-P", "-m", module, str(home.path), "another-token"],
         capture_output=True,

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from planner.core.models.model import Role
-from planner.serve.differences import busy_warning, difference_notes
-from planner.serve.memory_report import MemoryReport
-from planner.serve.verify import Check, VerifyReport
+from planner.serve.engine.memory_report import MemoryReport
+from planner.serve.proof.differences import busy_warning, difference_notes
+from planner.serve.proof.verify import Check, VerifyReport
 from tests.serve.plans import MIB, spec
 
 CHECKS = (Check("gateway", ok=True, detail="answers"),)

@@ -16,10 +16,10 @@ from planner.core.memory.cautions import CHECKPOINTS
 from planner.core.memory.estimate import DeviceMemory
 from planner.core.models.model import Pooling, Role
 from planner.errors import EngineError
-from planner.serve.capabilities import parse_flags
-from planner.serve.embedded_child import common_params
-from planner.serve.engines import Engine, Files, longest_input, make_command
-from planner.serve.environment import engine_environment, system_config_file
+from planner.serve.engine.capabilities import parse_flags
+from planner.serve.engine.embedded_child import common_params
+from planner.serve.engine.engines import Engine, Files, longest_input, make_command
+from planner.serve.engine.environment import engine_environment, system_config_file
 from tests.serve.fake_engine import FLAGS
 from tests.serve.plans import process
 
@@ -119,7 +119,7 @@ def test_the_embedded_engine_gets_its_key_on_stdin_only() -> None:
     engine = Engine(kind=EngineKind.EMBEDDED, version="1")
     environ = {"PATH": "/bin", "HF_TOKEN": "hf", "PYTHONPATH": "/p", "LLAMA_ARG_HOST": "0.0.0.0"}  # noqa: S104
     command = make_command(engine, process(Role.EMBEDDING), files=FILES, api_key=KEY, token="tok", environ=environ)
-    assert command.argv[:4] == (sys.executable, "-P", "-m", "planner.serve.embedded_child")
+    assert command.argv[:4] == (sys.executable, "-P", "-m", "planner.serve.engine.embedded_child")
     assert KEY not in " ".join(command.argv) + repr(command.environ)
     assert command.stdin is not None
     assert json.loads(command.stdin)["api_key"] == KEY

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from planner.serve.failure import explain_exit, explain_os_error, last_words
-from planner.serve.redact import redact
+from planner.serve.engine.failure import explain_exit, explain_os_error, last_words
+from planner.serve.engine.redact import redact
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,10 @@
 import pytest
 
 from planner.core.launch.launch_plan import EngineKind
-from planner.serve.crew import check_gpu_use
-from planner.serve.engines import Engine
-from planner.serve.failure import LaunchError
-from planner.serve.memory_report import read_memory_report
+from planner.serve.engine.engines import Engine
+from planner.serve.engine.failure import LaunchError
+from planner.serve.engine.memory_report import read_memory_report
+from planner.serve.supervision.crew import check_gpu_use
 from tests.serve.plans import process
 
 CPU = "load_tensors:   CPU_Mapped model buffer size =    20.00 MiB"

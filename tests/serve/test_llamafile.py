@@ -12,11 +12,11 @@ from planner.core.launch.launch_plan import EngineKind, ProcessPlan, engine_argv
 from planner.core.machines.hardware import Backend
 from planner.core.models.model import Role
 from planner.errors import EngineError
-from planner.serve.built_in import built_in_arguments
-from planner.serve.capabilities import parse_flags, probe_binary
-from planner.serve.choice import Sources, choose_engine, find_program
-from planner.serve.engines import Files, make_command
-from planner.serve.environment import engine_environment
+from planner.serve.engine.built_in import built_in_arguments
+from planner.serve.engine.capabilities import parse_flags, probe_binary
+from planner.serve.engine.choice import Sources, choose_engine, find_program
+from planner.serve.engine.engines import Files, make_command
+from planner.serve.engine.environment import engine_environment
 from tests.serve import standin_llamafile
 from tests.serve.fake_engine import install as install_fake
 from tests.serve.plans import process

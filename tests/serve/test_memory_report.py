@@ -1,6 +1,6 @@
 """The engine's own buffer lines, as real builds print them."""
 
-from planner.serve.memory_report import read_memory_report
+from planner.serve.engine.memory_report import read_memory_report
 from planner.units import MIB
 
 STARTER = """\

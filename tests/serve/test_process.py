@@ -14,11 +14,11 @@ import pytest
 
 from planner.core.models.model import Role
 from planner.errors import EngineError
-from planner.serve.engines import Command, Files, make_command
-from planner.serve.failure import LaunchError
-from planner.serve.memory_report import read_memory_report
-from planner.serve.process import EngineProcess, start
-from planner.serve.readiness import role_probe
+from planner.serve.engine.engines import Command, Files, make_command
+from planner.serve.engine.failure import LaunchError
+from planner.serve.engine.memory_report import read_memory_report
+from planner.serve.supervision.process import EngineProcess, start
+from planner.serve.supervision.readiness import role_probe
 from tests.serve.plans import MEASURED_BYTES, fake, process
 
 KEY = "a-key-of-the-engine-that-nobody-may-see"

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from planner.core.models.model import Role
-from planner.serve.records import first_record, verified_record
+from planner.serve.proof.verify import Check, VerifyReport
 from planner.serve.state import Home
-from planner.serve.verify import Check, VerifyReport
+from planner.serve.supervision.records import first_record, verified_record
 from tests.serve.plans import spec
 
 CHECKS = (Check("gateway", ok=True, detail="answers"),)

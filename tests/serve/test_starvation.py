@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.serve.starvation import oom_kills
+from planner.serve.supervision.starvation import oom_kills
 
 VMSTAT = "pgfault 9\noom_kill 7\nnr_x 1\n"
 

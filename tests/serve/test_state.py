@@ -14,9 +14,9 @@ from planner.core.launch.supervise import DeploymentState, Phase
 from planner.errors import BadDataError, UsageError
 from planner.files import replace_file
 from planner.serve.deployments import list_deployments
-from planner.serve.log_file import LogReader, log_tail, open_log, rotate
-from planner.serve.records import first_record
 from planner.serve.state import DeploymentRecord, Home, observed, process_matches
+from planner.serve.supervision.log_file import LogReader, log_tail, open_log, rotate
+from planner.serve.supervision.records import first_record
 from tests.serve.plans import spec
 
 

@@ -1,7 +1,7 @@
 """Who answers for a role, and who is told when it answers nonsense."""
 
 from planner.core.models.model import Role
-from planner.serve.upstream import Upstreams
+from planner.serve.gateway.upstream import Upstreams
 
 
 def test_a_request_for_a_restart_is_told_of_at_once_and_taken_once() -> None:

@@ -23,8 +23,8 @@ from planner.units import format_rate
 
 if TYPE_CHECKING:
     from planner.core.memory.estimate import Rate
-    from planner.serve.bench import Measured
-    from planner.serve.bench_sweep import Point
+    from planner.serve.proof.bench import Measured
+    from planner.serve.proof.bench_sweep import Point
     from planner.serve.state import DeploymentSpec
 
 _KEPT_SPREAD = 1.25
@@ -75,8 +75,8 @@ def bench(
     if forget:
         _forget(session)
         return
-    from planner.serve.bench import measure
-    from planner.serve.differences import busy_warning, others_busy
+    from planner.serve.proof.bench import measure
+    from planner.serve.proof.differences import busy_warning, others_busy
     from planner.serve.state import Home
 
     record = running_deployment(
@@ -109,7 +109,7 @@ def bench(
     points: tuple[Point, ...] = ()
     whole = quick
     if not quick:
-        from planner.serve.bench_sweep import Sweep
+        from planner.serve.proof.bench_sweep import Sweep
 
         sweep = Sweep(record.gateway_url or "", key, deadline_s=minutes * 60, tell=session.note)
         points, whole = sweep.run(roles)

@@ -35,7 +35,7 @@ def doctor(*, as_json: bool, offline: bool, catalogs: tuple[Path, ...]) -> None:
     from planner.cli.doctor.sections import SECTIONS, private_here
     from planner.config import default_config, load_config
     from planner.errors import PlannerError
-    from planner.serve.engines import embedded_version
+    from planner.serve.engine.engines import embedded_version
 
     problem = None
     try:

@@ -175,13 +175,13 @@ def _choice(name: str) -> dict[str, str | None]:
             "llama-server or llamafile.",
             reference="engine-unknown",
         )
-    from planner.serve.choice import is_llamafile
+    from planner.serve.engine.choice import is_llamafile
 
     return {"engine": "llamafile" if is_llamafile(path) else "llama-server", "variant": None, "path": str(path)}
 
 
 def _require_here(name: str) -> None:
-    from planner.serve.engines import embedded_version
+    from planner.serve.engine.engines import embedded_version
 
     if name == "embedded" and embedded_version() is None:
         raise EngineError(
@@ -242,7 +242,7 @@ def _pinned(session: Session, pin: "EnginePin", pins: "EnginePins") -> dict[str,
 
 def _own(session: Session) -> list[dict[str, object]]:
     """What is here without planner having fetched it."""
-    from planner.serve.engines import embedded_version
+    from planner.serve.engine.engines import embedded_version
 
     config = session.config
     server, wheel = shutil.which("llama-server"), embedded_version()

@@ -32,8 +32,8 @@ def logs(session: Session, *, words: tuple[str, ...], name: str | None, lines: i
       planner logs -f generation
       planner logs default supervisor
     """
-    from planner.serve.log_file import LogReader, log_tail
-    from planner.serve.redact import redact
+    from planner.serve.engine.redact import redact
+    from planner.serve.supervision.log_file import LogReader, log_tail
 
     folder = session.config.deployments_dir
     name, role = _wanted(folder, words, name)

@@ -8,7 +8,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from planner.core.machines.hardware import Backend, BandwidthBasis, DeviceKind, Vendor
-from planner.serve.redact import redact
+from planner.serve.engine.redact import redact
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ _NO_ENGINE = 'planner up fetches a llamafile; or pip install "planner[embedded]"
 
 def engines(context: Context) -> Found:
     """The engines `auto` may take: what is here, and what is known of each without starting it."""
-    from planner.serve.environment import system_config_file
+    from planner.serve.engine.environment import system_config_file
 
     config = context.config
     chosen = " (planner engine use)" if config.engine_chosen else ""
@@ -70,7 +70,7 @@ def _llamafile(context: Context) -> tuple[str, Problem | None]:
 
 def _asked(binary: Path, cache_dir: Path) -> str:
     """What an engine said of itself when it was asked before; it is not started for this."""
-    from planner.serve.capabilities import known_capabilities
+    from planner.serve.engine.capabilities import known_capabilities
 
     try:
         known = known_capabilities(binary, cache_dir=cache_dir)

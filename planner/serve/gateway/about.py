@@ -9,7 +9,7 @@ from planner.core.models.model import Role
 from planner.serve.gateway.context import Gateway, gateway_of, names_of
 from planner.serve.gateway.errors import ApiError, json_response
 from planner.serve.gateway.tokens import input_limit
-from planner.serve.upstream import RoleState, RoleStatus
+from planner.serve.gateway.upstream import RoleState, RoleStatus
 
 
 async def models(request: Request) -> Response:

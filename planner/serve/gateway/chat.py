@@ -14,7 +14,7 @@ from planner.serve.gateway.fields import COMPLETION, SAMPLING, model_name, pick
 from planner.serve.gateway.limits import read_object, unless_gone
 from planner.serve.gateway.messages import CHAT
 from planner.serve.gateway.stream import EventStream
-from planner.serve.upstream import Upstream
+from planner.serve.gateway.upstream import Upstream
 
 
 async def chat_completions(request: Request) -> Response:

@@ -15,8 +15,8 @@ from planner.serve.gateway.keys import KeyRing
 from planner.serve.gateway.metrics import Metrics
 from planner.serve.gateway.record import current
 from planner.serve.gateway.turns import Turns
+from planner.serve.gateway.upstream import RoleState, Upstream, Upstreams
 from planner.serve.gateway.wire import SocketWire, Wire
-from planner.serve.upstream import RoleState, Upstream, Upstreams
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 _LEAST_KEY_LENGTH = 8

@@ -18,6 +18,7 @@ from planner.serve.gateway.errors import ApiError, json_response, too_long, wron
 from planner.serve.gateway.fields import boolean, integer, model_name, one_of, text
 from planner.serve.gateway.limits import read_object, unless_gone
 from planner.serve.gateway.tokens import count_tokens, cut_tokens, input_limit, surely_fits
+from planner.serve.gateway.upstream import Upstream
 from planner.serve.gateway.vectors import (
     BadVectorsError,
     check_dimensions,
@@ -25,7 +26,6 @@ from planner.serve.gateway.vectors import (
     read_vectors,
     shorten,
 )
-from planner.serve.upstream import Upstream
 
 DEFAULT_TASK = "Given a web search query, retrieve relevant passages that answer the query"
 _log = logging.getLogger(__name__)

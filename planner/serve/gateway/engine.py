@@ -12,8 +12,8 @@ from planner.serve.gateway.context import Gateway
 from planner.serve.gateway.errors import ApiError, clean, too_long
 from planner.serve.gateway.http_answer import BrokenAnswerError
 from planner.serve.gateway.limits import encode
+from planner.serve.gateway.upstream import Upstream
 from planner.serve.gateway.wire import Answer, UnreachableError
-from planner.serve.upstream import Upstream
 
 _MAX_ANSWER_BYTES = 128 * 2**20
 _MAX_ERROR_BYTES = 64 * 2**10

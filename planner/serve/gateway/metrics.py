@@ -5,7 +5,7 @@ from collections import defaultdict
 from planner.core.models.model import Role
 from planner.serve.gateway.record import ROUTE_ROLES, route_of
 from planner.serve.gateway.turns import Turns
-from planner.serve.upstream import RoleState, RoleStatus
+from planner.serve.gateway.upstream import RoleState, RoleStatus
 
 
 class Metrics:

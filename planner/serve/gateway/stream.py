@@ -17,8 +17,8 @@ from planner.serve.gateway.errors import ApiError
 from planner.serve.gateway.events import Events, IsLast, Shape, event_of
 from planner.serve.gateway.http_answer import BrokenAnswerError
 from planner.serve.gateway.limits import ClientGoneError, unless_gone
+from planner.serve.gateway.protocol import SEND_NOW
 from planner.serve.gateway.record import current, note_error
-from planner.serve.gateway_protocol import SEND_NOW
 
 _MAX_WAITING_BYTES = 64 * 2**10
 

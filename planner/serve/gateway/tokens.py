@@ -5,7 +5,7 @@ from typing import Any
 from planner.core.models.model import Pooling
 from planner.serve.gateway.engine import EngineTalk, decode_object
 from planner.serve.gateway.errors import ApiError
-from planner.serve.upstream import Upstream
+from planner.serve.gateway.upstream import Upstream
 
 _BETWEEN = -1
 _TEXTS_PER_CALL = 64

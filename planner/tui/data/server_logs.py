@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from planner.serve.log_file import LogReader
+    from planner.serve.supervision.log_file import LogReader
 
 ACCESS = "access"
 """The gateway's own log: a line of JSON for each request. It is shown when it is asked for, in words."""
@@ -32,7 +32,7 @@ class LogFollower:
 
     def read(self) -> list[tuple[str, str]]:
         """Of several files one after the other: their lines carry no common time."""
-        from planner.serve.redact import redact
+        from planner.serve.engine.redact import redact
 
         found: list[tuple[str, str]] = []
         for path in sorted(self._folder.glob("*.log")):
@@ -44,7 +44,7 @@ class LogFollower:
         return found
 
     def _lines(self, path: Path) -> list[str]:
-        from planner.serve.log_file import LogReader
+        from planner.serve.supervision.log_file import LogReader
 
         reader = self._readers.get(path.stem)
         if reader is not None:

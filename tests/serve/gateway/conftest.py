@@ -24,9 +24,9 @@ from starlette.routing import Route
 from planner.core.models.model import Architecture, Commercial, Licence, Model, Pooling, Prompts, Role
 from planner.serve.gateway.app import create_app
 from planner.serve.gateway.context import GatewayConfig
+from planner.serve.gateway.protocol import GatewayProtocol
+from planner.serve.gateway.upstream import Upstream, Upstreams
 from planner.serve.gateway.wire import Sink
-from planner.serve.gateway_protocol import GatewayProtocol
-from planner.serve.upstream import Upstream, Upstreams
 
 GATEWAY_KEY = "gateway-key-of-the-tests-0123456789"
 ENGINE_KEY = "engine-key-of-the-tests-9876543210"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from planner.core.models.model import Role
-from planner.serve.upstream import RoleState
+from planner.serve.gateway.upstream import RoleState
 
 if TYPE_CHECKING:
     from tests.serve.gateway.conftest import Stack

@@ -15,7 +15,7 @@ from planner.core.models.model import Role
 from planner.errors import UsageError
 from planner.serve.gateway.context import GatewayConfig
 from planner.serve.gateway.errors import clean
-from planner.serve.upstream import Upstreams
+from planner.serve.gateway.upstream import Upstreams
 
 if TYPE_CHECKING:
     from tests.serve.gateway.conftest import Stack, StartStack

@@ -11,7 +11,7 @@ import pytest
 from planner.core.models.model import Role
 from planner.serve.gateway.errors import ApiError
 from planner.serve.gateway.turns import Turns
-from planner.serve.upstream import RoleState
+from planner.serve.gateway.upstream import RoleState
 from tests.serve.gateway.conftest import word_vector
 
 if TYPE_CHECKING:

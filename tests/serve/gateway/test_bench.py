@@ -11,7 +11,7 @@ from pytest_httpserver import HTTPServer
 
 from planner.core.models.model import Role
 from planner.errors import EngineError
-from planner.serve.bench import Measured, measure
+from planner.serve.proof.bench import Measured, measure
 
 if TYPE_CHECKING:
     from tests.serve.gateway.conftest import Stack

@@ -11,7 +11,7 @@ from pytest_httpserver import HTTPServer
 
 from planner.core.models.model import Role
 from planner.errors import EngineError
-from planner.serve.bench_sweep import Point, Sweep
+from planner.serve.proof.bench_sweep import Point, Sweep
 
 if TYPE_CHECKING:
     from tests.serve.gateway.conftest import Stack

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from planner.core.models.model import Pooling, Prompts, Role
-from planner.serve.upstream import RoleState
+from planner.serve.gateway.upstream import RoleState
 
 if TYPE_CHECKING:
     from tests.serve.gateway.conftest import Stack, StartStack

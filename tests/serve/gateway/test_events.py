@@ -14,7 +14,7 @@ from planner.serve.gateway.context import Gateway
 from planner.serve.gateway.engine import EngineTalk
 from planner.serve.gateway.errors import ApiError
 from planner.serve.gateway.events import Events
-from planner.serve.upstream import Upstreams
+from planner.serve.gateway.upstream import Upstreams
 from tests.serve.gateway.conftest import ENGINE_KEY, GATEWAY_KEY, GENERATOR, FakeEngine, upstream_for
 
 TALK = EngineTalk(

@@ -12,9 +12,9 @@ import pytest
 
 from planner.serve.gateway.access_log import AccessEntry
 from planner.serve.gateway.app import GatewayConfig, create_app
-from planner.serve.gateway_protocol import GatewayProtocol
-from planner.serve.gateway_server import GatewayServer, bind_gateway
-from planner.serve.upstream import Upstreams
+from planner.serve.gateway.protocol import GatewayProtocol
+from planner.serve.gateway.server import GatewayServer, bind_gateway
+from planner.serve.gateway.upstream import Upstreams
 
 KEY = "gateway-key-of-the-tests-0123456789"
 HEAD = f"Host: localhost\r\nX-Api-Key: {KEY}\r\n"

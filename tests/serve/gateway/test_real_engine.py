@@ -20,8 +20,8 @@ from planner.errors import RemoteError
 from planner.fetch.fetch import fetch_variant
 from planner.fetch.store import Store
 from planner.serve.gateway.app import GatewayConfig, create_app
-from planner.serve.upstream import Upstream, Upstreams
-from planner.serve.verify import verify
+from planner.serve.gateway.upstream import Upstream, Upstreams
+from planner.serve.proof.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -65,7 +65,7 @@ async def engine(model: Model, gguf: Path, log: Path) -> AsyncIterator[Upstream]
     with log.open("wb") as errors:
         child = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "planner.serve.embedded_child", "test"),
+            *("-m", "planner.serve.engine.embedded_child", "test"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,

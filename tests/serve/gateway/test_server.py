@@ -7,7 +7,7 @@ import email.utils
 import time
 from typing import TYPE_CHECKING, Any
 
-from planner.serve.gateway_server import GatewayServer, bind_gateway
+from planner.serve.gateway.server import GatewayServer, bind_gateway
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send

@@ -12,8 +12,8 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from planner.core.models.model import Prompts, Role
-from planner.serve.retrieval_check import PASSAGES, QUESTIONS
-from planner.serve.verify import VerifyReport, verify
+from planner.serve.proof.retrieval_check import PASSAGES, QUESTIONS
+from planner.serve.proof.verify import VerifyReport, verify
 
 if TYPE_CHECKING:
     from tests.serve.gateway.conftest import Stack

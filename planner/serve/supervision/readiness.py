@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from planner.core.models.model import Role
-from planner.serve.failure import LaunchError
+from planner.serve.engine.failure import LaunchError
 
 _HEALTH_TIMEOUT_S = 2.0
 _STATUS = re.compile(rb"HTTP/1\.\d (\d{3}) ")

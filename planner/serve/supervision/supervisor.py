@@ -1,8 +1,8 @@
 """The supervisor: one process per deployment that owns the gateway and the engines, and leaves none behind.
 
-`python -P -m planner.serve.supervisor FOLDER TOKEN` runs the plan in that folder and keeps its state file true.
-Decisions are `core.supervise.step`; this module turns processes and time into events, and actions into processes.
-It ends on SIGTERM, SIGINT, SIGHUP and, when tied to the process that started it, at the end of its stdin.
+`python -P -m planner.serve.supervision.supervisor FOLDER TOKEN` runs the plan in that folder and keeps its state file
+true. Decisions are `core.launch.supervise.step`; this module turns processes and time into events, and actions into
+processes. It ends on SIGTERM, SIGINT, SIGHUP and, when tied to the process that started it, at the end of its stdin.
 """
 
 import asyncio
@@ -21,17 +21,20 @@ from planner.core.launch.smaller import need_against_have
 from planner.core.launch.supervise import DeploymentState, Phase
 from planner.core.models.model import Role
 from planner.errors import EngineError, PlannerError
-from planner.serve.account import Account, say
-from planner.serve.claim import claim
-from planner.serve.crew import Crew
-from planner.serve.differences import difference_notes, others_busy
-from planner.serve.environment import system_config_file
-from planner.serve.failure import LaunchError
-from planner.serve.family import create_time
-from planner.serve.front import Front, open_front, opens
-from planner.serve.memory_report import MemoryReport
-from planner.serve.process import STALL_S, EngineProcess
-from planner.serve.records import (
+from planner.serve.engine.environment import system_config_file
+from planner.serve.engine.failure import LaunchError
+from planner.serve.engine.memory_report import MemoryReport
+from planner.serve.gateway.front import Front, open_front, opens
+from planner.serve.gateway.upstream import RoleState, Upstream, Upstreams
+from planner.serve.proof.differences import difference_notes, others_busy
+from planner.serve.proof.verify import VerifyReport, verify
+from planner.serve.state import DeploymentSpec, ErrorRecord, Home
+from planner.serve.supervision.account import Account, say
+from planner.serve.supervision.claim import claim
+from planner.serve.supervision.crew import Crew
+from planner.serve.supervision.family import create_time
+from planner.serve.supervision.process import STALL_S, EngineProcess
+from planner.serve.supervision.records import (
     ESSENTIAL_CHECKS,
     WITHOUT_GATEWAY,
     direct_report,
@@ -40,9 +43,6 @@ from planner.serve.records import (
     ready_record,
     verified_record,
 )
-from planner.serve.state import DeploymentSpec, ErrorRecord, Home
-from planner.serve.upstream import RoleState, Upstream, Upstreams
-from planner.serve.verify import VerifyReport, verify
 
 EXIT_FAILED = 6
 _TICK_S = 0.5

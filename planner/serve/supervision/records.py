@@ -8,12 +8,12 @@ from planner.core.launch.launch_plan import ProcessPlan
 from planner.core.launch.supervise import DeploymentState
 from planner.core.memory.estimate import Rate
 from planner.core.models.model import Role
-from planner.serve.engines import required_context
-from planner.serve.memory_report import MemoryReport
-from planner.serve.process import Ready
+from planner.serve.engine.engines import required_context
+from planner.serve.engine.memory_report import MemoryReport
+from planner.serve.gateway.upstream import Upstream
+from planner.serve.proof.verify import Check, VerifyReport
 from planner.serve.state import CheckRecord, DeploymentRecord, DeploymentSpec, Home, ProcessRecord
-from planner.serve.upstream import Upstream
-from planner.serve.verify import Check, VerifyReport
+from planner.serve.supervision.process import Ready
 
 ESSENTIAL_CHECKS = frozenset({"gateway", "key-required", "embedding-vector", "generation-answer"})
 """A deployment that fails one of these is of no use, or not safe; one that fails another is shown as degraded."""

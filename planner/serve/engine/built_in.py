@@ -11,7 +11,7 @@ from planner.errors import GgufError, UsageError
 from planner.gguf.arguments import warnings
 from planner.gguf.llamafile import read_llamafile
 from planner.gguf.source import LocalSource
-from planner.serve.failure import LaunchError
+from planner.serve.engine.failure import LaunchError
 from planner.units import printable
 
 _OVERRIDDEN = {

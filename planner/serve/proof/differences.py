@@ -7,8 +7,8 @@ import psutil
 from planner.core.launch.launch_plan import ProcessPlan
 from planner.core.memory.estimate import Rate
 from planner.core.models.model import Role
-from planner.serve.memory_report import MemoryReport
-from planner.serve.verify import VerifyReport
+from planner.serve.engine.memory_report import MemoryReport
+from planner.serve.proof.verify import VerifyReport
 from planner.units import format_gib, format_rate
 
 _MEMORY_TOLERANCE = 0.1

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from planner.errors import EngineError
-from planner.serve.redact import redact
+from planner.serve.engine.redact import redact
 from planner.units import printable
 
 LAST_WORDS = 40

@@ -1,4 +1,4 @@
-"""The embedded engine's process: `python -m planner.serve.embedded_child TOKEN`.
+"""The embedded engine's process: `python -m planner.serve.engine.embedded_child TOKEN`.
 
 Always a process of its own: the constructor blocks and holds the interpreter's lock, a failed allocation kills the
 process, and a native crash takes the interpreter with it. The parameters, the API key among them, come as one JSON
@@ -33,7 +33,7 @@ def die_with_parent() -> None:
 
 
 def common_params(module: Any, values: dict[str, Any]) -> Any:
-    """llama.cpp's `CommonParams` for our values (`core.launch_plan.embedded_parameters` makes them).
+    """llama.cpp's `CommonParams` for our values (`core.launch.launch_plan.embedded_parameters` makes them).
 
     `module` is the `xllamacpp` module. Every value whose default is wrong, moving or too generous is set.
     """

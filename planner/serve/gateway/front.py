@@ -11,9 +11,9 @@ from planner.errors import UsageError
 from planner.serve.gateway.access_log import AccessLog
 from planner.serve.gateway.app import GatewayConfig, create_app
 from planner.serve.gateway.context import LOOPBACK_HOSTS
-from planner.serve.gateway_server import GatewayServer, bind_gateway
+from planner.serve.gateway.server import GatewayServer, bind_gateway
+from planner.serve.gateway.upstream import Upstreams
 from planner.serve.state import DeploymentSpec, Door, Home
-from planner.serve.upstream import Upstreams
 
 
 class Front:

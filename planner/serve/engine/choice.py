@@ -10,9 +10,9 @@ import msgspec
 
 from planner.core.launch.launch_plan import EngineKind
 from planner.errors import EngineError, PlannerError, UsageError
-from planner.serve.built_in import built_in_arguments, overridden
-from planner.serve.capabilities import FLOOR_BUILD, Capabilities, probe_binary
-from planner.serve.engines import Engine, embedded_devices, embedded_engine, embedded_version, external_engine
+from planner.serve.engine.built_in import built_in_arguments, overridden
+from planner.serve.engine.capabilities import FLOOR_BUILD, Capabilities, probe_binary
+from planner.serve.engine.engines import Engine, embedded_devices, embedded_engine, embedded_version, external_engine
 
 AUTO = "auto"
 

@@ -20,8 +20,8 @@ import msgspec
 from planner.core.launch.launch_plan import EngineKind, ProcessPlan, embedded_parameters, engine_argv
 from planner.core.models.model import Role
 from planner.errors import EngineError
-from planner.serve.capabilities import FLOOR_BUILD, Capabilities
-from planner.serve.environment import engine_environment
+from planner.serve.engine.capabilities import FLOOR_BUILD, Capabilities
+from planner.serve.engine.environment import engine_environment
 
 _UNIX_SHIM = """
 import os, sys
@@ -112,7 +112,7 @@ def make_command(
         parameters = embedded_parameters(process, model_path=str(files.model), api_key=api_key, port=port)
         return Command(
             # -P: a folder the user happens to stand in must not provide modules.
-            argv=(sys.executable, "-P", "-m", "planner.serve.embedded_child", f"{token}-{process.role.value}"),
+            argv=(sys.executable, "-P", "-m", "planner.serve.engine.embedded_child", f"{token}-{process.role.value}"),
             environ=engine_environment(environ, config_home=files.config_home, python=True),
             stdin=json.dumps(parameters).encode() + b"\n",
         )

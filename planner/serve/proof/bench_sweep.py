@@ -19,8 +19,8 @@ from typing import Any, Literal
 import msgspec
 
 from planner.core.models.model import Role
-from planner.serve.bench import WORDS, bench_failed
-from planner.serve.client import (
+from planner.serve.proof.bench import WORDS, bench_failed
+from planner.serve.proof.client import (
     CONNECTION_ERRORS,
     GatewayClient,
     RefusedError,

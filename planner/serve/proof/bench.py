@@ -15,7 +15,7 @@ import msgspec
 
 from planner.core.models.model import Role
 from planner.errors import EngineError
-from planner.serve.client import (
+from planner.serve.proof.client import (
     CONNECTION_ERRORS,
     GatewayClient,
     RefusedError,

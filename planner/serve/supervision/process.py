@@ -20,9 +20,9 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from planner.serve.engines import Command
-from planner.serve.failure import LaunchError, explain_exit, explain_os_error, last_words
-from planner.serve.family import (
+from planner.serve.engine.engines import Command
+from planner.serve.engine.failure import LaunchError, explain_exit, explain_os_error, last_words
+from planner.serve.supervision.family import (
     SIGKILL,
     cpu_seconds,
     create_time,
@@ -32,9 +32,9 @@ from planner.serve.family import (
     members,
     signal_group,
 )
-from planner.serve.log_file import LogReader, open_log, rotate
-from planner.serve.readiness import health
-from planner.serve.starvation import oom_kills
+from planner.serve.supervision.log_file import LogReader, open_log, rotate
+from planner.serve.supervision.readiness import health
+from planner.serve.supervision.starvation import oom_kills
 
 STALL_S = 300.0
 """A start without any progress for this long is given up on; a first GPU run may compile for minutes."""

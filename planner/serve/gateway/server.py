@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from planner.errors import EngineError
 from planner.serve.gateway.auth import MAX_HEAD_BYTES
-from planner.serve.gateway_protocol import MAX_CONNECTIONS, GatewayProtocol
+from planner.serve.gateway.protocol import MAX_CONNECTIONS, GatewayProtocol
 
 LOOPBACK = "127.0.0.1"
 _GRACE_S = 2

@@ -8,7 +8,8 @@ from planner.serve.state import Home
 
 CLAIM_WAIT_S = 5.0
 """How long a lock may stay held by somebody who only looks, or by a supervisor that is just ending."""
-_MODULE = "planner.serve.supervisor"
+SUPERVISOR = "planner.serve.supervision.supervisor"
+"""The module that a supervisor runs, by which its process is known."""
 
 
 def claim(home: Home, *, wait_s: float = CLAIM_WAIT_S) -> filelock.BaseFileLock:
@@ -53,6 +54,6 @@ def supervisors(home: Home) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["cmdline"]):
         arguments = process.info["cmdline"] or []
-        if _MODULE in arguments and str(home.path) in arguments:
+        if SUPERVISOR in arguments and str(home.path) in arguments:
             found.append(process)
     return found

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 import msgspec
 
 from planner.core.models.model import Role
-from planner.serve.client import (
+from planner.serve.proof.client import (
     CONNECTION_ERRORS,
     GatewayClient,
     RefusedError,
@@ -22,7 +22,7 @@ from planner.serve.client import (
     printable,
     rate_in,
 )
-from planner.serve.retrieval_check import PASSAGES, QUESTIONS, cosine, judge
+from planner.serve.proof.retrieval_check import PASSAGES, QUESTIONS, cosine, judge
 
 _CLOSE = ("The cat is sleeping on the warm sofa.", "A kitten naps on a cosy couch.")
 _FAR = "Corporate income tax returns are due at the end of the fiscal year."

@@ -18,8 +18,8 @@ import msgspec
 
 from planner.core.launch.launch_plan import SHELL, EngineKind
 from planner.files import replace_file
-from planner.serve.environment import engine_environment
-from planner.serve.failure import LaunchError, explain_exit, explain_os_error
+from planner.serve.engine.environment import engine_environment
+from planner.serve.engine.failure import LaunchError, explain_exit, explain_os_error
 
 FLOOR_BUILD = 11393
 """The least safe llama.cpp build: below it a request field reaches a use-after-free (CVE-2026-107183)."""

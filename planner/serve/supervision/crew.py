@@ -10,14 +10,14 @@ from planner.core.launch.launch_plan import EngineKind, ProcessPlan
 from planner.core.launch.smaller import difference
 from planner.core.machines.hardware import Backend
 from planner.core.models.model import Role
-from planner.serve.engines import Engine, Files, longest_input, make_command, required_context
-from planner.serve.failure import LaunchError
-from planner.serve.guard import Guard
-from planner.serve.memory_report import MemoryReport, read_memory_report
-from planner.serve.process import EngineProcess, Ready, start
-from planner.serve.readiness import role_probe
+from planner.serve.engine.engines import Engine, Files, longest_input, make_command, required_context
+from planner.serve.engine.failure import LaunchError
+from planner.serve.engine.memory_report import MemoryReport, read_memory_report
+from planner.serve.gateway.upstream import Upstream
 from planner.serve.state import DeploymentSpec, Home, ProcessSpec
-from planner.serve.upstream import Upstream
+from planner.serve.supervision.guard import Guard
+from planner.serve.supervision.process import EngineProcess, Ready, start
+from planner.serve.supervision.readiness import role_probe
 
 _ESSENTIAL_FLAGS = frozenset({"--host", "--port", "--api-key-file", "--cors-origins", "--ctx-size"})
 """Never dropped, whatever an engine says about them."""

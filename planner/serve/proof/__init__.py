@@ -1,0 +1,1 @@
+"""Does a deployment work, and how fast: asked through its own gateway."""
