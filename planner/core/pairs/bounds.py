@@ -44,8 +44,7 @@ class Bounds:
         layers = option.least_layers
         if layers is not None and layers > self._most_bytes:
             return None
-        on_cpu = all(option.on_cpu)
-        rate = self._reach.rate(option.model, option.architecture, layers, on_cpu=on_cpu)
+        rate = self._reach.rate(option.model, option.architecture, layers, on_cpu=False)
         return self._best(option, option.score, rate, self._reach.is_offloaded(layers))
 
     def of_file(self, file: File) -> float | None:
@@ -53,13 +52,13 @@ class Bounds:
         least, option = file.least, file.option
         if least is not None and least.tensors > self._most_bytes:
             return None
-        rate = self._reach.rate_of(file, on_cpu=all(option.on_cpu))
+        rate = self._reach.rate_of(file, on_cpu=False)
         return self._best(option, file.score, rate, least is not None and self._reach.is_offloaded(least.layers))
 
     def of_candidate(self, candidate: Candidate) -> float | None:
         """The most that one way to run a file can add."""
-        file, on_cpu = candidate.file, candidate.on_cpu
-        if candidate.one_layer:
+        file, on_cpu = candidate.file, candidate.way.on_cpu
+        if candidate.way.one_layer:
             return self._on_host(file, candidate.context, one_layer=True)
         rate = self._reach.rate_of(file, on_cpu=on_cpu)
         if self._too_slow(file.option, rate):
@@ -75,12 +74,13 @@ class Bounds:
         """The most that a generator can add on the CPU, or with one layer on a card."""
         context = max(map(_context, node.option.settings))
         most = self._on_host(node.file, context, one_layer=False)
-        lent = self._on_host(node.file, context, one_layer=True) if self.lends(node.file) else None
+        lent = self._on_host(node.file, context, one_layer=True) if self.lends(node) else None
         return most if lent is None or most is None else max(most, lent)
 
-    def lends(self, file: File) -> bool:
+    def lends(self, node: OnHost) -> bool:
         """Whether it may be best to have no more than one layer of a generator on a card."""
-        return file.option.lends and self._reach.may_slow_down(file.option)
+        ways = node.option.ways.on_host
+        return any(way.one_layer for way in ways) and self._reach.may_slow_down(node.option)
 
     def _on_host(self, file: File, context: int, *, one_layer: bool) -> float | None:
         """The one layer is that of the output, so that the host reads all others; a card does the prompts."""
@@ -96,7 +96,7 @@ class Bounds:
         process = candidate.process
         if process is None or process.least_bytes > rest.total_bytes:
             return None
-        beside = None if candidate.one_layer else self._reach.beside(candidate, process, rest)
+        beside = None if candidate.way.one_layer else self._reach.beside(candidate, process, rest)
         if beside is None:
             return self.of_candidate(candidate)
         if self._too_slow(candidate.option, beside.rate):
@@ -122,7 +122,9 @@ class Bounds:
         reading = 1.0
         if rate is not None:
             arch, lows = option.architecture, self._reach.lows
-            low = max(lows(arch, on_cpu=cpu, offloaded=offloaded and not cpu)[0] for cpu in option.on_cpu)
+            low, _ = lows(arch, on_cpu=False, offloaded=offloaded)
+            if option.ways.on_host:
+                low = max(low, lows(arch, on_cpu=True, offloaded=False)[0])
             reading = self._reading_target.value(rate.low(low))
         return self._answers(good, reading, 1.0, max(map(_context, option.settings)))
 

@@ -30,16 +30,7 @@ class Bundle(Option):
         model = msgspec.structs.replace(first.model, parameters=fewest or None)
         sizes = _sizes(first.architecture, members)
         files = [size.smallest(first.architecture) for size in sizes]
-        super().__init__(
-            model,
-            first.architecture,
-            files,
-            workload,
-            contexts=first.contexts,
-            on_cpu=first.on_cpu,
-            fewer_cards=first.fewer_cards,
-            lends=first.lends,
-        )
+        super().__init__(model, first.architecture, files, workload, contexts=first.contexts, ways=first.ways)
         self.members = members
         self._workload = workload
         self._spans = {id(file): size.span_bytes for file, size in zip(files, sizes, strict=True)}

@@ -17,6 +17,7 @@ from planner.core.models.quants import canonical
 from planner.core.models.variants import fetchable, is_fetchable
 from planner.core.models.weights import WeightTable
 from planner.core.pairs.score import context_term
+from planner.core.pairs.ways import ALL, Way, Ways, ways_on
 from planner.core.scores.quality import base_score, quantised_score
 from planner.core.speed.work import Work, work_per_token
 from planner.errors import NoResultError
@@ -59,16 +60,13 @@ class Option:
 
     def __init__(
         self, model: Model, architecture: Architecture, variants: Sequence[Variant], workload: Workload,
-        *, contexts: tuple[int, ...], on_cpu: tuple[bool, ...], fewer_cards: tuple[int, ...] = (),
-        lends: bool = False,
+        *, contexts: tuple[int, ...], ways: Ways,
     ) -> None:  # fmt: skip
         self.model = model
         self.architecture = architecture
         self.variants = variants
         self.contexts = contexts
-        self.on_cpu = on_cpu
-        self.fewer_cards = fewer_cards
-        self.lends = lends
+        self.ways = ways
         self.twins: list[Option] = []
         self._workload = workload
 
@@ -77,8 +75,7 @@ class Option:
         """Equal for the same way to look at the same entry."""
         wishes = self._workload
         return (
-            id(self.model), *map(id, self.variants), self.contexts, self.on_cpu, self.fewer_cards, self.lends,
-            wishes.parallel, wishes.kv_type,
+            id(self.model), *map(id, self.variants), self.contexts, self.ways, wishes.parallel, wishes.kv_type
         )  # fmt: skip
 
     @property
@@ -162,15 +159,12 @@ class File:
     def on_cards(self) -> tuple["Candidate", ...]:
         """The ways to run it with as much on the cards, or on the fastest of them, as they hold."""
         option = self.option
-        if False not in option.on_cpu:
-            return ()
-        cards = (None, *option.fewer_cards)
-        return tuple(Candidate(self, each, cards=some) for each in option.settings for some in cards)
+        return tuple(Candidate(self, each, way) for each in option.settings for way in option.ways.on_cards)
 
     @functools.cached_property
     def on_host(self) -> "OnHost | None":
         """The ways to run it on the CPU of a machine with a card; None where that is no choice."""
-        return OnHost(self) if True in self.option.on_cpu else None
+        return OnHost(self) if self.option.ways.on_host else None
 
     @functools.cached_property
     def score(self) -> float:
@@ -217,10 +211,7 @@ class OnHost:
     def candidates(self) -> tuple["Candidate", ...]:
         """The ways to run it so: with no layer on a card, and with one, for whose sake a card does the prompts."""
         option = self.option
-        lent = (False, True) if option.lends else (False,)
-        return tuple(
-            Candidate(self.file, each, on_cpu=not one, one_layer=one) for each in option.settings for one in lent
-        )
+        return tuple(Candidate(self.file, each, way) for each in option.settings for way in option.ways.on_host)
 
 
 def inputs_bytes(arch: Architecture, quant: str) -> float:
@@ -237,35 +228,12 @@ def _table_bytes(quant: str) -> tuple[float, float]:
 
 
 class Candidate:
-    """One way to run one model, with everything about it that does not depend on the other processes.
+    """One way to run one model, with everything about it that does not depend on the other processes."""
 
-    `cards`: no more than so many of the fastest cards are used; None: as many as it takes. `one_layer`: no more than
-    that is on a card.
-    """
-
-    def __init__(
-        self,
-        file: File,
-        settings: Settings,
-        *,
-        on_cpu: bool = False,
-        cards: int | None = None,
-        one_layer: bool = False,
-    ) -> None:
+    def __init__(self, file: File, settings: Settings, way: Way = ALL) -> None:
         self.file = file
         self.settings = settings
-        self.on_cpu = on_cpu
-        self.cards = cards
-        self.one_layer = one_layer
-
-    @property
-    def leaves_cards(self) -> bool:
-        """Whether it leaves cards alone that others would use."""
-        return self.on_cpu or self.one_layer or self.cards is not None
-
-    def room_on(self, machine: Machine) -> Machine:
-        """What it may use of what a machine has left."""
-        return machine if self.cards is None else machine.fastest(self.cards)
+        self.way = way
 
     @property
     def option(self) -> Option:
@@ -298,10 +266,8 @@ class Candidate:
 
     @functools.cached_property
     def placed_settings(self) -> Settings:
-        """Its settings, with no layer on a GPU, or with one, where that is meant."""
-        if not (self.on_cpu or self.one_layer):
-            return self.settings
-        return msgspec.structs.replace(self.settings, n_gpu_layers=int(self.one_layer))
+        """Its settings, with the layers on cards that are meant."""
+        return self.way.settings(self.settings)
 
     @property
     def context(self) -> int:
@@ -324,13 +290,7 @@ def options_for(
     """
     pinned = [pin for pin in pins if pin.model.role is role]
     chosen = pinned or [Pin(model) for model in models if model.role is role and matches(model, workload)]
-    # An embedder on the CPU leaves a card to the generator; a generator on the CPU may use more of a memory that
-    # both share, and may be faster than in part on a card.
-    useful = role is Role.GENERATION or not machine.unified
-    on_cpu = (False, True) if machine.gpus and useful else (False,)
-    # What does not fit on the fast cards may do better in part on the host than in part on a slow card.
-    fewer = machine.steps_of_speed
-    lends = role is Role.GENERATION and bool(machine.gpus) and not machine.unified
+    ways = ways_on(machine, role)
     ladder = _ladder(workload)
     ladders: dict[int, tuple[int, ...]] = {}
     found: dict[Hashable, Option] = {}
@@ -341,16 +301,7 @@ def options_for(
             contexts = ladders[model.context_length] = _contexts(model, role, workload, ladder)
         if model.architecture is None or not variants or not contexts:
             continue
-        option = Option(
-            model,
-            model.architecture,
-            variants,
-            workload,
-            contexts=contexts,
-            on_cpu=on_cpu,
-            fewer_cards=fewer,
-            lends=lends,
-        )
+        option = Option(model, model.architecture, variants, workload, contexts=contexts, ways=ways)
         option = known.setdefault(option.key, option)
         option.twins = []
         first = found.setdefault(option.twin_key, option)

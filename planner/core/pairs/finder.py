@@ -13,6 +13,7 @@ from planner.core.pairs.candidates import Candidate, Option
 from planner.core.pairs.plans import Plan, Rated, score_of, total_bytes
 from planner.core.pairs.score import WEIGHTS
 from planner.core.pairs.search import Search
+from planner.core.pairs.ways import ALL
 from planner.core.pairs.worth import Worth
 
 
@@ -92,8 +93,8 @@ class CandidateFinder:
 
 def _ways(candidate: Candidate) -> list[Candidate]:
     """On a GPU and on the CPU, the file and context of a candidate."""
-    ways = candidate.file.candidates
-    return [c for c in ways if c.settings == candidate.settings and c.one_layer <= candidate.one_layer]
+    alike = (each for each in candidate.file.candidates if each.settings == candidate.settings)
+    return [each for each in alike if each.way == candidate.way or not each.way.one_layer]
 
 
 def _smaller(rated: Rated, prefer: Prefer) -> list[Candidate]:
@@ -107,7 +108,7 @@ def _smaller(rated: Rated, prefer: Prefer) -> list[Candidate]:
         if 0 < (file.variant.file_bytes or 0) < size and weight * (own.file.score - file.score) < _STEP
     ]
     files.sort(key=lambda file: file.variant.file_bytes or 0)
-    return [c for file in files for c in file.candidates if c.settings == own.settings and not c.leaves_cards]
+    return [c for file in files for c in file.candidates if c.settings == own.settings and c.way == ALL]
 
 
 _STEP = 1e-3

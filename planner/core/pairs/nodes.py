@@ -8,6 +8,7 @@ from planner.core.pairs.bundles import Bundle
 from planner.core.pairs.candidates import Candidate, File, OnHost, Option
 from planner.core.pairs.pairing import Beside, Trial
 from planner.core.pairs.plans import Plan, Rated, total_bytes
+from planner.core.pairs.ways import ALL
 
 
 class Rest:
@@ -43,7 +44,7 @@ def best_first(
     def entry(bounded: Bounded) -> tuple[float, bool, int, bool, int, Node | Plan]:
         most, node = bounded
         if isinstance(node, tuple):
-            return -most, True, total_bytes(node), node[-1].candidate.leaves_cards, next(order), node
+            return -most, True, total_bytes(node), node[-1].candidate.way != ALL, next(order), node
         return -most, False, 0, False, next(order), node
 
     heap = [entry(bounded) for bounded in starts]

@@ -8,8 +8,8 @@ import msgspec
 
 from planner.core.estimates.estimator import Outlook, estimate
 from planner.core.machines.hardware import Hardware
-from planner.core.memory.estimate import HOST, Placement, Seconds
-from planner.core.memory.placement import Machine, fastest_first
+from planner.core.memory.estimate import HOST, Seconds
+from planner.core.memory.placement import Machine
 from planner.core.memory.workload import Prefer, Workload
 from planner.core.models.model import Model, Role
 from planner.core.pairs.candidates import Candidate, Option
@@ -51,45 +51,14 @@ class Rated:
             process=candidate.process,
             calibration=calibration,
         )
-        if candidate.on_cpu:
-            found = msgspec.structs.replace(
-                found, placement=_deliberate(found.placement, self.machine, candidate.model.role)
-            )
-        elif candidate.one_layer:
-            found = msgspec.structs.replace(found, placement=_lent(found.placement))
-        elif candidate.cards is not None:
-            found = msgspec.structs.replace(
-                found, placement=_on_fast_cards(found.placement, self.machine, candidate.cards)
-            )
+        placement = candidate.way.told(found.placement, self.machine, candidate.model.role)
         return Choice(
             model=candidate.model,
             variant=candidate.variant,
             settings=candidate.settings,
-            estimate=found,
+            estimate=msgspec.structs.replace(found, placement=placement),
             quality=quality(candidate.model, candidate.variant.quant).figures,
         )
-
-
-def _deliberate(placement: Placement, machine: Machine, role: Role) -> Placement:
-    if machine.unified:
-        why = "which may use more of the shared memory"
-    elif role is Role.GENERATION:
-        why = "which a part of it on the GPU would slow down"
-    else:
-        why = "which leaves the GPU to the generator"
-    return msgspec.structs.replace(placement, reason=f"on the CPU, {why}")
-
-
-def _lent(placement: Placement) -> Placement:
-    why = f"1 of {placement.n_layers} layers on the GPU, which does the prompts; more of them would slow it down"
-    return msgspec.structs.replace(placement, reason=why)
-
-
-def _on_fast_cards(placement: Placement, machine: Machine, count: int) -> Placement:
-    left = fastest_first(machine.gpus)[count:]
-    why = "the speed of which is not known" if left[0].bandwidth_gbps is None else "slower than the others"
-    names = ", ".join(pool.id for pool in left)
-    return msgspec.structs.replace(placement, reason=f"{placement.reason}; nothing on {names}, {why}")
 
 
 Plan = tuple[Rated, ...]

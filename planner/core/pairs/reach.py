@@ -227,7 +227,7 @@ class Reach:
         What the cards have no room for the host reads, at least the part of it that is active: of a byte of weights
         and cache together, as layers move with their cache, or of experts alone.
         """
-        if candidate.on_cpu or rest.unified or self._fastest_gbps is None:
+        if candidate.way.on_cpu or rest.unified or self._fastest_gbps is None:
             return None
         room = sum(max(0, (pool.budget_bytes or 0) - process.fixed_bytes(pool, shared=False)) for pool in rest.gpus)
         if candidate not in self._needs:
@@ -246,7 +246,7 @@ class Reach:
         least, gpus = candidate.file.least, self.machine.gpus
         if least is None or len(gpus) > 1:
             return None
-        if candidate.on_cpu or not gpus or self.machine.unified:
+        if candidate.way.on_cpu or not gpus or self.machine.unified:
             return {HOST: least.tensors + PROCESS_OVERHEAD_BYTES}
         if _SURELY_FITS * (candidate.variant.file_bytes or 0) + GIB > (gpus[0].budget_bytes or 0):
             return None

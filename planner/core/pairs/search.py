@@ -148,8 +148,8 @@ class Search:
                 several = node.model.role is Role.GENERATION
                 yield from self._bounded([node.on_host] if several else node.on_host.candidates)
         elif isinstance(node, OnHost):
-            lends = self._bounds.lends(node.file)
-            yield from self._bounded(way for way in node.candidates if lends or not way.one_layer)
+            lends = self._bounds.lends(node)
+            yield from self._bounded(each for each in node.candidates if lends or not each.way.one_layer)
         elif isinstance(node, tuple) and isinstance(bundle := option_of(node), Bundle):
             yield from self._bounded(bundle.halves)
 
@@ -197,7 +197,7 @@ class Search:
         if process is None or process.least_bytes > room:
             return None
         workload, key = self._workload, (candidate, machine)
-        machine = candidate.room_on(machine)
+        machine = candidate.way.room_on(machine)
         if (found := self._known.get(key)) is None:
             found = self._known[key] = outlook(
                 process,

@@ -71,7 +71,7 @@ class Kept:
         bundle = candidate.option
         if not isinstance(bundle, Bundle) or len(gpus) > 1:
             return False
-        if candidate.on_cpu or not gpus or self._machine.unified:
+        if candidate.way.on_cpu or not gpus or self._machine.unified:
             return True
         more = bundle.most_more_bytes(candidate.variant)
         return more is not None and more <= (gpus[0].budget_bytes or 0) - rated.usage.get(gpus[0].id, 0)
@@ -82,12 +82,7 @@ def alike(option: Option, rated: Rated) -> Iterator[Candidate]:
     like = rated.candidate
     for file in option.files:
         if file.variant.quant == like.variant.quant:
-            yield from (
-                way
-                for way in file.candidates
-                if (way.on_cpu, way.one_layer, way.cards) == (like.on_cpu, like.one_layer, like.cards)
-                and way.settings == like.settings
-            )
+            yield from (c for c in file.candidates if c.way == like.way and c.settings == like.settings)
 
 
 def _takes_no_more(one: dict[str, int], other: dict[str, int]) -> bool:
