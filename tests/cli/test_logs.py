@@ -50,6 +50,14 @@ def test_a_name_a_role_or_both(planner: Planner, put: Put, words: tuple[str, ...
     assert [line.partition("words of ")[2] for line in done.out.splitlines()] == said
 
 
+def test_a_deployment_that_is_between_its_end_and_its_start_has_its_logs(planner: Planner, put: Put) -> None:
+    put("default", "generation")
+    (load_config().deployments_dir / "default/state.json").unlink()
+    done = planner("logs")
+    assert done.code == 0, done.err
+    assert "words of default generation" in done.out
+
+
 @pytest.mark.parametrize(
     ("words", "code", "reference"),
     [

@@ -1,5 +1,6 @@
 """`planner logs`: what the engines say, without keys."""
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -93,9 +94,12 @@ def _exists(folder: Path, name: str) -> bool:
     return (path / "state.json").exists() or (path / "logs").is_dir()
 
 
+def _deployments(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("[!.]*") if _exists(folder, path.name))
+
+
 def _names(folder: Path) -> str:
-    found = sorted(path.name for path in folder.glob("[!.]*") if _exists(folder, path.name))
-    return ", ".join(found) or "none"
+    return ", ".join(_deployments(folder)) or "none"
 
 
 def _home(folder: Path, name: str) -> Path:
@@ -114,14 +118,22 @@ def _home(folder: Path, name: str) -> Path:
 
 def _newest(folder: Path) -> str:
     """The deployment whose state changed last."""
-    states = sorted(folder.glob("*/state.json"), key=lambda path: path.stat().st_mtime_ns)
-    if not states:
+    found = _deployments(folder)
+    if not found:
         raise NoResultError(
             "There is no deployment, so there are no logs.",
             hint="Start one with: planner up",
             reference="no-such-deployment",
         )
-    return states[-1].parent.name
+    return max(found, key=lambda name: _changed_ns(folder / name))
+
+
+def _changed_ns(home: Path) -> int:
+    """When its state changed; when its logs did, while it has none, as between the end and the start of a restart."""
+    for path in (home / "state.json", home / "logs"):
+        with contextlib.suppress(OSError):
+            return path.stat().st_mtime_ns
+    return 0
 
 
 def _files(home: Path, role: str | None) -> list[Path]:
