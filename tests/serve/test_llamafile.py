@@ -178,5 +178,5 @@ def test_the_folder_one_stands_in_provides_no_program_and_no_library(
                "GGML_BACKEND_PATH": "/evil", "PYTHONSTARTUP": "/evil.py", "BASH_ENV": "/evil.sh", "ENV": "/evil.sh",
                "HF_ENDPOINT": "http://evil", "LLAMA_ARG_MODEL": "/evil.gguf"}  # fmt: skip
     seen = engine_environment(hostile, config_home=tmp_path, python=True)
-    ours = {"XDG_CONFIG_HOME": str(tmp_path), "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "GOMP_SPINCOUNT": "1000"}
-    assert seen == {"PATH": "/bin", **ours}
+    assert set(seen) == {"PATH", "XDG_CONFIG_HOME", "CUDA_DEVICE_ORDER", "GOMP_SPINCOUNT"}
+    assert (seen["PATH"], seen["XDG_CONFIG_HOME"]) == ("/bin", str(tmp_path))
